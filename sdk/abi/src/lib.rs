@@ -1,0 +1,36 @@
+//! What guests, hosts and clients of Interstice agree on.
+//!
+//! This crate is `no_std` + `alloc` and runs nothing. Read it in this order:
+//!
+//! 1. [`id`]: names and numbers of things ([`id::Seq`], [`id::ModuleName`], [`id::Position`]).
+//! 2. [`types`]: column types, and the definitions of the named ones.
+//! 3. [`codec`]: how a value of a column type becomes bytes (the postcard format) and back.
+//! 4. [`event`]: what a reducer can be subscribed to.
+//! 5. [`schema`]: a module's tables, reducers, queries, types and dependencies.
+//! 6. [`walk`]: reading encoded rows by their schema without building values.
+//! 7. [`key`]: keys as bytes whose order is the order of the keys.
+//! 8. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
+//! 9. [`failure`]: the one list of everything that can go wrong, with stable codes.
+//! 10. [`host_call`]: the one table of calls from a guest into its host.
+//! 11. [`wire`]: the messages of the protocol `/interstice/1`.
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod codec;
+pub mod event;
+pub mod failure;
+pub mod host_call;
+pub mod id;
+pub mod key;
+pub mod schema;
+pub mod types;
+pub mod value;
+pub mod walk;
+pub mod wire;
+
+/// The version of everything in this crate that crosses the sandbox: host calls, exports, codecs.
+/// A host refuses modules of another version.
+pub const ABI_VERSION: u32 = 1;
