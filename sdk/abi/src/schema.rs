@@ -132,7 +132,9 @@ pub struct TableSchema {
 }
 
 /// What a reducer or query may do with a table: a set of bits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Access(pub u8);
 

@@ -1,1 +1,327 @@
-//! Placeholder.
+//! The messages of the protocol `/interstice/1`, spoken between clients and nodes on one long-lived libp2p stream.
+//!
+//! A frame is a length (`u32`, little-endian, at most [`FRAME_BYTES_MAX`]) and that many bytes of postcard: a [`Request`]
+//! towards the node, a [`Response`] back. Requests are pipelined: answers carry the request's id and come in any order.
+//! The first request on a stream is [`RequestBody::Hello`]. Who asks is known from the connection's key, not from the
+//! messages. A stream of answers ([`RequestBody::Watch`], [`RequestBody::Logs`]) goes on until it fails, ends, or is ended by
+//! [`RequestBody::Cancel`]; every other request has exactly one answer.
+
+mod admin;
+mod status;
+
+use alloc::{string::String, vec::Vec};
+
+use serde::{Deserialize, Serialize};
+
+pub use admin::{
+    DeployOptions, DeployReport, GrantEntry, GrantTarget, LogLevel, LogLine, OnConflict, Subject,
+};
+pub use status::{CallCounters, ModuleState, ModuleStatus, NodeStatus, TableStatus};
+
+use crate::{
+    failure::Failure,
+    id::{NodeId, Position, Seq},
+    schema::{ModuleSchema, Version},
+};
+
+/// The name of the stream protocol.
+pub const PROTOCOL: &str = "/interstice/1";
+
+/// Largest frame in bytes: the largest row (64 MiB) or module binary's chunk, and room for what is around it.
+pub const FRAME_BYTES_MAX: u32 = 65 * 1024 * 1024;
+
+/// Largest piece of an upload in bytes: small enough for a smooth progress bar, large enough to cost nothing.
+pub const UPLOAD_CHUNK_BYTES: usize = 256 * 1024;
+
+/// Most rows in one page of [`RequestBody::Rows`].
+pub const ROWS_PER_PAGE_MAX: u32 = 10_000;
+
+/// How long an acknowledgement waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ack {
+    /// Until every record of the turn is synced to disk: never taken back by a crash.
+    #[default]
+    Durable,
+    /// Until the turn has ended: visible, synced a moment later, may be gone after a crash.
+    Applied,
+}
+
+/// A question or an order of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Chosen by the client; not that of a request of this stream that is still unanswered.
+    pub id: u64,
+    /// What is asked.
+    pub body: RequestBody,
+}
+
+/// What a client can ask for. Owners only: marked so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RequestBody {
+    /// The first request. Answer: [`ResponseBody::Welcome`].
+    Hello {
+        /// The client's program and version, for the node's log.
+        agent: String,
+    },
+    /// Nothing; measures the way. Answer: [`ResponseBody::Done`].
+    Ping,
+    /// Ends the stream of answers to request `id`. No answer of its own; the stream ends with [`ResponseBody::Ended`].
+    Cancel {
+        /// The request that is to end.
+        id: u64,
+    },
+    /// Runs a reducer as a turn. Answer: [`ResponseBody::Called`].
+    Call {
+        /// `name` or `name@major`.
+        module: String,
+        /// The reducer.
+        reducer: String,
+        /// The arguments' encodings, one after the other.
+        arguments: Vec<u8>,
+        /// When to answer.
+        ack: Ack,
+    },
+    /// Runs a query. Answer: [`ResponseBody::Value`].
+    Query {
+        /// `name` or `name@major`.
+        module: String,
+        /// The query.
+        query: String,
+        /// The arguments' encodings, one after the other.
+        arguments: Vec<u8>,
+        /// Whether to wait until what was read is synced.
+        ack: Ack,
+    },
+    /// A page of a table's rows. Answer: [`ResponseBody::Rows`].
+    Rows {
+        /// `name` or `name@major`.
+        module: String,
+        /// The table.
+        table: String,
+        /// The [`RowsPage::next`] of the page before; `None` for the first.
+        after: Option<Vec<u8>>,
+        /// Most rows wanted; [`ROWS_PER_PAGE_MAX`] bounds it.
+        limit: u32,
+        /// Only rows that have this value in a column.
+        filter: Option<RowFilter>,
+    },
+    /// The rows of a table, then its changes. Answers: [`ResponseBody::Watch`], many.
+    Watch {
+        /// `name` or `name@major`.
+        module: String,
+        /// The table.
+        table: String,
+        /// Skip the rows and start behind this change; the log must still have it.
+        from: Option<Position>,
+    },
+    /// The lines of the node and of its modules. Owners only. Answers: [`ResponseBody::Log`], many.
+    Logs {
+        /// Only this module's lines.
+        module: Option<String>,
+        /// How many kept lines to begin with.
+        tail: u32,
+        /// Whether to go on with what comes.
+        follow: LogsMode,
+    },
+    /// A module's schema: the public view, or all of it for owners. Answer: [`ResponseBody::Schema`].
+    Schema {
+        /// `name` or `name@major`.
+        module: String,
+    },
+    /// What the node is and how it does. Answer: [`ResponseBody::Node`].
+    NodeStatus,
+    /// The modules that the asker may see. Answer: [`ResponseBody::Modules`].
+    ModuleStatus {
+        /// Only this one.
+        module: Option<String>,
+    },
+    /// Begins an upload on this stream; one at a time. Owners only. Answer: [`ResponseBody::Done`].
+    UploadBegin {
+        /// Length of the module's binary in bytes.
+        bytes: u64,
+        /// BLAKE3 of the binary.
+        hash: [u8; 32],
+    },
+    /// The next piece, at most [`UPLOAD_CHUNK_BYTES`]. Answer: [`ResponseBody::Done`].
+    UploadChunk {
+        /// The piece.
+        bytes: Vec<u8>,
+    },
+    /// Installs or upgrades the module that was uploaded. Owners only. Answer: [`ResponseBody::Deployed`].
+    Deploy {
+        /// What to do where it does not fit.
+        options: DeployOptions,
+    },
+    /// Stops a module, keeps its data. Owners only. Answer: [`ResponseBody::Done`].
+    Unload {
+        /// The module.
+        module: String,
+    },
+    /// Starts a stopped or quarantined module. Owners only. Answer: [`ResponseBody::Done`].
+    Load {
+        /// The module.
+        module: String,
+    },
+    /// Stops a module and deletes its data. Owners only. Answer: [`ResponseBody::Done`].
+    Remove {
+        /// The module.
+        module: String,
+    },
+    /// What a module may do. Owners only. Answer: [`ResponseBody::Grants`].
+    Grants {
+        /// The module.
+        module: String,
+    },
+    /// Gives or takes back a grant. Owners only. Answer: [`ResponseBody::Called`] with the seq from which it holds.
+    ChangeGrant {
+        /// The module that holds it.
+        module: String,
+        /// What it is about.
+        target: GrantTarget,
+        /// Give or take.
+        change: GrantChange,
+    },
+    /// Drains and stops the node. Owners only. Answer: [`ResponseBody::Done`] once nothing new is taken.
+    Stop,
+}
+
+/// Whether a log request ends with what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogsMode {
+    /// What is kept, then the end.
+    Kept,
+    /// What is kept, then what comes.
+    Follow,
+}
+
+/// The direction of a change of grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GrantChange {
+    /// From this turn on, allowed.
+    Grant,
+    /// From this turn on, refused.
+    Revoke,
+}
+
+/// One column's wanted value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowFilter {
+    /// The column's name.
+    pub column: String,
+    /// The value's encoding.
+    pub value: Vec<u8>,
+}
+
+/// An answer of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    /// The request that it answers.
+    pub id: u64,
+    /// The answer, or why there is none. A failure ends a stream of answers.
+    pub body: Result<ResponseBody, Failure>,
+}
+
+/// What a node answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ResponseBody {
+    /// The node's side of the greeting.
+    Welcome(Welcome),
+    /// It was done, and there is nothing to tell.
+    Done,
+    /// A stream of answers has ended as asked.
+    Ended,
+    /// A reducer has run.
+    Called(Called),
+    /// A query's result.
+    Value {
+        /// Its encoding.
+        bytes: Vec<u8>,
+        /// The last turn that it saw.
+        seq: Seq,
+    },
+    /// Rows of a table.
+    Rows(RowsPage),
+    /// What a watch has seen.
+    Watch(WatchEvent),
+    /// Lines of a log.
+    Log(Vec<LogLine>),
+    /// A schema.
+    Schema(ModuleSchema),
+    /// The node.
+    Node(NodeStatus),
+    /// Modules, by name.
+    Modules(Vec<ModuleStatus>),
+    /// A deploy's outcome.
+    Deployed(DeployReport),
+    /// A module's grants.
+    Grants(Vec<GrantEntry>),
+}
+
+/// Who answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The node's id.
+    pub node: NodeId,
+    /// Its name in its own configuration.
+    pub name: String,
+    /// The version of Interstice that it runs.
+    pub version: Version,
+    /// Whether the asker is one of its owners.
+    pub standing: Standing,
+}
+
+/// What an asker is to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// Listed in the node's `owners`.
+    Owner,
+    /// Anybody else.
+    Guest,
+}
+
+/// How a turn ended whose first step committed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// The turn's number.
+    pub seq: Seq,
+    /// How many reactions failed; each is in the log.
+    pub failed: u32,
+    /// How many steps were dropped because the turn had too many.
+    pub dropped: u32,
+}
+
+/// Some rows of a table, in key order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsPage {
+    /// Encoded rows.
+    pub rows: Vec<Vec<u8>>,
+    /// Where the next page starts; `None` behind the last row.
+    pub next: Option<Vec<u8>>,
+    /// The last turn that the page saw.
+    pub seq: Seq,
+}
+
+/// What a watch hands over, in this order: `Rows` until `complete`, then changes for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WatchEvent {
+    /// Rows that are there, in key order.
+    Rows {
+        /// Encoded rows.
+        rows: Vec<Vec<u8>>,
+        /// The position at which all `Rows` of this watch are valid; `Some` on the last of them.
+        complete: Option<Position>,
+    },
+    /// Changes, in order.
+    Changes(Vec<WatchedChange>),
+}
+
+/// One change of a watched table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedChange {
+    /// Where it stands; resume behind it with `from`.
+    pub position: Position,
+    /// The row before: updates and deletes.
+    pub before: Option<Vec<u8>>,
+    /// The row after: inserts and updates.
+    pub after: Option<Vec<u8>>,
+}
