@@ -1,0 +1,102 @@
+//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `modules/`, `files/`, `node.log`.
+//!
+//! Private to the user, locked by the process that runs the node. Binaries are stored under their content's hash, so a
+//! module's name never becomes a path.
+
+use std::path::{Path, PathBuf};
+
+use interstice_abi::failure::{Code, Failure};
+use interstice_host::files;
+use libp2p::identity::Keypair;
+
+use crate::node::NodeError;
+
+/// The folders and files of one node.
+pub struct Directory {
+    root: PathBuf,
+    /// Held as long as the node runs.
+    _lock: files::DirectoryLock,
+}
+
+impl Directory {
+    /// Locks the directory of a node.
+    ///
+    /// # Errors
+    /// When it is not there, or another process has it.
+    pub(crate) fn open(root: &Path) -> Result<Self, NodeError> {
+        if !root.join("node.toml").is_file() {
+            return Err(NodeError::NotANode { path: root.to_path_buf() });
+        }
+        let lock = files::DirectoryLock::acquire(root).map_err(|error| NodeError::Directory {
+            path: root.to_path_buf(),
+            problem: error.to_string(),
+        })?;
+        let directory = Self { root: root.to_path_buf(), _lock: lock };
+        for folder in ["log", "db", "modules", "files"] {
+            directory.make(folder)?;
+        }
+        Ok(directory)
+    }
+
+    fn make(&self, folder: &str) -> Result<(), NodeError> {
+        let path = self.root.join(folder);
+        files::create_private_dir(&path)
+            .map_err(|error| NodeError::Directory { path, problem: error.to_string() })
+    }
+
+    /// A file or folder of the node.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The node's key.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub(crate) fn key(&self) -> Result<Keypair, NodeError> {
+        let path = self.path("key");
+        let wrong = |problem: String| NodeError::Key { path: path.clone(), problem };
+        let bytes = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        Keypair::from_protobuf_encoding(&bytes).map_err(|error| wrong(error.to_string()))
+    }
+
+    /// Stores a module's binary under its hash, synced.
+    pub(crate) fn store_module(&self, hash: &[u8; 32], wasm: &[u8]) -> Result<(), Failure> {
+        let path = self.module_path(hash);
+        if path.exists() {
+            return Ok(());
+        }
+        files::write_private(&path, wasm).map_err(|error| {
+            Failure::new(Code::Unavailable, format!("the module could not be stored in {}: {error}", path.display()))
+        })
+    }
+
+    /// A stored binary.
+    pub(crate) fn module(&self, hash: &[u8; 32]) -> Result<Vec<u8>, Failure> {
+        let path = self.module_path(hash);
+        let corrupt = |problem: String| {
+            Failure::new(Code::Corrupt, format!("the module's binary {} {problem}; deploy it again or restore a backup", path.display()))
+        };
+        let wasm = std::fs::read(&path).map_err(|error| corrupt(format!("cannot be read: {error}")))?;
+        if blake3::hash(&wasm).as_bytes() == hash { Ok(wasm) } else { Err(corrupt("is damaged".to_string())) }
+    }
+
+    fn module_path(&self, hash: &[u8; 32]) -> PathBuf {
+        let name = blake3::Hash::from_bytes(*hash).to_hex();
+        self.root.join("modules").join(format!("{name}.wasm"))
+    }
+}
+
+/// Makes the directory of a new node below `nodes`, which is made where it is missing.
+pub(crate) fn create(nodes: &Path, key: &Keypair, config: &crate::config::Config) -> Result<PathBuf, NodeError> {
+    let root = nodes.join(key.public().to_peer_id().to_string());
+    let wrong = |error: std::io::Error| NodeError::Directory { path: root.clone(), problem: error.to_string() };
+    files::create_private_dir(&root).map_err(wrong)?;
+    let encoded = key
+        .to_protobuf_encoding()
+        .map_err(|error| NodeError::Key { path: root.join("key"), problem: error.to_string() })?;
+    files::write_private(&root.join("key"), &encoded).map_err(wrong)?;
+    // Last: a directory with a configuration is a node.
+    files::write_private(&root.join("node.toml"), config.to_toml()?.as_bytes()).map_err(wrong)?;
+    Ok(root)
+}

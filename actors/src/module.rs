@@ -1,0 +1,199 @@
+//! Stage 3 and 7: the module actor. It owns one module's queue, instance and tables; nothing else touches them.
+//!
+//! The actor's whole state is a [`core::Core`]. A message is put into the queue, then the core is driven: it moves into a
+//! future that works off what heads the queue, while the mailbox is suspended (`ctx.wait`), and comes back when nothing
+//! more can run. So a guest on its fiber never meets another message, and its thread is never blocked.
+//!
+//! What reaches it: [`Places`] from the supervisor, [`Traffic`] from other module actors of the same turns, [`Order`]s from
+//! the supervisor while a catalogue change has the node to itself.
+
+pub(crate) mod turn;
+
+pub(crate) mod queue;
+
+pub(crate) mod core;
+
+pub(crate) mod step;
+
+pub(crate) mod nested;
+
+pub(crate) mod query;
+
+pub(crate) mod watch;
+
+pub(crate) mod checkpoint;
+
+use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use futures::FutureExt;
+use interstice_abi::{failure::Failure, id::ModuleName};
+use interstice_host::module::{Module, Revocation};
+use interstice_host::table::Savepoint;
+use tokio::sync::oneshot;
+
+use self::{
+    checkpoint::Frozen,
+    core::{Core, Statistics},
+    nested::{NestedCall, NestedRead},
+    query::{ClientQuery, ReadRows},
+    turn::{Ticket, Turn},
+    watch::StartWatch,
+};
+
+/// Places in the queue, in the order of their tickets. From the supervisor only.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Places(pub(crate) Vec<NewPlace>);
+
+/// A place in the queue and what it is for.
+pub(crate) enum NewPlace {
+    /// A turn or query that starts elsewhere may reach this module.
+    Hold(Ticket),
+    /// A turn whose next step runs here.
+    Turn(Box<Turn>),
+    /// A client's query.
+    Query(Box<ClientQuery>),
+    /// A page of rows for a client.
+    Rows(Box<ReadRows>),
+    /// A client wants to watch a table.
+    Watch(Box<StartWatch>),
+    /// A checkpoint passes: freeze what has changed.
+    Marker(Ticket, oneshot::Sender<Frozen>),
+}
+
+/// What module actors say to each other about a turn or query that has a place with both.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum Traffic {
+    /// The turn's next step runs here.
+    Continue(Box<Turn>),
+    /// A step or query elsewhere calls into this module. Answered on its own channel.
+    Call(Box<NestedCall>),
+    /// A step or query elsewhere reads a public table of this module. Answered on its own channel.
+    Read(Box<NestedRead>),
+    /// The step that called into this module is in the log: its part here holds.
+    Commit(Ticket),
+    /// The step, or the call that led here, is undone.
+    Undo(Ticket, Savepoint),
+    /// Nothing that is left of the turn or query can reach this module.
+    Release(Ticket),
+}
+
+/// What the supervisor asks outside of turns.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) enum Order {
+    /// Counts and sizes, now.
+    Statistics(oneshot::Sender<Statistics>),
+    /// Only while nothing runs: these grants are taken back.
+    Revoke(Vec<Revocation>),
+    /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.
+    Reset(oneshot::Sender<()>),
+    /// Only while nothing runs: hand over the module; the actor ends.
+    HandOver(oneshot::Sender<Box<Module>>),
+}
+
+/// The actor of one loaded module.
+pub(crate) struct ModuleActor {
+    name: ModuleName,
+    /// `None` while it is driven, when the mailbox is suspended, and after it was handed over.
+    core: Option<Core>,
+}
+
+impl ModuleActor {
+    /// An actor around `core`.
+    pub(crate) fn new(core: Core) -> Self {
+        Self { name: core.name().clone(), core: Some(core) }
+    }
+
+    fn accept(&mut self, ctx: &mut Context<Self>, put: impl FnOnce(&mut Core)) {
+        if let Some(core) = &mut self.core {
+            put(core);
+            self.drive(ctx);
+        }
+    }
+
+    /// Works off what heads the queue, with the mailbox suspended.
+    fn drive(&mut self, ctx: &mut Context<Self>) {
+        let Some(core) = self.core.take() else { return };
+        if !core.has_work() {
+            self.core = Some(core);
+            return;
+        }
+        let shared = core.shared().clone();
+        let driven = std::panic::AssertUnwindSafe(core.drive()).catch_unwind().into_actor(self);
+        ctx.wait(driven.map(move |outcome, actor, ctx| match outcome {
+            Ok(core) => {
+                let more = core.has_work();
+                actor.core = Some(core);
+                if more {
+                    // Through the mailbox, so that what has arrived meanwhile is taken in first.
+                    ctx.notify(Resume);
+                }
+            }
+            Err(_) => shared.broken(&actor.name),
+        }));
+    }
+}
+
+impl Actor for ModuleActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        // Admission bounds what is on its way; the mailbox must never be the reason to refuse a reaction.
+        ctx.set_mailbox_capacity(1024);
+    }
+}
+
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Resume;
+
+impl Handler<Resume> for ModuleActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Resume, ctx: &mut Context<Self>) {
+        self.drive(ctx);
+    }
+}
+
+impl Handler<Places> for ModuleActor {
+    type Result = ();
+
+    fn handle(&mut self, places: Places, ctx: &mut Context<Self>) {
+        self.accept(ctx, |core| places.0.into_iter().for_each(|place| core.place(place)));
+    }
+}
+
+impl Handler<Traffic> for ModuleActor {
+    type Result = ();
+
+    fn handle(&mut self, traffic: Traffic, ctx: &mut Context<Self>) {
+        self.accept(ctx, |core| core.traffic(traffic));
+    }
+}
+
+impl Handler<Order> for ModuleActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Order, ctx: &mut Context<Self>) {
+        use actix::ActorContext;
+        match order {
+            Order::HandOver(reply) => {
+                if let Some(core) = self.core.take() {
+                    // A receiver that is gone has nobody waiting for the module.
+                    let _ = reply.send(Box::new(core.into_module()));
+                }
+                ctx.stop();
+            }
+            order => self.accept(ctx, |core| core.order(order)),
+        }
+    }
+}
+
+/// The failure of whoever asked an actor that is gone.
+pub(crate) fn gone(name: &ModuleName) -> Failure {
+    Failure::new(
+        interstice_abi::failure::Code::Unavailable,
+        format!("module `{name}` was stopped before it could answer"),
+    )
+}

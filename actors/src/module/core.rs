@@ -1,0 +1,317 @@
+//! What a module actor owns: the queue, the module with its instance and tables, and what is to be told to others.
+//!
+//! [`Core::drive`] works off the queue. Acknowledgements and ends of turns are gathered and handed on in batches: one
+//! closure for the log, one message for the supervisor.
+
+use std::{sync::Arc, time::Instant};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{ModuleName, TimerId},
+    wire::{Ack, CallCounters, Called, Response, ResponseBody},
+};
+use interstice_host::{
+    module::Module,
+    table::{Digest, TableStatistics},
+};
+
+use super::{
+    NewPlace, Order, Traffic,
+    checkpoint::Frozen,
+    nested::{NestedCall, NestedRead},
+    query::{ClientQuery, ReadRows},
+    queue::Queue,
+    turn::{Turn, Waiter},
+    watch::StartWatch,
+};
+use crate::{
+    ingress::Replies,
+    shared::Shared,
+    supervisor::{Ended, Endings, TimerNews, catalogue::ModuleIndex},
+};
+
+/// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
+/// nested call of a neighbour does not wait for long.
+const WORK_PER_DRIVE: usize = 256;
+
+/// Steps slower than this are not batched: what ended before them is told first.
+const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
+
+/// Faults in a row, in load, timers and reactions, after which the module is quarantined.
+pub(crate) const FAULTS_IN_A_ROW_MAX: u32 = 16;
+
+/// A piece of work for one place of the queue.
+pub(crate) enum Work {
+    Turn(Box<Turn>),
+    Query(Box<ClientQuery>),
+    Call(Box<NestedCall>),
+    Read(Box<NestedRead>),
+    Commit,
+    Undo(interstice_host::table::Savepoint),
+    Rows(Box<ReadRows>),
+    Watch(Box<StartWatch>),
+    Marker(tokio::sync::oneshot::Sender<Frozen>),
+}
+
+/// The state of a module actor.
+pub(crate) struct Core {
+    pub(super) name: ModuleName,
+    pub(super) shared: Arc<Shared>,
+    pub(super) module: Module,
+    pub(super) queue: Queue<Work>,
+    pub(super) counters: CallCounters,
+    pub(super) last_fault: Option<String>,
+    pub(super) faults_in_a_row: u32,
+    /// Step 0's calls and events go on being counted after quarantine was asked for; ask once.
+    pub(super) quarantine_asked: bool,
+    pub(super) acks: Acks,
+    pub(super) endings: Endings,
+    next_timer: Option<(u64, TimerId)>,
+    last_step_was_slow: bool,
+}
+
+/// Answers that wait for the log, gathered.
+#[derive(Default)]
+pub(crate) struct Acks {
+    durable: Vec<(Replies, Response)>,
+}
+
+/// Counts and sizes of a module.
+pub(crate) struct Statistics {
+    /// Rows and bytes per declared table.
+    pub(crate) tables: Vec<TableStatistics>,
+    /// Counts since the load.
+    pub(crate) counters: CallCounters,
+    /// Places in the queue.
+    pub(crate) queue_depth: u64,
+    /// The last fault.
+    pub(crate) last_fault: Option<String>,
+    /// The digest of all tables; `None` while a step has them open.
+    pub(crate) digest: Option<Digest>,
+}
+
+impl Core {
+    /// The state around a module that has just been made, restored or upgraded.
+    pub(crate) fn new(name: ModuleName, shared: Arc<Shared>, module: Module) -> Self {
+        Self {
+            name,
+            shared,
+            module,
+            queue: Queue::new(),
+            counters: CallCounters::default(),
+            last_fault: None,
+            faults_in_a_row: 0,
+            quarantine_asked: false,
+            acks: Acks::default(),
+            endings: Endings::default(),
+            next_timer: None,
+            last_step_was_slow: false,
+        }
+    }
+
+    /// The module's name.
+    pub(crate) fn name(&self) -> &ModuleName {
+        &self.name
+    }
+
+    /// What all actors of the node share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The module itself, at the end of the actor.
+    pub(crate) fn into_module(self) -> Module {
+        self.module
+    }
+
+    /// Whether the first place has work, or is done and can go.
+    pub(crate) fn has_work(&self) -> bool {
+        self.queue.is_ready()
+    }
+
+    /// Takes in a place.
+    pub(crate) fn place(&mut self, place: NewPlace) {
+        match place {
+            NewPlace::Hold(ticket) => self.queue.place(ticket),
+            NewPlace::Turn(turn) => self.open(turn.ticket, Work::Turn(turn)),
+            NewPlace::Query(query) => self.open(query.ticket, Work::Query(query)),
+            NewPlace::Rows(rows) => self.open(rows.ticket, Work::Rows(rows)),
+            NewPlace::Watch(watch) => self.open(watch.ticket, Work::Watch(watch)),
+            NewPlace::Marker(ticket, reply) => {
+                self.open(ticket, Work::Marker(reply));
+                self.queue.release(ticket);
+            }
+        }
+    }
+
+    fn open(&mut self, ticket: super::turn::Ticket, work: Work) {
+        self.queue.place(ticket);
+        self.queue.work(ticket, work);
+    }
+
+    /// Takes in what another module's actor says.
+    pub(crate) fn traffic(&mut self, traffic: Traffic) {
+        match traffic {
+            Traffic::Continue(turn) => self.queue.work(turn.ticket, Work::Turn(turn)),
+            Traffic::Call(call) => self.queue.work(call.ticket, Work::Call(call)),
+            Traffic::Read(read) => self.queue.work(read.ticket, Work::Read(read)),
+            Traffic::Commit(ticket) => self.queue.work(ticket, Work::Commit),
+            Traffic::Undo(ticket, savepoint) => self.queue.work(ticket, Work::Undo(savepoint)),
+            Traffic::Release(ticket) => self.queue.release(ticket),
+        }
+    }
+
+    /// Does what the supervisor asks outside of turns.
+    pub(crate) fn order(&mut self, order: Order) {
+        match order {
+            Order::Statistics(reply) => {
+                // Nobody waits any more when the asker has gone.
+                let _ = reply.send(self.statistics());
+            }
+            Order::Revoke(revocations) => self.module.set_revoked(revocations),
+            Order::Reset(reply) => {
+                self.module.renew();
+                self.module.tables_mut().clear_ephemeral();
+                self.report_timer();
+                self.flush();
+                let _ = reply.send(());
+            }
+            Order::HandOver(_) => {}
+        }
+    }
+
+    fn statistics(&mut self) -> Statistics {
+        let idle = !self.module.tables().has_open_changes();
+        Statistics {
+            tables: self.module.tables().statistics(),
+            counters: self.counters,
+            queue_depth: u64::try_from(self.queue.depth()).unwrap_or(u64::MAX),
+            last_fault: self.last_fault.clone(),
+            digest: idle.then(|| self.module.tables_mut().digest()),
+        }
+    }
+
+    /// Works off what heads the queue, up to a batch.
+    pub(crate) async fn drive(mut self) -> Self {
+        for _ in 0..WORK_PER_DRIVE {
+            let Some((ticket, work)) = self.queue.next() else { break };
+            let started = Instant::now();
+            match work {
+                Work::Turn(turn) => {
+                    if self.last_step_was_slow || turn.held.len() > 1 {
+                        self.flush();
+                    }
+                    self.turn(turn).await;
+                    self.last_step_was_slow = started.elapsed() > SLOW_STEP;
+                }
+                Work::Query(query) => {
+                    self.flush();
+                    self.client_query(*query).await;
+                }
+                Work::Call(call) => self.nested_call(*call).await,
+                Work::Read(read) => self.nested_read(*read),
+                Work::Commit => {
+                    self.module.tables_mut().commit();
+                    self.report_timer();
+                }
+                Work::Undo(savepoint) => self.undo(savepoint),
+                Work::Rows(rows) => self.read_rows(*rows),
+                Work::Watch(watch) => self.start_watch(*watch),
+                Work::Marker(reply) => {
+                    let _ = reply.send(Frozen::of(&self.name, self.module.tables_mut()));
+                }
+            }
+            let _ = ticket;
+        }
+        self.flush();
+        self
+    }
+
+    fn undo(&mut self, savepoint: interstice_host::table::Savepoint) {
+        self.module.tables_mut().rollback(savepoint);
+        self.module.renew();
+        self.counters.restarts += 1;
+    }
+
+    /// Ends a turn: its waiter is answered, the supervisor told, both with the next batch.
+    pub(super) fn end_turn(&mut self, mut turn: Box<Turn>) {
+        let result = turn.result();
+        match std::mem::replace(&mut turn.waiter, Waiter::Nobody) {
+            Waiter::Client { replies, request, ack } => {
+                let response = Response { id: request, body: result.map(ResponseBody::Called) };
+                self.answer(ack, replies, response);
+            }
+            Waiter::Node(waiter) => {
+                // The supervisor drops the receiver only when the node stops.
+                let _ = waiter.send(result);
+            }
+            Waiter::Nobody => {}
+        }
+        self.endings.ended.push(Ended { home: turn.home, bytes: turn.bytes });
+    }
+
+    /// Ends a place that was no turn.
+    pub(super) fn end_place(&mut self, home: ModuleIndex, bytes: u64) {
+        self.endings.ended.push(Ended { home: Some(home), bytes });
+    }
+
+    /// Sends an answer at its level.
+    pub(super) fn answer(&mut self, ack: Ack, replies: Replies, response: Response) {
+        match ack {
+            Ack::Applied => replies.send(response),
+            Ack::Durable => self.acks.durable.push((replies, response)),
+        }
+    }
+
+    /// Tells the supervisor when this module's next timer has changed.
+    pub(super) fn report_timer(&mut self) {
+        let next = self.module.tables().next_timer();
+        if next != self.next_timer {
+            self.next_timer = next;
+            self.endings.timers = Some(TimerNews { module: self.name.clone(), next });
+        }
+    }
+
+    /// As [`Core::report_timer`], even when it looks the same: the supervisor has used up what it was told.
+    pub(super) fn report_timer_again(&mut self) {
+        self.next_timer = None;
+        let next = self.module.tables().next_timer();
+        self.next_timer = next;
+        self.endings.timers = Some(TimerNews { module: self.name.clone(), next });
+    }
+
+    /// Hands on what was gathered.
+    pub(super) fn flush(&mut self) {
+        if !self.acks.durable.is_empty() {
+            let waiting = std::mem::take(&mut self.acks.durable);
+            self.shared.log.when_durable(Box::new(move |durable| release(waiting, durable.err().as_ref())));
+        }
+        if !self.endings.is_empty() {
+            self.shared.tell_supervisor(std::mem::take(&mut self.endings));
+        }
+    }
+}
+
+/// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
+fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::log::LogError>) {
+    for (replies, mut response) in waiting {
+        if let Some(error) = failed {
+            response.body = Err(Failure::new(
+                Code::Unavailable,
+                format!("the log could not be written, so the outcome is unknown: {error}"),
+            ));
+        }
+        replies.send(response);
+    }
+}
+
+/// The answer of a turn that failed before it had a place.
+pub(crate) fn refuse(waiter: Waiter, failure: Failure) {
+    match waiter {
+        Waiter::Client { replies, request, .. } => replies.send(Response { id: request, body: Err(failure) }),
+        Waiter::Node(waiter) => {
+            let _ = waiter.send(Err::<Called, _>(failure));
+        }
+        Waiter::Nobody => {}
+    }
+}

@@ -1,0 +1,165 @@
+//! Client queries and pages of rows: a place in the queue like a turn, but no seq and no record.
+//!
+//! Both see every earlier turn and nothing of a later one, and report the last seq before them.
+
+use std::sync::Arc;
+
+use interstice_abi::{
+    codec::Input,
+    failure::{Code, Failure},
+    host_call::Invocation,
+    id::{Seq, StepIndex, TableId},
+    walk::Layout,
+    wire::{Ack, Response, ResponseBody, RowFilter, RowsPage},
+};
+use interstice_host::module::{StepRequest, TurnContext};
+
+use super::{
+    Traffic,
+    core::Core,
+    nested::{Reacher, Touched, Way},
+    turn::Ticket,
+};
+use crate::{
+    ingress::Replies,
+    supervisor::catalogue::{Catalogue, ModuleIndex},
+};
+
+/// Most bytes of rows in one page: a page is one frame, and a frame should not hold up others for long.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// A query that a client has asked for.
+pub(crate) struct ClientQuery {
+    pub(crate) ticket: Ticket,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) module: ModuleIndex,
+    pub(crate) query: String,
+    pub(crate) invocation: Invocation,
+    pub(crate) arguments: Vec<u8>,
+    /// The last seq before it.
+    pub(crate) seq: Seq,
+    /// The node's clock when it was taken, in milliseconds since 1970.
+    pub(crate) timestamp_ms: u64,
+    pub(crate) replies: Replies,
+    pub(crate) request: u64,
+    pub(crate) ack: Ack,
+}
+
+/// A page of a table's rows that a client has asked for.
+pub(crate) struct ReadRows {
+    pub(crate) ticket: Ticket,
+    pub(crate) module: ModuleIndex,
+    pub(crate) table: TableId,
+    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) limit: u32,
+    /// A column's place and the value that it must have.
+    pub(crate) filter: Option<RowFilter>,
+    pub(crate) seq: Seq,
+    pub(crate) replies: Replies,
+    pub(crate) request: u64,
+}
+
+impl Core {
+    /// Runs a client's query on the second instance.
+    pub(super) async fn client_query(&mut self, query: ClientQuery) {
+        let bytes = u64::try_from(query.arguments.len()).unwrap_or(u64::MAX);
+        let way = Way::of_query(query.ticket, query.catalogue.clone(), query.module);
+        let reacher = Reacher::new(self.shared.clone(), way, Touched::default());
+        let request = StepRequest {
+            function: query.query,
+            invocation: query.invocation,
+            arguments: query.arguments,
+            check_arguments: true,
+            turn: TurnContext {
+                seq: query.seq,
+                step: StepIndex(0),
+                timestamp_ms: query.timestamp_ms,
+                node_seed: self.shared.seed,
+                node_id: self.shared.id.clone(),
+                of_load: false,
+            },
+            call_ordinal: 0,
+            running_ms_used: 0,
+            depth: 0,
+        };
+        let outcome = self.module.query(request, true, Box::new(reacher)).await;
+        self.counters.queries += 1;
+        if outcome.is_fault {
+            self.counters.faults += 1;
+            self.counters.restarts += 1;
+        }
+        let body = outcome.result.map(|bytes| ResponseBody::Value { bytes, seq: query.seq });
+        self.answer(query.ack, query.replies, Response { id: query.request, body });
+        self.queue.release(query.ticket);
+        if let Some(entry) = query.catalogue.entry(query.module) {
+            for module in entry.query_reach.iter().skip(1).filter_map(|index| query.catalogue.entry(*index)) {
+                module.installed.address.do_send(Traffic::Release(query.ticket));
+            }
+        }
+        self.end_place(query.module, bytes);
+    }
+
+    /// Reads a page of rows.
+    pub(super) fn read_rows(&mut self, rows: ReadRows) {
+        let body = self.page(&rows).map(ResponseBody::Rows);
+        self.answer(Ack::Durable, rows.replies, Response { id: rows.request, body });
+        self.queue.release(rows.ticket);
+        self.end_place(rows.module, 0);
+    }
+
+    fn page(&self, rows: &ReadRows) -> Result<RowsPage, Failure> {
+        let limit = usize::try_from(rows.limit.clamp(1, interstice_abi::wire::ROWS_PER_PAGE_MAX)).unwrap_or(1);
+        let tables = self.module.tables();
+        let filter = rows.filter.as_ref().map(|filter| self.filter(rows.table, filter)).transpose()?;
+        let mut found = Vec::new();
+        let mut after = rows.after.clone();
+        loop {
+            let batch = tables.rows_after(rows.table, after.as_deref(), limit, PAGE_BYTES_MAX)?;
+            let Some((last, _)) = batch.last() else {
+                return Ok(RowsPage { rows: found, next: None, seq: rows.seq });
+            };
+            after = Some(last.to_vec());
+            for (key, row) in batch {
+                if filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
+                    found.push(row.into_vec());
+                }
+                if found.len() == limit {
+                    return Ok(RowsPage { rows: found, next: Some(key.into_vec()), seq: rows.seq });
+                }
+            }
+            if filter.is_none() {
+                return Ok(RowsPage { rows: found, next: after, seq: rows.seq });
+            }
+        }
+    }
+
+    fn filter(&self, table: TableId, filter: &RowFilter) -> Result<Filter, Failure> {
+        let schema = self.module.tables().schema();
+        let found = schema
+            .tables
+            .get(usize::from(table.0))
+            .ok_or_else(|| Failure::internal("a table that was looked up is not there"))?;
+        let place = found.fields.iter().position(|field| field.name == filter.column).ok_or_else(|| {
+            let known = found.fields.iter().map(|field| field.name.as_str());
+            Failure::not_found("column", &filter.column, known).about_table(found.name.clone())
+        })?;
+        let layout = Layout::new(found.fields.iter().map(|field| &field.ty), &schema.types)
+            .map_err(|problem| Failure::new(Code::Internal, problem))?;
+        Ok(Filter { layout, place, value: filter.value.clone() })
+    }
+}
+
+/// A column and the value that it must have.
+struct Filter {
+    layout: Layout,
+    place: usize,
+    value: Vec<u8>,
+}
+
+impl Filter {
+    /// Rows have one encoding, so equal values have equal bytes.
+    fn matches(&self, row: &[u8]) -> bool {
+        let mut input = Input::new(row);
+        self.layout.field(&mut input, self.place).is_ok_and(|bytes| bytes == self.value)
+    }
+}

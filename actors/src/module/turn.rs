@@ -1,0 +1,140 @@
+//! A turn on its way: one stamped input and what is left to do of it.
+//!
+//! A [`Turn`] travels with its next step; whoever holds it releases the modules that nothing pending can reach. A module's
+//! actor that holds the last of it ends it: answers the client and tells the supervisor.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use interstice_abi::{
+    failure::Failure,
+    host_call::Invocation,
+    id::{NodeId, Seq, StepIndex},
+    wire::{Ack, Called},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    ingress::Replies,
+    record::Input,
+    supervisor::catalogue::{Catalogue, ModuleIndex},
+};
+
+/// A turn's or query's place in the order of the node's queues: in memory only, one count for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ticket(pub(crate) u64);
+
+/// One stamped input and everything that it still causes.
+pub(crate) struct Turn {
+    /// Its place in the queues.
+    pub(crate) ticket: Ticket,
+    /// Its number.
+    pub(crate) seq: Seq,
+    /// Its frozen time, in milliseconds since 1970.
+    pub(crate) timestamp_ms: u64,
+    /// The catalogue under which it runs whole.
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// What it began with, until its step 0 is recorded.
+    pub(crate) input: Option<Input>,
+    /// Steps that are to run, first in, first out.
+    pub(crate) pending: VecDeque<PendingStep>,
+    /// The number of the next step.
+    pub(crate) next_step: StepIndex,
+    /// How many steps it may still run.
+    pub(crate) budget: u32,
+    /// Modules in whose queues it still has a place.
+    pub(crate) held: BTreeSet<ModuleIndex>,
+    /// Failed reactions so far.
+    pub(crate) failed: u32,
+    /// Dropped reactions so far.
+    pub(crate) dropped: u32,
+    /// The failure of step 0.
+    pub(crate) refused: Option<Failure>,
+    /// Who waits for its end.
+    pub(crate) waiter: Waiter,
+    /// Bytes of its arguments: what admission counts.
+    pub(crate) bytes: u64,
+    /// The module that admission counts it under.
+    pub(crate) home: Option<ModuleIndex>,
+}
+
+/// A step that has not run yet.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingStep {
+    /// Where it runs.
+    pub(crate) module: ModuleIndex,
+    /// What runs.
+    pub(crate) what: StepKind,
+    /// Who calls, and with what.
+    pub(crate) invocation: Invocation,
+    /// The encoded arguments.
+    pub(crate) arguments: Vec<u8>,
+    /// Whether they come from outside and must be checked against the schema.
+    pub(crate) from_outside: bool,
+    /// Whether its timers end with its module's load.
+    pub(crate) of_load: bool,
+}
+
+/// What a step runs.
+#[derive(Clone, Debug)]
+pub(crate) enum StepKind {
+    /// A reducer that was called from outside.
+    Call(Arc<str>),
+    /// A reducer that reacts or handles an event. Its faults count towards quarantine.
+    Event(Arc<str>),
+    /// The reducer of a timer, which is taken out first.
+    Timer(interstice_abi::id::TimerId),
+    /// The beginning of an instance's life: timers of the last load end, ephemeral rows go, then `load` runs, if there is one.
+    Load(Option<Arc<str>>),
+    /// Nothing of the guest: the place of a catalogue change in the module's history.
+    Nothing,
+}
+
+/// Who waits for a turn's end.
+pub(crate) enum Waiter {
+    /// A client.
+    Client {
+        /// The way back.
+        replies: Replies,
+        /// The request.
+        request: u64,
+        /// At which level.
+        ack: Ack,
+    },
+    /// The supervisor itself, during a catalogue change. Told when everything is recorded.
+    Node(oneshot::Sender<Result<Called, Failure>>),
+    /// Nobody.
+    Nobody,
+}
+
+impl Turn {
+    /// What its waiter is told at its end.
+    pub(crate) fn result(&mut self) -> Result<Called, Failure> {
+        match self.refused.take() {
+            Some(failure) => Err(failure),
+            None => Ok(Called { seq: self.seq, failed: self.failed, dropped: self.dropped }),
+        }
+    }
+
+    /// The modules of `held` that nothing pending can reach, taken out of it.
+    pub(crate) fn take_unreachable(&mut self) -> Vec<ModuleIndex> {
+        let mut reachable = BTreeSet::new();
+        for module in self.pending.iter().map(|step| step.module).collect::<BTreeSet<_>>() {
+            if let Some(entry) = self.catalogue.entry(module) {
+                reachable.extend(entry.reach.iter().copied());
+            }
+        }
+        let gone: Vec<ModuleIndex> = self.held.difference(&reachable).copied().collect();
+        for module in &gone {
+            self.held.remove(module);
+        }
+        gone
+    }
+}
+
+/// The invocation of everything that happens inside the node: this node calls, no module is named.
+pub(crate) fn invocation_of_node(node: &NodeId) -> Invocation {
+    Invocation { caller_node_id: node.0.clone(), caller_module_name: String::new(), caller_is_owner: false }
+}

@@ -1,0 +1,249 @@
+//! What the log holds: one [`Record`] per step, in postcard, and the [`Input`] that a turn began with.
+//!
+//! A record reaches the log before anything that its step causes leaves the step's actor. `seq` and `step` order the
+//! records of one module; records of modules that do not touch each other stand in the order in which they were appended.
+//! Changes of ephemeral tables are not recorded; their steps are. `starts` lists what the step appends to its turn's
+//! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
+
+use interstice_abi::{
+    failure::Failure,
+    id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TimerId},
+    schema::Version,
+    wire::{GrantChange, GrantTarget, OnConflict},
+};
+use interstice_host::module::Effect;
+use serde::{Deserialize, Serialize};
+
+/// The format of records; a log of another format is refused.
+pub(crate) const RECORD_FORMAT: u8 = 1;
+
+/// One entry of the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Record {
+    /// A step has run.
+    Step(StepRecord),
+    /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of half-done turns.
+    Restart {
+        /// The epoch from here on.
+        epoch: Epoch,
+    },
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StepRecord {
+    /// The turn.
+    pub(crate) seq: Seq,
+    /// The step inside the turn.
+    pub(crate) step: StepIndex,
+    /// The turn's frozen time, in milliseconds since 1970.
+    pub(crate) timestamp_ms: u64,
+    /// Where the turn came from: step 0 only.
+    pub(crate) input: Option<Input>,
+    /// What ran: `None` where the step is the node's own.
+    pub(crate) ran: Option<Ran>,
+    /// How it ended. A failed step has no effects but a fired timer's removal.
+    pub(crate) outcome: Outcome,
+    /// Changes and calls in the order made.
+    pub(crate) effects: Vec<Effect>,
+    /// What it appends to the turn's steps.
+    pub(crate) starts: Vec<Start>,
+    /// How many of its reactions were dropped because the turn's budget was spent.
+    pub(crate) dropped: u32,
+}
+
+/// The reducer of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ran {
+    /// Its module.
+    pub(crate) module: ModuleName,
+    /// Its name.
+    pub(crate) reducer: String,
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    /// Its changes hold.
+    Committed,
+    /// It is undone.
+    Failed(Failure),
+}
+
+/// A step that is to run later in the same turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Start {
+    /// The subscriber's module.
+    pub(crate) module: ModuleName,
+    /// The subscriber.
+    pub(crate) reducer: String,
+    /// What it is handed.
+    pub(crate) arguments: StartArguments,
+    /// Whether the step belongs to a load of its module.
+    pub(crate) of_load: bool,
+    /// Whether the step is the load itself, which a restart replaces by a fresh one.
+    pub(crate) is_load: bool,
+}
+
+/// Where a started step's arguments stand.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum StartArguments {
+    /// In the effect at this place of the same record: a change's rows, a call's arguments.
+    Effect(u32),
+    /// Here, because the effect is not recorded (ephemeral tables) or there is none.
+    Inline(Vec<u8>),
+}
+
+/// Something from outside the deterministic world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Input {
+    /// A client or another node calls a reducer.
+    Call {
+        /// Who.
+        caller: NodeId,
+        /// Whether the caller is an owner of the node.
+        caller_is_owner: bool,
+        /// The module.
+        module: ModuleName,
+        /// The reducer.
+        reducer: String,
+        /// The encoded arguments.
+        arguments: Vec<u8>,
+    },
+    /// A timer is due.
+    Timer {
+        /// Whose.
+        module: ModuleName,
+        /// Which.
+        timer: TimerId,
+    },
+    /// A module comes, or takes the place of its older self.
+    Install {
+        /// Its name.
+        module: ModuleName,
+        /// Its version.
+        version: Version,
+        /// BLAKE3 of its binary, under which the binary is stored.
+        hash: [u8; 32],
+        /// What happens to tables that do not fit.
+        on_conflict: OnConflict,
+    },
+    /// A module's instance begins.
+    Load {
+        /// Which.
+        module: ModuleName,
+    },
+    /// An owner stops a module.
+    Unload {
+        /// Which.
+        module: ModuleName,
+    },
+    /// A module failed again and again.
+    Quarantine {
+        /// Which.
+        module: ModuleName,
+        /// Its last fault.
+        reason: String,
+    },
+    /// A module and its data go.
+    Remove {
+        /// Which.
+        module: ModuleName,
+    },
+    /// A grant is given or taken back.
+    Grant {
+        /// The holder.
+        module: ModuleName,
+        /// What it is about.
+        target: GrantTarget,
+        /// The direction.
+        change: GrantChange,
+    },
+    /// A node or client has connected.
+    Connect {
+        /// Its id.
+        node: NodeId,
+    },
+    /// A node or client has gone.
+    Disconnect {
+        /// Its id.
+        node: NodeId,
+    },
+    /// The node has started; connections that were open are gone.
+    NodeStart {
+        /// Whose connections were open.
+        disconnected: Vec<NodeId>,
+    },
+}
+
+impl Record {
+    /// The record's bytes.
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, Failure> {
+        postcard::to_extend(self, vec![RECORD_FORMAT])
+            .map_err(|error| Failure::internal(format!("a record does not encode: {error}")))
+    }
+
+    /// Reads a record.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        match bytes.split_first() {
+            Some((&RECORD_FORMAT, rest)) => {
+                let (record, left) = postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
+                if left.is_empty() { Ok(record) } else { Err(format!("{} bytes follow a record", left.len())) }
+            }
+            Some((format, _)) => Err(format!("its format is {format}; this program reads format {RECORD_FORMAT}")),
+            None => Err("it is empty".to_string()),
+        }
+    }
+}
+
+impl StepRecord {
+    /// The arguments of the start at `place`.
+    pub(crate) fn start_arguments(&self, start: &Start) -> Option<Vec<u8>> {
+        match &start.arguments {
+            StartArguments::Inline(bytes) => Some(bytes.clone()),
+            StartArguments::Effect(place) => {
+                let effect = self.effects.get(usize::try_from(*place).ok()?)?;
+                Some(effect_arguments(effect))
+            }
+        }
+    }
+}
+
+/// What a subscriber to `effect` is handed: the rows before and after, or the call's arguments.
+pub(crate) fn effect_arguments(effect: &Effect) -> Vec<u8> {
+    match effect {
+        Effect::Change { change, .. } => {
+            let mut bytes = Vec::new();
+            for row in [&change.before, &change.after].into_iter().flatten() {
+                bytes.extend_from_slice(row);
+            }
+            bytes
+        }
+        Effect::Called { arguments, .. } => arguments.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_damage_is_an_error() {
+        let record = Record::Step(StepRecord {
+            seq: Seq(7),
+            step: StepIndex(0),
+            timestamp_ms: 1,
+            input: Some(Input::NodeStart { disconnected: vec![NodeId::from("x")] }),
+            ran: None,
+            outcome: Outcome::Committed,
+            effects: Vec::new(),
+            starts: Vec::new(),
+            dropped: 0,
+        });
+        let bytes = record.encode().expect("encodes");
+        assert_eq!(Record::decode(&bytes), Ok(record));
+        for length in 0..bytes.len() {
+            assert!(Record::decode(bytes.get(..length).expect("a prefix")).is_err());
+        }
+    }
+}

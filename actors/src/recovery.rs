@@ -1,0 +1,277 @@
+//! Recovery: from the checkpoint's trees and the log behind it to the state before the crash.
+//!
+//! The order: the marker says what was installed and where to read on; the trees are loaded; whole rows of later turns are
+//! redone in log order, catalogue changes among them; turns whose last step is missing come out as [`Recovered::half_done`],
+//! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. Nothing is written here:
+//! a recovery that is cut off starts again.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{Epoch, ModuleName, NodeId, Seq, StepIndex},
+    wire::{GrantChange, GrantTarget, ModuleState, OnConflict},
+};
+use interstice_host::{
+    log::{Log, LogPosition, Opened},
+    module::Effect,
+    store::Store,
+    table::{Change, Tables},
+    wasm::Binary,
+};
+
+use crate::{
+    config::Config,
+    node::NodeError,
+    record::{Input, Outcome, Record, StepRecord},
+    supervisor::{
+        checkpoint::{Clean, Mark, MarkedModule, Marker},
+        grants::Grants,
+        install::{Installer, row_limits},
+    },
+};
+
+/// A module as it was.
+pub(crate) struct RecoveredModule {
+    pub(crate) binary: Arc<Binary>,
+    pub(crate) tables: Tables,
+    pub(crate) state: ModuleState,
+    pub(crate) grants: Grants,
+    pub(crate) since: Seq,
+}
+
+/// What is left of a turn that a crash cut off.
+pub(crate) struct HalfDone {
+    pub(crate) seq: Seq,
+    pub(crate) timestamp_ms: u64,
+    pub(crate) next_step: StepIndex,
+    /// Module, reducer, arguments, whether it belongs to a load.
+    pub(crate) pending: Vec<(ModuleName, String, Vec<u8>, bool)>,
+}
+
+/// The node as it was.
+pub(crate) struct Recovered {
+    pub(crate) epoch: Epoch,
+    pub(crate) last_seq: Seq,
+    pub(crate) last_ms: u64,
+    pub(crate) modules: BTreeMap<ModuleName, RecoveredModule>,
+    pub(crate) half_done: Vec<HalfDone>,
+    pub(crate) connected: Vec<NodeId>,
+    pub(crate) history: Mark,
+    pub(crate) marks: Vec<Mark>,
+    /// Modules whose trees must be written from nothing.
+    pub(crate) fresh: Vec<ModuleName>,
+    /// How many records were redone.
+    pub(crate) redone: u64,
+}
+
+/// A recovery under way.
+struct Recovery<'a> {
+    installer: &'a Installer,
+    config: &'a Config,
+    state: Recovered,
+    open: BTreeMap<Seq, HalfDone>,
+}
+
+/// Brings a node back.
+///
+/// # Errors
+/// Damage in the store, the log or a binary, by name; nothing has been changed then.
+pub(crate) fn recover(
+    installer: &Installer,
+    config: &Config,
+    store: &Store,
+    log: &Log,
+    opened: &Opened,
+) -> Result<Recovered, NodeError> {
+    let marker = store
+        .marker()
+        .map_err(|error| NodeError::Store { problem: error.to_string() })?
+        .map(|bytes| Marker::decode(&bytes))
+        .transpose()
+        .map_err(|problem| NodeError::Store { problem })?;
+    let mut recovery = Recovery { installer, config, state: before(marker.as_ref(), opened), open: BTreeMap::new() };
+    let mut marked_seq = Seq(0);
+    let mut start = opened.start;
+    let mut clean = false;
+    if let Some(marker) = &marker {
+        marked_seq = marker.seq;
+        start = marker.position;
+        clean = marker.clean == Clean::Stopped;
+        for module in &marker.modules {
+            recovery.load(module, store).map_err(NodeError::Recovery)?;
+        }
+    }
+    for entry in log.read(start) {
+        let (position, bytes) = entry.map_err(|error| NodeError::Log { problem: error.to_string() })?;
+        let record = Record::decode(&bytes)
+            .map_err(|problem| NodeError::Log { problem: format!("record {position} is damaged: {problem}") })?;
+        if let Record::Step(step) = record
+            && step.seq > marked_seq
+        {
+            clean = false;
+            recovery.redo(step).map_err(NodeError::Recovery)?;
+        }
+    }
+    let mut state = recovery.state;
+    if !clean {
+        state.last_seq = state.last_seq.max(Seq(opened.reserved_seq));
+    }
+    state.half_done = recovery.open.into_values().filter(|turn| !turn.pending.is_empty()).collect();
+    for module in state.modules.values_mut() {
+        module.tables.clear_ephemeral();
+    }
+    Ok(state)
+}
+
+fn before(marker: Option<&Marker>, opened: &Opened) -> Recovered {
+    let position = marker.map_or(opened.start, |marker| marker.position);
+    let seq = marker.map_or(Seq(0), |marker| marker.seq);
+    let history = marker.map_or((Seq(0), opened.start), |marker| marker.history);
+    Recovered {
+        epoch: marker.map_or(Epoch(0), |marker| marker.epoch),
+        last_seq: seq,
+        last_ms: marker.map_or(0, |marker| marker.timestamp_ms),
+        modules: BTreeMap::new(),
+        half_done: Vec::new(),
+        connected: marker.map(|marker| marker.connected.clone()).unwrap_or_default(),
+        // The log may have been cut further than the marker knew when it was written.
+        history: (history.0, LogPosition(history.1.0.max(opened.start.0))),
+        marks: vec![(seq, position)],
+        fresh: Vec::new(),
+        redone: 0,
+    }
+}
+
+impl Recovery<'_> {
+    /// Loads a module from its binary and its trees.
+    fn load(&mut self, marked: &MarkedModule, store: &Store) -> Result<(), Failure> {
+        let binary = self.installer.stored(&marked.hash, &self.config.limits)?;
+        let mut tables = Tables::new(binary.schema.clone(), row_limits(&self.config.limits))?;
+        let corrupt = |problem: String| {
+            Failure::new(Code::Corrupt, format!("the stored tables of module `{}` are damaged: {problem}", marked.name))
+        };
+        for tree in store.trees(marked.name.as_str()).map_err(|error| corrupt(error.to_string()))? {
+            for page in store.pages(marked.name.as_str(), &tree).map_err(|error| corrupt(error.to_string()))? {
+                let (key, page) = page.map_err(|error| corrupt(error.to_string()))?;
+                tables.restore_page(&tree, &key, &page)?;
+            }
+        }
+        tables.finish_restore()?;
+        let module = RecoveredModule {
+            binary,
+            tables,
+            state: marked.state.clone(),
+            grants: marked.grants.clone(),
+            since: marked.since,
+        };
+        self.state.modules.insert(marked.name.clone(), module);
+        Ok(())
+    }
+
+    fn redo(&mut self, step: StepRecord) -> Result<(), Failure> {
+        self.state.redone += 1;
+        self.state.last_seq = self.state.last_seq.max(step.seq);
+        self.state.last_ms = self.state.last_ms.max(step.timestamp_ms);
+        if let (Some(input), Outcome::Committed) = (&step.input, &step.outcome) {
+            self.input(input, step.seq)?;
+        }
+        self.effects(&step)?;
+        self.note(step);
+        Ok(())
+    }
+
+    /// Redoes what an input does to the catalogue.
+    fn input(&mut self, input: &Input, seq: Seq) -> Result<(), Failure> {
+        match input {
+            Input::Install { module, hash, on_conflict, .. } => self.install(module, hash, *on_conflict, seq)?,
+            Input::Remove { module } => {
+                self.state.modules.remove(module);
+                self.state.fresh.push(module.clone());
+            }
+            Input::Load { module } => self.set_state(module, ModuleState::Loaded),
+            Input::Unload { module } => self.set_state(module, ModuleState::Unloaded),
+            Input::Quarantine { module, reason } => {
+                self.set_state(module, ModuleState::Quarantined { reason: reason.clone() });
+            }
+            Input::Grant { module, target, change } => self.grant(module, target, *change, seq)?,
+            Input::Connect { node } => self.state.connected.push(node.clone()),
+            Input::Disconnect { node } => self.state.connected.retain(|connected| connected != node),
+            Input::NodeStart { .. } => self.state.connected.clear(),
+            Input::Call { .. } | Input::Timer { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn set_state(&mut self, module: &ModuleName, state: ModuleState) {
+        if let Some(module) = self.state.modules.get_mut(module) {
+            module.state = state;
+        }
+    }
+
+    fn grant(&mut self, module: &ModuleName, target: &GrantTarget, change: GrantChange, seq: Seq) -> Result<(), Failure> {
+        match self.state.modules.get_mut(module) {
+            Some(module) => module.grants.change(target, change, seq),
+            None => Ok(()),
+        }
+    }
+
+    fn install(&mut self, name: &ModuleName, hash: &[u8; 32], on_conflict: OnConflict, seq: Seq) -> Result<(), Failure> {
+        let binary = self.installer.stored(hash, &self.config.limits)?;
+        let schema = binary.schema.clone();
+        let old = self.state.modules.remove(name);
+        let (tables, grants) = match old {
+            None => (Tables::new(schema.clone(), row_limits(&self.config.limits))?, None),
+            Some(old) => {
+                let tables = old.tables.migrate(schema.clone(), on_conflict == OnConflict::Wipe).map_err(|(_, difference)| {
+                    Failure::internal(format!("an upgrade of `{name}` that was recorded does not fit: {difference}"))
+                })?;
+                (tables, Some(old.grants))
+            }
+        };
+        let grants = Grants::asked_by(&schema, seq, grants.as_ref());
+        let module = RecoveredModule { binary, tables, state: ModuleState::Loaded, grants, since: seq };
+        self.state.modules.insert(name.clone(), module);
+        self.state.fresh.push(name.clone());
+        Ok(())
+    }
+
+    /// Redoes whole rows, module by module; within a module in the order made.
+    fn effects(&mut self, step: &StepRecord) -> Result<(), Failure> {
+        let mut changes: BTreeMap<&ModuleName, Vec<Change>> = BTreeMap::new();
+        for effect in &step.effects {
+            if let Effect::Change { module, change } = effect {
+                changes.entry(module).or_default().push(change.clone());
+            }
+        }
+        for (module, changes) in changes {
+            if let Some(module) = self.state.modules.get_mut(module) {
+                module.tables.redo(&changes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers what is left of the step's turn.
+    fn note(&mut self, step: StepRecord) {
+        let turn = self.open.entry(step.seq).or_insert_with(|| HalfDone {
+            seq: step.seq,
+            timestamp_ms: step.timestamp_ms,
+            next_step: StepIndex(0),
+            pending: Vec::new(),
+        });
+        turn.next_step = StepIndex(step.step.0 + 1);
+        if step.step.0 > 0 && !turn.pending.is_empty() {
+            turn.pending.remove(0);
+        }
+        for start in &step.starts {
+            let arguments = step.start_arguments(start).unwrap_or_default();
+            // A load that a crash cut off is replaced by that of the restart, but keeps its place in the count of steps.
+            let reducer = if start.is_load { String::new() } else { start.reducer.clone() };
+            turn.pending.push((start.module.clone(), reducer, arguments, start.of_load));
+        }
+        if turn.pending.is_empty() {
+            self.open.remove(&step.seq);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What all actors of one node share: who the node is, its log, its lines, its watchers, and the way to the supervisor.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
+
+use actix::Addr;
+use interstice_abi::id::{Epoch, ModuleName, NodeId};
+use interstice_host::log::Log;
+
+use crate::{
+    lines::Lines,
+    module::watch::Watchers,
+    supervisor::{Broken, Endings, Supervisor},
+};
+
+/// Shared by all actors of a node.
+pub(crate) struct Shared {
+    /// The node's id.
+    pub(crate) id: NodeId,
+    /// Keys the random streams of steps.
+    pub(crate) seed: [u8; 32],
+    /// The node's epoch.
+    pub(crate) epoch: Epoch,
+    /// The record of steps.
+    pub(crate) log: Log,
+    /// What modules and the node say.
+    pub(crate) lines: Lines,
+    /// Who watches which table.
+    pub(crate) watchers: Watchers,
+    /// Bytes of records since the last checkpoint: when the next one is due.
+    pub(crate) recorded_bytes: AtomicU64,
+    supervisor: OnceLock<Addr<Supervisor>>,
+}
+
+impl Shared {
+    /// Before any actor runs.
+    pub(crate) fn new(id: NodeId, seed: [u8; 32], epoch: Epoch, log: Log, lines: Lines) -> Self {
+        Self {
+            id,
+            seed,
+            epoch,
+            log,
+            lines,
+            watchers: Watchers::default(),
+            recorded_bytes: AtomicU64::new(0),
+            supervisor: OnceLock::new(),
+        }
+    }
+
+    /// Makes the supervisor known, once.
+    pub(crate) fn set_supervisor(&self, supervisor: Addr<Supervisor>) {
+        // A second call would be a second supervisor, which `Node` never makes.
+        let _ = self.supervisor.set(supervisor);
+    }
+
+    /// Appends a record.
+    pub(crate) fn append(&self, bytes: Vec<u8>) {
+        self.recorded_bytes.fetch_add(u64::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
+        self.log.append(bytes);
+    }
+
+    /// Tells the supervisor what has ended.
+    pub(crate) fn tell_supervisor(&self, endings: Endings) {
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.do_send(endings);
+        }
+    }
+
+    /// A module's actor has panicked: a mistake of ours. The node stops taking turns; a restart recovers from the log.
+    pub(crate) fn broken(&self, module: &ModuleName) {
+        let text = "the actor of the module has panicked; this is a bug of Interstice, please report it with this log";
+        self.lines.error(Some(module), None, text);
+        self.stop_because(&format!("the actor of module `{module}` has panicked"));
+    }
+
+    /// Stops the node because it cannot keep its promises.
+    pub(crate) fn stop_because(&self, reason: &str) {
+        self.lines.error(None, None, &format!("the node stops taking turns: {reason}"));
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.do_send(Broken(reason.to_string()));
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Stage 2: the supervisor. One per node; it stamps every input with a sequence number, checks who may do what, and gives
+//! the input a place in the queue of every module that it may reach.
+//!
+//! It owns the catalogue, the count of seqs, what is admitted, and when the next timer is due. It runs no guest and holds
+//! no rows. A catalogue change closes the [`barrier`]: what comes later is parked until everything earlier has ended and
+//! the change is made.
+
+pub(crate) mod admission;
+
+pub(crate) mod barrier;
+
+pub(crate) mod catalogue;
+
+pub(crate) mod change;
+
+pub(crate) mod checkpoint;
+
+pub(crate) mod grants;
+
+pub(crate) mod install;
+
+pub(crate) mod places;
+
+pub(crate) mod requests;
+
+pub(crate) mod stamp;
+
+pub(crate) mod status;
+
+pub(crate) mod timers;
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use actix::prelude::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use interstice_abi::{
+    event::Event,
+    failure::{Code, Failure},
+    id::{ModuleName, NodeId, TimerId},
+};
+use interstice_host::store::Store;
+use tokio::sync::oneshot;
+
+use self::{
+    admission::Admission,
+    barrier::{Barrier, Parked},
+    catalogue::{Catalogue, ModuleIndex},
+    change::ChangeDone,
+    checkpoint::{CheckpointDone, Checkpoints},
+    install::Installer,
+    places::Outgoing,
+    stamp::Stamper,
+    timers::Timers,
+};
+use crate::{
+    config::Config,
+    ingress::{Batch, ConnectionId, Peer, Replies},
+    lines::now_ms,
+    module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
+    record::{Input, Start, StartArguments},
+    shared::Shared,
+};
+
+/// The supervisor of a node.
+pub(crate) struct Supervisor {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) installer: Installer,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) stamper: Stamper,
+    pub(crate) admission: Admission,
+    pub(crate) barrier: Barrier,
+    pub(crate) timers: Timers,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) connections: BTreeMap<ConnectionId, Arc<Peer>>,
+    /// Nodes and clients whose `connect` was raised and whose `disconnect` was not.
+    pub(crate) connected: Vec<NodeId>,
+    pub(crate) about: About,
+    pub(crate) stopping: Stopping,
+    /// Why no more turns are taken, when the node cannot keep its promises.
+    pub(crate) broken: Option<String>,
+    /// Turns of before a crash that are to be finished first.
+    pub(crate) half_done: Vec<Turn>,
+    pub(crate) turns_ended: u64,
+    /// Ends the whole node.
+    pub(crate) stop: crate::node::Stop,
+}
+
+/// What a node says of itself.
+pub(crate) struct About {
+    pub(crate) name: String,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) started: Instant,
+    pub(crate) log_directory: PathBuf,
+}
+
+/// Whether the node is on its way down.
+pub(crate) enum Stopping {
+    /// It takes turns.
+    No,
+    /// It takes no more; everyone here is told when the last one has ended and a checkpoint is written.
+    Draining(Vec<oneshot::Sender<()>>),
+}
+
+/// Places that have ended, and what a module has to tell, in batches.
+#[derive(Default, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Endings {
+    /// Turns, queries and other places.
+    pub(crate) ended: Vec<Ended>,
+    /// The module's next timer.
+    pub(crate) timers: Option<TimerNews>,
+    /// A module that failed too often in a row, and its last fault.
+    pub(crate) quarantine: Option<(ModuleName, String)>,
+}
+
+impl Endings {
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.timers.is_none() && self.quarantine.is_none()
+    }
+}
+
+/// What admission gets back.
+pub(crate) struct Ended {
+    /// The module that it was counted under.
+    pub(crate) home: Option<ModuleIndex>,
+    /// The bytes that were counted.
+    pub(crate) bytes: u64,
+}
+
+/// When a module's next timer is due.
+pub(crate) struct TimerNews {
+    /// The module.
+    pub(crate) module: ModuleName,
+    /// In milliseconds since 1970, with the timer; `None` when it has none.
+    pub(crate) next: Option<(u64, TimerId)>,
+}
+
+/// All complete requests that one read of one connection has brought.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromClient(pub(crate) Batch);
+
+/// A node or client has connected.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Connected(pub(crate) Arc<Peer>, pub(crate) Replies);
+
+/// A connection has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Disconnected(pub(crate) Arc<Peer>);
+
+/// The node cannot keep its promises any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Broken(pub(crate) String);
+
+/// Drain, write a checkpoint, and say so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
+
+/// The network listens: what to tell of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Listening(pub(crate) Vec<String>);
+
+/// A timer may be due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct TimerDue;
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.shared.set_supervisor(ctx.address());
+        for turn in std::mem::take(&mut self.half_done) {
+            self.place_turn(turn);
+        }
+        self.stamp_node_start();
+        self.send_out();
+    }
+}
+
+impl Supervisor {
+    /// The node's own input of its start: `load` of every module, `disconnect` for connections of before.
+    fn stamp_node_start(&mut self) {
+        let invocation = invocation_of_node(&self.shared.id);
+        let mut steps = Vec::new();
+        for index in self.catalogue.in_order_of_dependencies() {
+            let Some(entry) = self.catalogue.entry(index) else { continue };
+            let reducer = entry.reducers_on(&Event::Load).next().map(Into::into);
+            steps.push(PendingStep {
+                module: index,
+                what: StepKind::Load(reducer),
+                invocation: invocation.clone(),
+                arguments: Vec::new(),
+                from_outside: false,
+                of_load: true,
+            });
+        }
+        let disconnected = std::mem::take(&mut self.connected);
+        for node in &disconnected {
+            steps.extend(self.steps_on(&Event::Disconnect, node));
+        }
+        self.stamp_for_node(Input::NodeStart { disconnected }, steps, Waiter::Nobody);
+    }
+
+    /// A step for every reducer that handles `event`, with a node's id as its argument.
+    fn steps_on(&self, event: &Event, node: &NodeId) -> Vec<PendingStep> {
+        use interstice_abi::codec::Column;
+        let subscribers = self.catalogue.subscribers_of(event);
+        let invocation = invocation_of_node(&self.shared.id);
+        subscribers
+            .into_iter()
+            .map(|subscriber| PendingStep {
+                module: subscriber.module,
+                what: StepKind::Event(subscriber.reducer),
+                invocation: invocation.clone(),
+                arguments: node.0.to_bytes(),
+                from_outside: false,
+                of_load: false,
+            })
+            .collect()
+    }
+
+    /// Raises `connect` or `disconnect` where a module wants to hear of either.
+    fn stamp_connection(&mut self, node: &NodeId, event: &Event) {
+        let heard = [Event::Connect, Event::Disconnect].iter().any(|event| !self.catalogue.subscribers_of(event).is_empty());
+        let is_connect = *event == Event::Connect;
+        let known = self.connected.iter().position(|connected| connected == node);
+        if is_connect && !heard || !is_connect && known.is_none() {
+            return;
+        }
+        let input = if is_connect {
+            self.connected.push(node.clone());
+            Input::Connect { node: node.clone() }
+        } else {
+            known.map(|place| self.connected.swap_remove(place));
+            Input::Disconnect { node: node.clone() }
+        };
+        let steps = self.steps_on(event, node);
+        self.stamp_for_node(input, steps, Waiter::Nobody);
+    }
+
+    /// Stamps an input whose step 0 is the node's own and starts `steps`.
+    pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>, waiter: Waiter) {
+        let starts = steps.iter().filter_map(|step| self.start_of(step)).collect();
+        let mut turn = self.new_turn(input, steps, waiter);
+        self.record_own_step(&mut turn, starts);
+        self.place_turn(turn);
+    }
+
+    fn start_of(&self, step: &PendingStep) -> Option<Start> {
+        let entry = self.catalogue.entry(step.module)?;
+        let (reducer, is_load) = match &step.what {
+            StepKind::Call(reducer) | StepKind::Event(reducer) => (reducer.to_string(), false),
+            StepKind::Load(reducer) => (reducer.as_deref().unwrap_or_default().to_string(), true),
+            StepKind::Timer(_) | StepKind::Nothing => return None,
+        };
+        Some(Start {
+            module: entry.installed.schema.name.clone(),
+            reducer,
+            arguments: StartArguments::Inline(step.arguments.clone()),
+            of_load: step.of_load,
+            is_load,
+        })
+    }
+
+    /// Why nothing is taken at the moment, if so.
+    pub(crate) fn refuses(&self) -> Result<(), Failure> {
+        if let Some(reason) = &self.broken {
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!("the node takes no more turns: {reason}; restart it, it recovers from its log"),
+            ));
+        }
+        if let Some(error) = self.shared.log.is_poisoned() {
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!("the node takes no more turns because its log could not be written: {error}; mend the disk and restart the node"),
+            ));
+        }
+        match self.stopping {
+            Stopping::No => Ok(()),
+            Stopping::Draining(_) => Err(Failure::new(Code::Unavailable, "the node is stopping")),
+        }
+    }
+
+    /// What follows when places have ended: the barrier may open or pass, the node may be drained.
+    fn after_endings(&mut self, ctx: &mut Context<Self>) {
+        self.pass_barrier(ctx);
+        self.maybe_checkpoint(ctx);
+        self.maybe_drained(ctx);
+        self.send_out();
+    }
+
+    fn maybe_drained(&mut self, ctx: &mut Context<Self>) {
+        let Stopping::Draining(waiting) = &mut self.stopping else { return };
+        if waiting.is_empty() || !self.admission.is_idle() || self.barrier.is_busy() || self.checkpoints.is_running() {
+            return;
+        }
+        if self.checkpoints.needs_last(&self.stamper) && self.broken.is_none() && self.shared.log.is_poisoned().is_none() {
+            self.start_checkpoint(ctx);
+            return;
+        }
+        for waiter in waiting.drain(..) {
+            // Whoever asked may have gone; the node stops all the same.
+            let _ = waiter.send(());
+        }
+        ctx.stop();
+    }
+}
+
+impl Handler<FromClient> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, FromClient(batch): FromClient, ctx: &mut Context<Self>) {
+        self.requests(batch, ctx);
+        self.send_out();
+    }
+}
+
+impl Handler<Endings> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, endings: Endings, ctx: &mut Context<Self>) {
+        for ended in &endings.ended {
+            self.admission.leave(ended.home, ended.bytes);
+        }
+        self.turns_ended += u64::try_from(endings.ended.len()).unwrap_or(0);
+        if let Some(news) = endings.timers {
+            self.timers.set(news);
+            self.arm_timer(ctx);
+        }
+        if let Some((module, reason)) = endings.quarantine {
+            self.park(Parked::Change(change::Change::Quarantine { module, reason }, change::Asker::Nobody), ctx);
+        }
+        self.after_endings(ctx);
+    }
+}
+
+impl Handler<TimerDue> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: TimerDue, ctx: &mut Context<Self>) {
+        self.timers.disarm();
+        for (module, timer) in self.timers.take_due(now_ms()) {
+            self.park_or(Parked::Timer(module, timer), ctx);
+        }
+        self.arm_timer(ctx);
+        self.send_out();
+    }
+}
+
+impl Handler<Connected> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Connected(peer, _): Connected, ctx: &mut Context<Self>) {
+        self.connections.insert(peer.connection, peer.clone());
+        self.park_or(Parked::Connection(peer.node.clone(), Event::Connect), ctx);
+        self.send_out();
+    }
+}
+
+impl Handler<Disconnected> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Disconnected(peer): Disconnected, ctx: &mut Context<Self>) {
+        self.connections.remove(&peer.connection);
+        self.shared.watchers.end(peer.connection.0, None);
+        self.shared.lines.unfollow(peer.connection.0, None);
+        self.park_or(Parked::Connection(peer.node.clone(), Event::Disconnect), ctx);
+        self.send_out();
+    }
+}
+
+impl Handler<Broken> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Broken(reason): Broken, _: &mut Context<Self>) {
+        self.broken.get_or_insert(reason);
+    }
+}
+
+impl Handler<Listening> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Listening(addresses): Listening, _: &mut Context<Self>) {
+        self.about.addresses = addresses;
+    }
+}
+
+impl Handler<Drain> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, Drain(done): Drain, ctx: &mut Context<Self>) {
+        match &mut self.stopping {
+            Stopping::Draining(waiting) => waiting.push(done),
+            Stopping::No => self.stopping = Stopping::Draining(vec![done]),
+        }
+        if self.broken.is_some() || self.shared.log.is_poisoned().is_some() {
+            // What is in flight may never end.
+            self.admission = Admission::new(&self.config);
+            self.barrier.abandon();
+        }
+        self.after_endings(ctx);
+    }
+}
+
+impl Handler<ChangeDone> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, done: ChangeDone, ctx: &mut Context<Self>) {
+        self.finish_change(done);
+        self.after_endings(ctx);
+    }
+}
+
+impl Handler<CheckpointDone> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, done: CheckpointDone, ctx: &mut Context<Self>) {
+        self.finish_checkpoint(done);
+        self.after_endings(ctx);
+    }
+}
+
+impl Supervisor {
+    /// Bytes that were recorded since the last checkpoint.
+    pub(crate) fn recorded_bytes(&self) -> u64 {
+        self.shared.recorded_bytes.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,158 @@
+//! Changes of the catalogue run alone: after every earlier turn has ended, before any later one starts.
+//!
+//! While a change waits or runs, everything that comes later is parked unrouted, in order, and counted against a bound; then
+//! it is taken up by the new catalogue.
+
+use std::collections::VecDeque;
+
+use actix::prelude::{AsyncContext, Context};
+use interstice_abi::{
+    event::Event,
+    failure::{Code, Failure},
+    id::{ModuleName, NodeId, TimerId},
+    wire::{Request, Response},
+};
+
+use super::{
+    Supervisor,
+    change::{Asker, Change},
+};
+use crate::{
+    ingress::{Peer, Replies},
+    module::turn::{PendingStep, StepKind, Waiter, invocation_of_node},
+    record::Input,
+};
+
+/// Most inputs that wait behind a change: as many as a module may have admitted, for a few modules.
+const PARKED_MAX: usize = 32_768;
+
+/// Something that waits for its place in the order of inputs.
+pub(crate) enum Parked {
+    /// A client's request that takes a place in a queue.
+    Request {
+        /// Who asks.
+        peer: std::sync::Arc<Peer>,
+        /// What.
+        request: Request,
+        /// The way back.
+        replies: Replies,
+    },
+    /// A timer is due.
+    Timer(ModuleName, TimerId),
+    /// A connection came or went.
+    Connection(NodeId, Event),
+    /// A change of the catalogue.
+    Change(Change, Asker),
+}
+
+/// Whether inputs pass.
+#[derive(Default)]
+pub(crate) struct Barrier {
+    parked: VecDeque<Parked>,
+    /// A change is being made.
+    running: bool,
+}
+
+impl Barrier {
+    /// Whether something waits or runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running || !self.parked.is_empty()
+    }
+
+    /// The change has been made.
+    pub(crate) fn done(&mut self) {
+        self.running = false;
+    }
+
+    /// Whether a change is being made.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Forgets what waits: the node stops and can do nothing more.
+    pub(crate) fn abandon(&mut self) {
+        self.parked.clear();
+        self.running = false;
+    }
+}
+
+impl Supervisor {
+    /// Takes an input now, or parks it behind a change.
+    pub(crate) fn park_or(&mut self, input: Parked, ctx: &mut Context<Self>) {
+        if self.barrier.is_busy() || matches!(input, Parked::Change(..)) {
+            self.park(input, ctx);
+        } else {
+            self.take(input, ctx);
+        }
+    }
+
+    /// Parks an input, and lets it pass when it can.
+    pub(crate) fn park(&mut self, input: Parked, ctx: &mut Context<Self>) {
+        match input {
+            Parked::Request { request, replies, .. } if self.barrier.parked.len() >= PARKED_MAX => {
+                let text = format!("{PARKED_MAX} requests wait for a change of the node's modules; try again later");
+                replies.send(Response { id: request.id, body: Err(Failure::new(Code::Busy, text)) });
+            }
+            input => self.barrier.parked.push_back(input),
+        }
+        self.pass_barrier(ctx);
+    }
+
+    /// Lets pass what can: inputs up to the next change, and that change once everything before it has ended.
+    pub(crate) fn pass_barrier(&mut self, ctx: &mut Context<Self>) {
+        while !self.barrier.running {
+            match self.barrier.parked.front() {
+                None => return,
+                Some(Parked::Change(..)) => {
+                    self.send_out();
+                    if !self.admission.is_idle() || self.checkpoints.is_freezing() {
+                        return;
+                    }
+                    if let Some(Parked::Change(change, asker)) = self.barrier.parked.pop_front() {
+                        self.barrier.running = true;
+                        self.start_change(change, asker, ctx);
+                    }
+                }
+                Some(_) => {
+                    if let Some(input) = self.barrier.parked.pop_front() {
+                        self.take(input, ctx);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, input: Parked, ctx: &mut Context<Self>) {
+        match input {
+            Parked::Request { peer, request, replies } => self.placed_request(&peer, request, replies),
+            Parked::Timer(module, timer) => self.stamp_timer(&module, timer),
+            Parked::Connection(node, event) => {
+                if self.refuses().is_ok() || event == Event::Disconnect {
+                    self.stamp_connection(&node, &event);
+                }
+            }
+            Parked::Change(change, asker) => ctx.notify(super::change::TakeChange(change, asker)),
+        }
+    }
+
+    /// A timer is an input of its own.
+    fn stamp_timer(&mut self, module: &ModuleName, timer: TimerId) {
+        if self.refuses().is_err() {
+            return;
+        }
+        let Some(index) = self.catalogue.index_of(module) else { return };
+        if !self.catalogue.entry(index).is_some_and(super::catalogue::Entry::serves) {
+            return;
+        }
+        let step = PendingStep {
+            module: index,
+            what: StepKind::Timer(timer),
+            invocation: invocation_of_node(&self.shared.id),
+            arguments: Vec::new(),
+            from_outside: false,
+            of_load: false,
+        };
+        let turn = self.new_turn(Input::Timer { module: module.clone(), timer }, vec![step], Waiter::Nobody);
+        self.place_turn(turn);
+    }
+}

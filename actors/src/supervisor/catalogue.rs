@@ -1,0 +1,364 @@
+//! What is installed on the node: modules, grants, and what follows from their schemas: routes and reach.
+//!
+//! A [`Catalogue`] never changes: every catalogue change makes a new one, and a turn runs whole under the one of its seq.
+//! Reach and routes come from schemas, bindings and subscriptions, never from running code.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use actix::Addr;
+use interstice_abi::{
+    event::{Event, RowEvent},
+    failure::{Code, Failure},
+    id::{ModuleName, Seq, TableId},
+    schema::{ModuleSchema, Version, Visibility},
+    wire::{GrantTarget, ModuleState},
+};
+
+use super::grants::Grants;
+use crate::module::ModuleActor;
+
+/// A module's place in one catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ModuleIndex(pub(crate) u32);
+
+/// What a catalogue knows of a module, before anything is derived.
+#[derive(Clone)]
+pub(crate) struct Installed {
+    /// Its schema.
+    pub(crate) schema: Arc<ModuleSchema>,
+    /// BLAKE3 of its binary.
+    pub(crate) hash: [u8; 32],
+    /// Whether it serves.
+    pub(crate) state: ModuleState,
+    /// What it may do.
+    pub(crate) grants: Grants,
+    /// The turn that installed this version.
+    pub(crate) since: Seq,
+    /// The arbiter that its actor runs on.
+    pub(crate) place: usize,
+    /// Its actor.
+    pub(crate) address: Addr<ModuleActor>,
+}
+
+/// A module of a catalogue, with what follows.
+pub(crate) struct Entry {
+    /// What is installed.
+    pub(crate) installed: Installed,
+    /// Every module that a turn which starts here may touch: call dependencies and subscribers, closed over; itself first.
+    pub(crate) reach: Arc<[ModuleIndex]>,
+    /// Every module that a query which starts here may touch: call dependencies, closed over; itself first.
+    pub(crate) query_reach: Arc<[ModuleIndex]>,
+    /// Who reacts to rows of table t: `rows[t][event]`.
+    rows: Vec<[Vec<Subscriber>; 3]>,
+    /// Who reacts to calls, by reducer.
+    calls: HashMap<String, Vec<Subscriber>>,
+}
+
+/// A reducer that is told of something.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Subscriber {
+    /// Its module's name: the first key of the order.
+    pub(crate) name: ModuleName,
+    /// Its name: the second.
+    pub(crate) reducer: Arc<str>,
+    /// Its module.
+    pub(crate) module: ModuleIndex,
+}
+
+/// The modules of a node and how they hang together.
+pub(crate) struct Catalogue {
+    entries: Vec<Entry>,
+    by_name: HashMap<ModuleName, ModuleIndex>,
+}
+
+impl Catalogue {
+    /// Derives routes and reach. Modules that do not serve are there, but nothing leads to them.
+    pub(crate) fn new(modules: BTreeMap<ModuleName, Installed>) -> Arc<Self> {
+        let by_name: HashMap<ModuleName, ModuleIndex> =
+            modules.keys().zip(0..).map(|(name, place)| (name.clone(), ModuleIndex(place))).collect();
+        let installed: Vec<Installed> = modules.into_values().collect();
+        let mut entries: Vec<Entry> = installed
+            .into_iter()
+            .map(|installed| Entry {
+                rows: installed.schema.tables.iter().map(|_| Default::default()).collect(),
+                calls: HashMap::new(),
+                reach: Arc::new([]),
+                query_reach: Arc::new([]),
+                installed,
+            })
+            .collect();
+        let subscriptions = subscriptions(&entries, &by_name);
+        let mut wakes: Vec<BTreeSet<ModuleIndex>> = entries.iter().map(|_| BTreeSet::new()).collect();
+        for subscription in subscriptions {
+            if let Some(woken) = wakes.get_mut(place(subscription.source)) {
+                woken.insert(subscription.subscriber.module);
+            }
+            if let Some(entry) = entries.get_mut(place(subscription.source)) {
+                entry.add(subscription);
+            }
+        }
+        let calls: Vec<BTreeSet<ModuleIndex>> =
+            entries.iter().map(|entry| entry.dependencies(&by_name).collect()).collect();
+        for index in 0..entries.len() {
+            let start = ModuleIndex(u32::try_from(index).unwrap_or(u32::MAX));
+            let reach = closure(start, &[&calls, &wakes]);
+            let query_reach = closure(start, &[&calls]);
+            if let Some(entry) = entries.get_mut(index) {
+                for subscribers in entry.rows.iter_mut().flatten().chain(entry.calls.values_mut()) {
+                    subscribers.sort();
+                }
+                entry.reach = reach;
+                entry.query_reach = query_reach;
+            }
+        }
+        Arc::new(Self { entries, by_name })
+    }
+
+    /// All modules in the order of their names.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (ModuleIndex, &Entry)> {
+        (0..).map(ModuleIndex).zip(&self.entries)
+    }
+
+    /// What is installed, to derive the next catalogue from.
+    pub(crate) fn installed(&self) -> BTreeMap<ModuleName, Installed> {
+        self.entries
+            .iter()
+            .map(|entry| (entry.installed.schema.name.clone(), entry.installed.clone()))
+            .collect()
+    }
+
+    /// The module called `name`, which may carry `@major`.
+    ///
+    /// # Errors
+    /// `NotFound` with the nearest name.
+    pub(crate) fn find(&self, name: &str) -> Result<ModuleIndex, Failure> {
+        let (bare, major) = match name.split_once('@') {
+            None => (name, None),
+            Some((bare, major)) => {
+                let wrong = || {
+                    Failure::new(
+                        Code::BadArguments,
+                        format!("`{}` does not name a major version; write `{}@1`", name.escape_debug(), bare.escape_debug()),
+                    )
+                };
+                (bare, Some(major.parse::<u32>().map_err(|_| wrong())?))
+            }
+        };
+        let index = self
+            .by_name
+            .get(bare)
+            .copied()
+            .ok_or_else(|| Failure::not_found("module", bare, self.by_name.keys().map(ModuleName::as_str)))?;
+        let version = self.entry(index).map_or(Version::default(), |entry| entry.installed.schema.version);
+        match major {
+            Some(major) if major != version.major => Err(Failure::new(
+                Code::NotFound,
+                format!("module `{bare}` is installed in version {version}, not in major version {major}"),
+            )),
+            _ => Ok(index),
+        }
+    }
+
+    /// The module at `index`.
+    pub(crate) fn entry(&self, index: ModuleIndex) -> Option<&Entry> {
+        self.entries.get(place(index))
+    }
+
+    /// The index of the module of exactly this name.
+    pub(crate) fn index_of(&self, name: &ModuleName) -> Option<ModuleIndex> {
+        self.by_name.get(name).copied()
+    }
+
+    /// Who reacts to this change of this table, in order.
+    pub(crate) fn row_subscribers(&self, module: &ModuleName, table: TableId, event: RowEvent) -> &[Subscriber] {
+        self.index_of(module)
+            .and_then(|index| self.entry(index))
+            .and_then(|entry| entry.rows.get(usize::from(table.0)))
+            .and_then(|events| events.get(event_place(event)))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Who reacts to the call of this reducer, in order.
+    pub(crate) fn call_subscribers(&self, module: &ModuleName, reducer: &str) -> &[Subscriber] {
+        self.index_of(module)
+            .and_then(|index| self.entry(index))
+            .and_then(|entry| entry.calls.get(reducer))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Every reducer of a serving module that is subscribed to `event`, by (module, reducer).
+    pub(crate) fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
+        let mut found: Vec<Subscriber> = self
+            .entries()
+            .filter(|(_, entry)| entry.serves())
+            .flat_map(|(module, entry)| {
+                entry.installed.schema.reducers.iter().filter(|reducer| reducer.events.contains(event)).map(
+                    move |reducer| Subscriber {
+                        name: entry.installed.schema.name.clone(),
+                        reducer: reducer.name.as_str().into(),
+                        module,
+                    },
+                )
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// Serving modules, those that others depend on first; by name where nothing else decides.
+    pub(crate) fn in_order_of_dependencies(&self) -> Vec<ModuleIndex> {
+        let mut order = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (index, _) in self.entries() {
+            self.visit(index, &mut seen, &mut order);
+        }
+        order
+    }
+
+    fn visit(&self, index: ModuleIndex, seen: &mut BTreeSet<ModuleIndex>, order: &mut Vec<ModuleIndex>) {
+        let Some(entry) = self.entry(index) else { return };
+        if !seen.insert(index) {
+            return;
+        }
+        for dependency in entry.dependencies(&self.by_name) {
+            self.visit(dependency, seen, order);
+        }
+        if entry.serves() {
+            order.push(index);
+        }
+    }
+}
+
+impl Entry {
+    /// Whether turns and queries may start here.
+    pub(crate) fn serves(&self) -> bool {
+        self.installed.state == ModuleState::Loaded
+    }
+
+    /// The reducer of this module that is subscribed to `event`, if any. Several are possible; all are returned.
+    pub(crate) fn reducers_on(&self, event: &Event) -> impl Iterator<Item = &str> {
+        let mut names: Vec<&str> = self
+            .installed
+            .schema
+            .reducers
+            .iter()
+            .filter(|reducer| reducer.events.contains(event))
+            .map(|reducer| reducer.name.as_str())
+            .collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+
+    /// The modules of this node that it was compiled against and that are there.
+    fn dependencies<'a>(&'a self, by_name: &'a HashMap<ModuleName, ModuleIndex>) -> impl Iterator<Item = ModuleIndex> + 'a {
+        self.installed
+            .schema
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.node.is_none())
+            .filter_map(|dependency| by_name.get(dependency.module.as_str()).copied())
+    }
+
+    fn add(&mut self, subscription: Subscription) {
+        match subscription.what {
+            Subscribed::Rows(table, event) => {
+                if let Some(list) =
+                    self.rows.get_mut(usize::from(table.0)).and_then(|events| events.get_mut(event_place(event)))
+                {
+                    list.push(subscription.subscriber);
+                }
+            }
+            Subscribed::Calls(reducer) => self.calls.entry(reducer).or_default().push(subscription.subscriber),
+        }
+    }
+}
+
+struct Subscription {
+    source: ModuleIndex,
+    what: Subscribed,
+    subscriber: Subscriber,
+}
+
+enum Subscribed {
+    Rows(TableId, RowEvent),
+    Calls(String),
+}
+
+/// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
+fn subscriptions(entries: &[Entry], by_name: &HashMap<ModuleName, ModuleIndex>) -> Vec<Subscription> {
+    let mut found = Vec::new();
+    for (module, entry) in (0..).map(ModuleIndex).zip(entries).filter(|(_, entry)| entry.serves()) {
+        let schema = &entry.installed.schema;
+        for reducer in &schema.reducers {
+            for event in &reducer.events {
+                let Some((source, what)) = target(event, module, &schema.name, entries, by_name) else { continue };
+                let source_name = entries.get(place(source)).map(|entry| entry.installed.schema.name.to_string());
+                let grant = GrantTarget::Subscriptions { module: source_name.unwrap_or_default() };
+                if source != module && entry.installed.grants.is_revoked(&grant) {
+                    continue;
+                }
+                let subscriber =
+                    Subscriber { name: schema.name.clone(), reducer: reducer.name.as_str().into(), module };
+                found.push(Subscription { source, what, subscriber });
+            }
+        }
+    }
+    found
+}
+
+/// What of this node `event` is about.
+fn target(
+    event: &Event,
+    own: ModuleIndex,
+    own_name: &ModuleName,
+    entries: &[Entry],
+    by_name: &HashMap<ModuleName, ModuleIndex>,
+) -> Option<(ModuleIndex, Subscribed)> {
+    match event {
+        Event::Row { table, event } if table.node.is_none() => {
+            let source = match &table.module {
+                Some(module) if module.as_str() != own_name.as_str() => *by_name.get(module.as_str())?,
+                _ => own,
+            };
+            let schema = &entries.get(place(source))?.installed.schema;
+            let (id, found) = schema.table(&table.table)?;
+            let allowed = source == own || found.visibility == Visibility::Public;
+            allowed.then_some((source, Subscribed::Rows(id, *event)))
+        }
+        Event::Call { module, reducer } => {
+            let source = *by_name.get(module.as_str())?;
+            let schema = &entries.get(place(source))?.installed.schema;
+            let found = schema.reducer(reducer)?;
+            (source != own && found.events.is_empty()).then(|| (source, Subscribed::Calls(reducer.clone())))
+        }
+        _ => None,
+    }
+}
+
+/// `start` and everything that can be reached from it over any of the edges, `start` first, the rest in order.
+fn closure(start: ModuleIndex, edges: &[&Vec<BTreeSet<ModuleIndex>>]) -> Arc<[ModuleIndex]> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![start];
+    while let Some(index) = open.pop() {
+        if reached.insert(index) {
+            open.extend(edges.iter().filter_map(|edges| edges.get(place(index))).flatten());
+        }
+    }
+    reached.remove(&start);
+    std::iter::once(start).chain(reached).collect()
+}
+
+fn place(index: ModuleIndex) -> usize {
+    usize::try_from(index.0).unwrap_or(usize::MAX)
+}
+
+const fn event_place(event: RowEvent) -> usize {
+    match event {
+        RowEvent::Insert => 0,
+        RowEvent::Update => 1,
+        RowEvent::Delete => 2,
+    }
+}

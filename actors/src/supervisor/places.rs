@@ -1,0 +1,60 @@
+//! Places on their way to module actors, gathered so that each actor gets one message per batch of requests.
+
+use std::collections::BTreeMap;
+
+use super::{Supervisor, catalogue::ModuleIndex};
+use crate::module::{NewPlace, Places, core::refuse, turn::Turn};
+
+/// Places that were given out and not sent yet.
+#[derive(Default)]
+pub(crate) struct Outgoing {
+    places: BTreeMap<ModuleIndex, Vec<NewPlace>>,
+}
+
+impl Outgoing {
+    /// Adds a place behind those that are there.
+    pub(crate) fn add(&mut self, module: ModuleIndex, place: NewPlace) {
+        self.places.entry(module).or_default().push(place);
+    }
+}
+
+impl Supervisor {
+    /// Gives a stamped turn its places. A turn with nothing to run ends here.
+    pub(crate) fn place_turn(&mut self, mut turn: Turn) {
+        let Some(first) = turn.pending.front().map(|step| step.module) else {
+            let result = turn.result();
+            if let crate::module::turn::Waiter::Node(waiter) = turn.waiter {
+                // The asker waits as long as the node runs.
+                let _ = waiter.send(result);
+            }
+            return;
+        };
+        self.admission.enter(turn.home, turn.bytes);
+        for module in turn.held.iter().copied().filter(|module| *module != first) {
+            self.outgoing.add(module, NewPlace::Hold(turn.ticket));
+        }
+        self.outgoing.add(first, NewPlace::Turn(Box::new(turn)));
+    }
+
+    /// Sends what was gathered.
+    pub(crate) fn send_out(&mut self) {
+        for (module, places) in std::mem::take(&mut self.outgoing.places) {
+            match self.catalogue.entry(module) {
+                Some(entry) => entry.installed.address.do_send(Places(places)),
+                None => refuse_all(places),
+            }
+        }
+    }
+}
+
+/// Answers whoever waits for a place in a module that is gone. Places are sent before the catalogue changes, so this is
+/// reached only by a mistake of ours, and even then nobody waits for ever.
+fn refuse_all(places: Vec<NewPlace>) {
+    use interstice_abi::failure::Failure;
+    for place in places {
+        if let NewPlace::Turn(turn) = place {
+            let Turn { waiter, .. } = *turn;
+            refuse(waiter, Failure::internal("the module went before its turn could start"));
+        }
+    }
+}

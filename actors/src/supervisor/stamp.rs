@@ -1,0 +1,123 @@
+//! Numbers for inputs: seqs, tickets, and the frozen time of a turn.
+//!
+//! Invariant: a seq is never reused. Before seqs up to a bound are given out, the bound is on its way into the log's blocks,
+//! with so many seqs to spare that it is synced long before they are used up; a restart continues behind the bound.
+
+use std::sync::Arc;
+
+use interstice_abi::id::{Seq, StepIndex};
+
+use super::{Supervisor, catalogue::ModuleIndex};
+use crate::{
+    lines::now_ms,
+    module::turn::{PendingStep, Ticket, Turn, Waiter},
+    record::{Input, Outcome, Record, Start, StepRecord},
+    shared::Shared,
+};
+
+/// How many seqs are reserved at a time: a quarter of a second of the fastest input, while a sync takes milliseconds.
+const SEQS_RESERVED: u64 = 1 << 18;
+
+/// Counts of a node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamper {
+    seq: u64,
+    ticket: u64,
+    reserved: u64,
+    last_ms: u64,
+}
+
+impl Stamper {
+    /// Continues behind `seq` and `last_ms`.
+    pub(crate) fn after(seq: Seq, last_ms: u64) -> Self {
+        Self { seq: seq.0, ticket: 0, reserved: seq.0, last_ms }
+    }
+
+    /// The next seq.
+    pub(crate) fn seq(&mut self, shared: &Shared) -> Seq {
+        self.seq += 1;
+        if self.seq + SEQS_RESERVED / 2 > self.reserved {
+            self.reserved = self.seq + SEQS_RESERVED;
+            shared.log.reserve_seq(self.reserved);
+        }
+        Seq(self.seq)
+    }
+
+    /// The next ticket.
+    pub(crate) fn ticket(&mut self) -> Ticket {
+        self.ticket += 1;
+        Ticket(self.ticket)
+    }
+
+    /// The time of a turn: the clock, but never back.
+    pub(crate) fn timestamp_ms(&mut self) -> u64 {
+        self.last_ms = self.last_ms.max(now_ms());
+        self.last_ms
+    }
+
+    /// The last seq that was given out.
+    pub(crate) fn last_seq(&self) -> Seq {
+        Seq(self.seq)
+    }
+
+    /// The time of the last turn.
+    pub(crate) fn last_ms(&self) -> u64 {
+        self.last_ms
+    }
+}
+
+impl Supervisor {
+    /// Stamps an input that begins with the first of `steps`. Admission counts it under that step's module.
+    pub(crate) fn new_turn(&mut self, input: Input, steps: Vec<PendingStep>, waiter: Waiter) -> Turn {
+        let home = steps.first().map(|step| step.module);
+        let bytes = steps.iter().map(|step| step.arguments.len()).sum::<usize>();
+        Turn {
+            ticket: self.stamper.ticket(),
+            seq: self.stamper.seq(&self.shared),
+            timestamp_ms: self.stamper.timestamp_ms(),
+            catalogue: Arc::clone(&self.catalogue),
+            input: Some(input),
+            held: self.reach_of(steps.iter().map(|step| step.module)),
+            pending: steps.into(),
+            next_step: StepIndex(0),
+            budget: self.config.limits.steps_per_turn_max,
+            failed: 0,
+            dropped: 0,
+            refused: None,
+            waiter,
+            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            home,
+        }
+    }
+
+    /// Every module that a turn with steps in `modules` may touch.
+    pub(crate) fn reach_of(
+        &self,
+        modules: impl Iterator<Item = ModuleIndex>,
+    ) -> std::collections::BTreeSet<ModuleIndex> {
+        modules
+            .filter_map(|module| self.catalogue.entry(module))
+            .flat_map(|entry| entry.reach.iter().copied())
+            .collect()
+    }
+
+    /// Records step 0 of a turn whose step 0 is the node's own.
+    pub(crate) fn record_own_step(&self, turn: &mut Turn, starts: Vec<Start>) {
+        let record = Record::Step(StepRecord {
+            seq: turn.seq,
+            step: turn.next_step,
+            timestamp_ms: turn.timestamp_ms,
+            input: turn.input.take(),
+            ran: None,
+            outcome: Outcome::Committed,
+            effects: Vec::new(),
+            starts,
+            dropped: 0,
+        });
+        turn.next_step = StepIndex(turn.next_step.0 + 1);
+        match record.encode() {
+            Ok(bytes) => self.shared.append(bytes),
+            Err(failure) => self.shared.stop_because(&failure.message),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! How the node and its modules do, for whoever asks; and the order to stop.
+
+use actix::prelude::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use interstice_abi::{
+    failure::Failure,
+    schema::{Persistence, TableSchema, Visibility},
+    wire::{ModuleStatus, NodeStatus, Response, ResponseBody, Standing, TableStatus},
+};
+use tokio::sync::oneshot;
+
+use super::{Drain, Supervisor, catalogue::Entry};
+use crate::{
+    ingress::{Peer, Replies},
+    module::{Order, core::Statistics},
+    version,
+};
+
+impl Supervisor {
+    /// The node at this moment.
+    pub(crate) fn node_status(&self) -> NodeStatus {
+        let uptime = self.about.started.elapsed().as_millis();
+        NodeStatus {
+            node: self.shared.id.clone(),
+            name: self.about.name.clone(),
+            version: version(),
+            addresses: self.about.addresses.clone(),
+            epoch: self.shared.epoch,
+            seq: self.stamper.last_seq(),
+            uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
+            connections: u32::try_from(self.connections.len()).unwrap_or(u32::MAX),
+            turns: self.turns_ended,
+            turns_in_flight: self.admission.in_flight(),
+            memory_bytes: resident_bytes(),
+            log_bytes: directory_bytes(&self.about.log_directory),
+            sync_us: self.shared.log.last_sync_us(),
+            modules: u32::try_from(self.catalogue.entries().count()).unwrap_or(u32::MAX),
+            poisoned: self.refuses().err().map(|failure| failure.message),
+        }
+    }
+
+    /// Asks every module that the peer may see, and answers when all have told.
+    pub(crate) fn module_status(
+        &self,
+        peer: &Peer,
+        module: Option<&str>,
+        replies: Replies,
+        request: u64,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Failure> {
+        let only = module.map(|name| self.catalogue.find(name)).transpose()?;
+        let is_owner = peer.standing == Standing::Owner;
+        let mut asked = Vec::new();
+        for (index, entry) in self.catalogue.entries() {
+            let visible = is_owner || entry.installed.schema.visibility == Visibility::Public;
+            if !visible || only.is_some_and(|only| only != index) {
+                continue;
+            }
+            let (reply, answer) = oneshot::channel();
+            entry.installed.address.do_send(Order::Statistics(reply));
+            asked.push((status_without_counts(entry), entry.installed.schema.tables.clone(), answer));
+        }
+        let work = async move {
+            let mut modules = Vec::new();
+            for (mut status, tables, answer) in asked {
+                // A module that goes meanwhile is no longer there to tell of.
+                if let Ok(statistics) = answer.await {
+                    fill(&mut status, &tables, statistics, is_owner);
+                    modules.push(status);
+                }
+            }
+            replies.send(Response { id: request, body: Ok(ResponseBody::Modules(modules)) });
+        };
+        ctx.spawn(work.into_actor(self));
+        Ok(())
+    }
+
+    /// An owner stops the node: answered once nothing new is taken.
+    pub(crate) fn stop_requested(&mut self, replies: Replies, request: u64, ctx: &mut Context<Self>) {
+        let stop = self.stop.clone();
+        let (done, drained) = oneshot::channel();
+        ctx.notify(Drain(done));
+        replies.send(Response { id: request, body: Ok(ResponseBody::Done) });
+        let work = async move { drained.await.is_ok() }.into_actor(self).map(move |_, _, _| stop.stop());
+        // Not through this actor's context, which ends with the drain.
+        ctx.spawn(work);
+    }
+}
+
+fn status_without_counts(entry: &Entry) -> ModuleStatus {
+    let installed = &entry.installed;
+    ModuleStatus {
+        name: installed.schema.name.clone(),
+        version: installed.schema.version,
+        state: installed.state.clone(),
+        visibility: installed.schema.visibility,
+        hash: installed.hash,
+        tables: Vec::new(),
+        counters: Default::default(),
+        queue_depth: 0,
+        last_fault: None,
+        digest: None,
+    }
+}
+
+fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistics, is_owner: bool) {
+    status.counters = statistics.counters;
+    status.queue_depth = statistics.queue_depth;
+    if is_owner {
+        status.last_fault = statistics.last_fault;
+        status.digest = statistics.digest.map(|digest| digest.0);
+    }
+    for counted in statistics.tables {
+        let Some(table) = tables.iter().find(|table| table.name == counted.name) else { continue };
+        if is_owner || table.visibility == Visibility::Public {
+            status.tables.push(TableStatus {
+                name: counted.name,
+                visibility: table.visibility,
+                persistence: table.persistence,
+                rows: counted.rows,
+                bytes: counted.bytes,
+            });
+        }
+    }
+    let _: Persistence = Persistence::Logged;
+}
+
+/// Resident memory of this process, where the system tells it in `/proc`.
+fn resident_bytes() -> u64 {
+    let kilobytes = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?.to_string();
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// Bytes of the files of a folder.
+fn directory_bytes(path: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
