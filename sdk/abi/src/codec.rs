@@ -15,6 +15,11 @@ use core::fmt;
 use crate::types::{ColumnType, TypeSet};
 
 /// A type that a column, an argument or a result can have. Derived by `#[interstice_type]` and `#[table]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a column, an argument or a result",
+    label = "not a column type",
+    note = "column types are bool, integers, floats, String, and Vec, Option, arrays and tuples of column types; put `#[interstice_type]` on a struct or enum of your own"
+)]
 pub trait Column: Sized {
     /// The type as the schema says it; named types add their definition to `types`.
     fn column_type(types: &mut TypeSet) -> ColumnType;

@@ -12,13 +12,15 @@
 //! 8. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
 //! 9. [`failure`]: the one list of everything that can go wrong, with stable codes.
 //! 10. [`host_call`]: the one table of calls from a guest into its host.
-//! 11. [`wire`]: the messages of the protocol `/interstice/1`.
+//! 11. [`binding`]: binding files, the public schemas that modules are compiled against.
+//! 12. [`wire`]: the messages of the protocol `/interstice/1`.
 #![no_std]
 
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod binding;
 pub mod codec;
 pub mod event;
 pub mod failure;

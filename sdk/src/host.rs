@@ -1,0 +1,91 @@
+//! One host call from the guest's side: ask, fetch the answer, read it in place.
+//!
+//! Owns the reply buffer and the count of writes that tells lazy iterations when what they hold may be old.
+//! The imports are `sys` inside a node and `testing::imports` natively; both speak the same protocol.
+
+use std::cell::{Cell, RefCell};
+
+use interstice_abi::{codec::Column, host_call::Reply};
+
+use crate::Error;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use crate::sys as imports;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use crate::testing::imports;
+
+/// Answers up to this size arrive with the call itself; most rows fit. Larger ones cost a second, cheap call.
+const REPLY_BUFFER_BYTES: usize = 4096;
+
+thread_local! {
+    static REPLY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static WRITES: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Asks the host with `call`, which is handed the reply buffer, and reads the answer with `read`.
+///
+/// # Errors
+/// The host's refusal, or an internal error when `read` cannot make sense of the answer.
+pub(crate) fn ask<T>(
+    call: impl FnOnce(&mut [u8]) -> Reply,
+    read: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Error> {
+    // Taken, not borrowed: natively, what answers a call may itself ask the host.
+    let mut buffer = REPLY.take();
+    buffer.resize(REPLY_BUFFER_BYTES, 0);
+    let reply = call(&mut buffer);
+    let length = reply.length as usize;
+    let result = match buffer.get(..length) {
+        Some(answer) => interpret(reply.status, answer, read),
+        None => {
+            let mut answer = vec![0; length];
+            imports::reply_read(&mut answer);
+            interpret(reply.status, &answer, read)
+        }
+    };
+    REPLY.set(buffer);
+    result
+}
+
+fn interpret<T>(
+    status: u16,
+    answer: &[u8],
+    read: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Error> {
+    if status != 0 {
+        return Err(Error::from_reply(status, answer));
+    }
+    read(answer).ok_or_else(|| Error::internal("the host's answer cannot be read"))
+}
+
+/// Reads an answer that is one value.
+pub(crate) fn value<T: Column>(answer: &[u8]) -> Option<T> {
+    T::from_bytes(answer).ok()
+}
+
+/// Reads an answer that is 0, or 1 and a value.
+pub(crate) fn optional<T: Column>(answer: &[u8]) -> Option<Option<T>> {
+    Option::from_bytes(answer).ok()
+}
+
+/// Reads an empty answer.
+#[expect(clippy::unnecessary_wraps, reason = "it has the shape of a reader")]
+pub(crate) fn nothing(_: &[u8]) -> Option<()> {
+    Some(())
+}
+
+/// How often this instance has asked for something that can change tables.
+pub(crate) fn writes() -> u64 {
+    WRITES.get()
+}
+
+/// To be called beside every call that can change tables.
+pub(crate) fn count_write() {
+    WRITES.set(WRITES.get().wrapping_add(1));
+}
+
+/// Ends the step, because a read that has no `Err` to give was refused.
+#[expect(clippy::panic, reason = "this is how a step ends from the inside")]
+#[cold]
+pub(crate) fn end_step(error: &Error) -> ! {
+    panic!("{error}")
+}
