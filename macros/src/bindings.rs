@@ -5,6 +5,7 @@
 //! all mistakes of all files are reported at once, each with the file's name.
 
 mod calls;
+mod known;
 mod load;
 mod module;
 mod name;
@@ -18,6 +19,7 @@ use interstice_abi::binding::pack_dependencies;
 use proc_macro2::{Literal, TokenStream};
 use quote::quote;
 
+pub(crate) use self::known::unbound;
 use self::{load::Loaded, name::snake};
 use crate::name::ident;
 

@@ -31,12 +31,27 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     }
     check(&input, &mut errors);
     if let Some(errors) = errors.into_tokens() {
+        let input = without_table_attributes(input);
         return quote!(#errors #input);
     }
     let clone = derive_clone(&input.attrs);
     let column = column_impl(&input);
     let key = key_impl(&input);
     quote!(#clone #input #column #key)
+}
+
+/// Spares the user the compiler's words on attributes that it does not know.
+fn without_table_attributes(mut input: DeriveInput) -> DeriveInput {
+    if let syn::Data::Struct(data) = &mut input.data {
+        for field in &mut data.fields {
+            field.attrs.retain(|attribute| {
+                !TABLE_ATTRIBUTES
+                    .iter()
+                    .any(|known| attribute.path().is_ident(known))
+            });
+        }
+    }
+    input
 }
 
 /// What no column type can be.

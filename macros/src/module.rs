@@ -81,8 +81,7 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
         let message = format!("{problem}; it is the package's name in Cargo.toml");
         errors.add(syn::Error::new(Span::call_site(), message));
     }
-    let folder = PathBuf::from(environment("CARGO_MANIFEST_DIR")).join("src/bindings");
-    let generated = match bindings::generate(&folder) {
+    let generated = match bindings::generate(&bindings_folder()) {
         Ok(generated) => Some(generated),
         Err(problems) => {
             for problem in problems {
@@ -105,6 +104,11 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
         Some(errors) => quote!(#errors #bindings),
         None => quote!(#bindings const _: () = { #describe #(#checks)* };),
     }
+}
+
+/// Where the binding files of the crate that is compiled are; it need not exist.
+pub(crate) fn bindings_folder() -> PathBuf {
+    PathBuf::from(environment("CARGO_MANIFEST_DIR")).join("src/bindings")
 }
 
 /// A variable that Cargo sets for every crate it compiles; empty without Cargo.

@@ -20,10 +20,8 @@ pub fn call_reducer(
     arguments: Vec<u8>,
 ) -> Result<(), Error> {
     let request = request(node, module, function, arguments)?;
-    host::count_write();
-    let result = host::ask(|out| imports::call_reducer(&request, out), host::nothing);
-    host::count_write();
-    result
+    host::count_call();
+    host::ask(|out| imports::call_reducer(&request, out), host::nothing)
 }
 
 /// Asks a query of another module. `arguments` are their encodings, one after the other.
@@ -37,7 +35,7 @@ pub fn call_query<T: Column>(
     arguments: Vec<u8>,
 ) -> Result<T, Error> {
     let request = request(node, module, function, arguments)?;
-    host::count_write();
+    host::count_call();
     host::ask(|out| imports::call_query(&request, out), host::value)
 }
 

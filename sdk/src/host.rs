@@ -1,6 +1,6 @@
 //! One host call from the guest's side: ask, fetch the answer, read it in place.
 //!
-//! Owns the reply buffer and the count of writes that tells lazy iterations when what they hold may be old.
+//! Owns the reply buffer, and the counts of what can change tables behind a lazy iteration's back.
 //! The imports are `sys` inside a node and `testing::imports` natively; both speak the same protocol.
 
 use std::cell::{Cell, RefCell};
@@ -18,7 +18,8 @@ const REPLY_BUFFER_BYTES: usize = 4096;
 
 thread_local! {
     static REPLY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static WRITES: Cell<u64> = const { Cell::new(0) };
+    static CALLS: Cell<u32> = const { Cell::new(0) };
+    static RESETS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Asks the host with `call`, which is handed the reply buffer, and reads the answer with `read`.
@@ -73,14 +74,24 @@ pub(crate) fn nothing(_: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// How often this instance has asked for something that can change tables.
-pub(crate) fn writes() -> u64 {
-    WRITES.get()
+/// How often this instance has called another module: any of that module's tables may be different.
+pub(crate) fn calls() -> u32 {
+    CALLS.get()
 }
 
-/// To be called beside every call that can change tables.
-pub(crate) fn count_write() {
-    WRITES.set(WRITES.get().wrapping_add(1));
+/// To be called beside every call into another module.
+pub(crate) fn count_call() {
+    CALLS.set(calls().wrapping_add(1));
+}
+
+/// How often a step has ended or, natively, a test has changed the world: any table may be different.
+pub(crate) fn resets() -> u32 {
+    RESETS.get()
+}
+
+/// To be called where a step ends.
+pub(crate) fn count_reset() {
+    RESETS.set(resets().wrapping_add(1));
 }
 
 /// Ends the step, because a read that has no `Err` to give was refused.

@@ -96,7 +96,7 @@ pub fn step<Outcome: ReducerOutcome>(
     let outcome = catch_unwind(AssertUnwindSafe(|| reducer(reducer_context()).outcome()))
         .unwrap_or_else(|panic| Err(message(&*panic)));
     if outcome.is_err() {
-        crate::host::count_write();
+        crate::host::count_reset();
         world::with(|world| world.restore(before));
     }
     outcome
@@ -172,12 +172,12 @@ pub fn set_caller_is_owner(caller_is_owner: bool) {
 
 /// Empties the ephemeral tables, as every start of a module does.
 pub fn restart() {
-    crate::host::count_write();
+    crate::host::count_reset();
     world::with(world::World::empty_ephemeral);
 }
 
 /// Begins again with an empty world.
 pub fn reset() {
-    crate::host::count_write();
+    crate::host::count_reset();
     world::with(|world| *world = world::World::new());
 }

@@ -54,21 +54,23 @@ fn run(function: &Function) -> TokenStream {
         .zip(&locals)
         .map(|(argument, local)| {
             let (name, ty) = (&argument.name, &argument.ty);
-            let value = quote_spanned!(at(ty)=> #sdk::run::argument::<#ty>(__input, #name)?);
-            quote!(let #local = #value;)
+            let value = quote_spanned!(at(ty)=> <#ty as #sdk::abi::codec::Column>::decode(__input));
+            quote!(let #local = #sdk::run::argument(#name, #value)?;)
         });
     let output = &function.output;
     let outcome = match function.kind {
-        Kind::Reducer => quote_spanned!(at(output)=> #sdk::outcome::ReducerOutcome::outcome),
-        Kind::Query => quote_spanned!(at(output)=> #sdk::outcome::QueryOutcome::outcome),
+        Kind::Reducer => quote!(#sdk::outcome::ReducerOutcome),
+        Kind::Query => quote!(#sdk::outcome::QueryOutcome<_>),
     };
+    let outcome = quote_spanned!(at(output)=> <#output as #outcome>::outcome(__outcome));
     quote! {
         #export
         extern "C" fn __interstice_run(__input_length: u32) -> u32 {
             #sdk::run::#runner(__input_length, |__context, __input| {
                 #(#decode)*
                 #sdk::run::no_more(__input)?;
-                #outcome(#ident(#context, #(#locals),*))
+                let __outcome = #ident(#context, #(#locals),*);
+                #outcome
             })
         }
         const _: extern "C" fn(u32) -> u32 = __interstice_run;
@@ -101,12 +103,14 @@ fn describe(function: &Function, events: &[Subscription]) -> TokenStream {
         }
         Kind::Query => {
             let output = &function.output;
+            let value =
+                quote_spanned!(at(output)=> <#output as #sdk::outcome::QueryOutcome<_>>::Value);
             quote! {
                 #sdk::abi::schema::Description::Query {
                     query: #sdk::abi::schema::QuerySchema {
                         name: ::std::string::String::from(#name),
                         arguments,
-                        result: #sdk::outcome::query_result::<_, #output>(__types),
+                        result: <#value as #sdk::abi::codec::Column>::column_type(__types),
                         capabilities,
                     },
                     types,

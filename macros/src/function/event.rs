@@ -13,6 +13,7 @@ use syn::{LitStr, MetaNameValue, Token, parse::Parser, punctuated::Punctuated};
 
 use super::model::Function;
 use crate::{
+    bindings,
     column::compact,
     errors::Errors,
     name::{at, ident, plain, sdk},
@@ -115,9 +116,13 @@ fn handed_over(event: &Event) -> (String, Option<usize>) {
     (arguments, Some(count))
 }
 
-/// Checks the number of arguments. Authority events may be taken without theirs.
+/// Checks what the event names of other modules, and the number of arguments. Authority events may be taken without
+/// theirs.
 pub(super) fn check(subscription: &Subscription, function: &Function, errors: &mut Errors) {
     let event = &subscription.event;
+    if let Some(problem) = bindings::unbound(&crate::module::bindings_folder(), event) {
+        errors.push(&subscription.text, problem);
+    }
     let (arguments, expected) = handed_over(event);
     let given = function.arguments.len();
     let fits = expected
@@ -132,11 +137,11 @@ pub(super) fn check(subscription: &Subscription, function: &Function, errors: &m
     };
     let separator = if arguments.is_empty() { "" } else { ", " };
     let message = format!(
-        "`{event}` does not hand over {}: write `fn {}({context}{separator}{arguments})`",
-        match given {
-            0 => "nothing".to_string(),
-            1 => "this argument".to_string(),
-            more => format!("these {more} arguments"),
+        "`{event}` hands over {}: write `fn {}({context}{separator}{arguments})`",
+        match expected {
+            None | Some(0) => "nothing",
+            Some(1) => "one argument",
+            Some(_) => "two arguments",
         },
         plain(&function.ident),
     );

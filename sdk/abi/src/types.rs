@@ -3,13 +3,15 @@
 //! [`ColumnType`] reads and writes, through serde, the `field_type` notation of binding files
 //! (`"U64"`, `{ Vec = "U8" }`, `{ Named = "Color" }`).
 
+mod nesting;
+
 use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// The type of a column, an argument or a result.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(
     missing_docs,
     reason = "the variants are the types of Rust that they are called after"

@@ -71,10 +71,3 @@ impl<T: Column, E: Display> QueryOutcome<Fallible> for Result<T, E> {
             .map_err(|error| error.to_string())
     }
 }
-
-/// The column type of what a query that returns `R` answers with.
-pub fn query_result<Kind, R: QueryOutcome<Kind>>(
-    types: &mut interstice_abi::types::TypeSet,
-) -> interstice_abi::types::ColumnType {
-    R::Value::column_type(types)
-}

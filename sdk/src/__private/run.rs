@@ -4,7 +4,7 @@
 //! that is here, once.
 
 use interstice_abi::{
-    codec::{Column, Input},
+    codec::{Damaged, Input},
     event::TableRef,
     host_call::Invocation,
     schema::{Access, Description, TableAccess},
@@ -48,7 +48,7 @@ fn export(
         Err(error) => Err(format!("the invocation cannot be read: {error}")),
     };
     // The function may have changed tables that an iterator of an earlier step still looks at.
-    host::count_write();
+    host::count_reset();
     match outcome {
         Ok(output) => {
             imports::output_write(&output);
@@ -61,12 +61,12 @@ fn export(
     }
 }
 
-/// Decodes the next argument.
+/// The decoded argument.
 ///
 /// # Errors
 /// A sentence that names the argument.
-pub fn argument<T: Column>(input: &mut Input<'_>, name: &str) -> Result<T, String> {
-    T::decode(input).map_err(|damaged| format!("the argument `{name}` cannot be read: {damaged}"))
+pub fn argument<T>(name: &str, decoded: Result<T, Damaged>) -> Result<T, String> {
+    decoded.map_err(|damaged| format!("the argument `{name}` cannot be read: {damaged}"))
 }
 
 /// Checks that no bytes follow the last argument.
@@ -113,4 +113,81 @@ pub fn capabilities(bounds: &[(TableRef, Access)]) -> Vec<TableAccess> {
         }
     }
     capabilities
+}
+
+#[cfg(test)]
+mod tests {
+    use interstice_abi::codec::Column;
+
+    use super::*;
+    use crate::testing::imports::run_export;
+
+    fn input(name: &str) -> Vec<u8> {
+        let invocation = Invocation {
+            caller_node_id: "far".to_string(),
+            ..Invocation::default()
+        };
+        let mut input = postcard::to_allocvec(&invocation).expect("it is plain");
+        name.to_string().encode(&mut input);
+        input
+    }
+
+    fn greet(context: ReducerContext<AllCaps>, input: &mut Input<'_>) -> Result<(), String> {
+        let name = argument("name", String::decode(input))?;
+        no_more(input)?;
+        Err(format!("{name} from {}", context.caller_node_id))
+    }
+
+    fn length(_: QueryContext<AllCaps>, input: &mut Input<'_>) -> Result<Vec<u8>, String> {
+        let name = argument("name", String::decode(input))?;
+        Ok(name.len().to_string().to_bytes())
+    }
+
+    #[test]
+    fn an_export_hands_over_the_result_or_the_message() {
+        assert_eq!(
+            run_export(&input("Ada"), |length| reducer(length, greet)),
+            (1, b"Ada from far".to_vec())
+        );
+        assert_eq!(
+            run_export(&input("Ada"), |input| query(input, length)),
+            (0, "3".to_string().to_bytes())
+        );
+    }
+
+    #[test]
+    fn bytes_that_are_no_arguments_are_an_error() {
+        let mut long = input("Ada");
+        long.push(0);
+        let damaged = [Vec::new(), vec![0xff; 9], long, input("Ada")[..5].to_vec()];
+        for bytes in damaged {
+            let (status, message) = run_export(&bytes, |length| reducer(length, greet));
+            let message = String::from_utf8_lossy(&message).into_owned();
+            assert!(
+                status == 1 && message.contains("cannot be read"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn bounds_on_one_table_become_one_capability() {
+        let table = |name: &str| TableRef {
+            node: None,
+            module: None,
+            table: name.to_string(),
+        };
+        let bounds = [
+            (table("a"), Access::READ),
+            (table("b"), Access::INSERT),
+            (table("a"), Access::DELETE),
+            (table("a"), Access::READ),
+        ];
+        let capabilities = capabilities(&bounds);
+        let accesses: Vec<_> = capabilities.iter().map(|known| known.access).collect();
+        assert_eq!(
+            accesses,
+            [Access::READ.with(Access::DELETE), Access::INSERT]
+        );
+    }
 }

@@ -69,7 +69,7 @@ fn open<R: TableRow>() -> Result<u32, Error> {
 /// When a key or unique value is taken, or the call is not allowed.
 pub fn insert<R: TableRow>(row: &R) -> Result<R, Error> {
     let table = open::<R>()?;
-    host::count_write();
+    R::slot().count_insert();
     let row = row.to_bytes();
     host::ask(|out| imports::table_insert(table, &row, out), host::value)
 }
@@ -80,7 +80,7 @@ pub fn insert<R: TableRow>(row: &R) -> Result<R, Error> {
 /// When there is none, a unique value is taken, or the call is not allowed.
 pub fn update<R: TableRow>(row: &R) -> Result<(), Error> {
     let table = open::<R>()?;
-    host::count_write();
+    R::slot().count_change();
     let row = row.to_bytes();
     host::ask(|out| imports::table_update(table, &row, out), host::nothing)
 }
@@ -91,7 +91,7 @@ pub fn update<R: TableRow>(row: &R) -> Result<(), Error> {
 /// When a unique value is taken, or the call is not allowed.
 pub fn upsert<R: TableRow>(row: &R) -> Result<R, Error> {
     let table = open::<R>()?;
-    host::count_write();
+    R::slot().count_insert();
     let row = row.to_bytes();
     host::ask(|out| imports::table_upsert(table, &row, out), host::value)
 }
@@ -102,7 +102,7 @@ pub fn upsert<R: TableRow>(row: &R) -> Result<R, Error> {
 /// When there is none, or the call is not allowed.
 pub fn delete<R: TableRow>(key: &R::Key) -> Result<(), Error> {
     let table = open::<R>()?;
-    host::count_write();
+    R::slot().count_change();
     let key = key.to_bytes();
     host::ask(|out| imports::table_delete(table, &key, out), host::nothing)
 }
@@ -113,7 +113,7 @@ pub fn delete<R: TableRow>(key: &R::Key) -> Result<(), Error> {
 /// When the call is not allowed.
 pub fn clear<R: TableRow>() -> Result<(), Error> {
     let table = open::<R>()?;
-    host::count_write();
+    R::slot().count_change();
     host::ask(|out| imports::table_clear(table, out), host::nothing)
 }
 
@@ -158,7 +158,6 @@ pub fn count<R: TableRow>() -> u64 {
 }
 
 /// All rows in the order of their keys, in batches.
-#[must_use]
 pub fn iterate<R: TableRow>() -> Rows<R> {
     Rows::new(0, Bound::Unbounded, Bound::Unbounded)
 }

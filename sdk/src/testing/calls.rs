@@ -79,6 +79,7 @@ pub(super) fn call(is_query: bool, request: &[u8]) -> Result<Vec<u8>, Failure> {
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| answer(&request.arguments)))
         .unwrap_or_else(|panic| Err(Failure::new(Code::Trap, super::message(&*panic))));
     if result.is_err() {
+        crate::host::count_reset();
         world::with(|world| world.restore(before));
     }
     result

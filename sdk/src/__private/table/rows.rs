@@ -1,14 +1,15 @@
 //! [`Rows`]: a walk through a table, in batches.
 //!
-//! The host keeps nothing between batches. Rows that were fetched ahead are thrown away as soon as anything was
-//! written, and fetched again from the place of the row that the walk stands on; so a loop sees what it changes or
-//! deletes ahead of itself. The walk ends at what was the last row when it began, so a loop that inserts ends.
+//! The host keeps nothing between batches. A loop sees what it changes or deletes ahead of itself: once rows of the
+//! table were replaced or deleted, each row that was fetched ahead is looked up again; once rows came, the rest of the
+//! batch is thrown away and fetched again from the place of the row that the walk stands on. Writes to other tables
+//! cost nothing. The walk ends at what was the last row when it began, so a loop that inserts ends.
 
 use std::{collections::VecDeque, marker::PhantomData, ops::Bound};
 
 use interstice_abi::host_call::{ScanBatch, ScanCursor, ScanRequest};
 
-use super::{TableRow, open};
+use super::{TableRow, get, open};
 use crate::{
     Error,
     host::{self, imports},
@@ -23,9 +24,29 @@ pub struct Rows<R> {
     ahead: VecDeque<(Vec<u8>, Vec<u8>)>,
     /// Whether the host may have rows behind those.
     more: bool,
-    /// What [`host::writes`] said when they were fetched.
-    writes: u64,
+    /// What had happened when they were fetched.
+    version: Version,
     row: PhantomData<fn() -> R>,
+}
+
+/// What tells whether rows that were fetched ahead are still right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Version {
+    /// As long as this is the same, no row came.
+    inserts: (u32, u32, u32),
+    /// As long as this is the same too, no row was replaced or went.
+    changes: u32,
+}
+
+impl Version {
+    fn of<R: TableRow>() -> Self {
+        // Nobody else writes to the tables of this module; those of others change by calls.
+        let calls = R::MODULE.map_or(0, |_| host::calls());
+        Self {
+            inserts: (R::slot().inserts(), calls, host::resets()),
+            changes: R::slot().changes(),
+        }
+    }
 }
 
 impl<R: TableRow> Rows<R> {
@@ -39,7 +60,7 @@ impl<R: TableRow> Rows<R> {
             },
             ahead: VecDeque::new(),
             more: true,
-            writes: 0,
+            version: Version::default(),
             row: PhantomData,
         }
     }
@@ -47,7 +68,7 @@ impl<R: TableRow> Rows<R> {
     fn fetch(&mut self) -> Result<(), Error> {
         let table = open::<R>()?;
         self.ahead.clear();
-        self.writes = host::writes();
+        self.version = Version::of::<R>();
         let batch = scan(table, &self.request)?;
         self.more = batch.more && !batch.rows.is_empty();
         if self.request.cursor.is_none() {
@@ -62,20 +83,29 @@ impl<R: TableRow> Rows<R> {
     }
 
     fn step(&mut self) -> Result<Option<R>, Error> {
-        let stale = !self.ahead.is_empty() && self.writes != host::writes();
-        if stale || (self.ahead.is_empty() && self.more) {
-            self.fetch()?;
+        loop {
+            let now = Version::of::<R>();
+            let stale = !self.ahead.is_empty() && self.version.inserts != now.inserts;
+            if stale || (self.ahead.is_empty() && self.more) {
+                self.fetch()?;
+            }
+            let Some((row, place)) = self.ahead.pop_front() else {
+                self.more = false;
+                return Ok(None);
+            };
+            if let Some(cursor) = &mut self.request.cursor {
+                cursor.after = place;
+            }
+            let row = R::from_bytes(&row).map_err(|damaged| {
+                Error::internal(format!("a row of `{}`: {damaged}", R::TABLE))
+            })?;
+            if self.version.changes == now.changes {
+                return Ok(Some(row));
+            }
+            if let Some(row) = get(0, &row.key()) {
+                return Ok(Some(row));
+            }
         }
-        let Some((row, place)) = self.ahead.pop_front() else {
-            self.more = false;
-            return Ok(None);
-        };
-        if let Some(cursor) = &mut self.request.cursor {
-            cursor.after = place;
-        }
-        R::from_bytes(&row)
-            .map(Some)
-            .map_err(|damaged| Error::internal(format!("a row of `{}`: {damaged}", R::TABLE)))
     }
 }
 

@@ -1,7 +1,10 @@
-//! Where an instance remembers the handle of a table, one static per row type.
+//! What an instance remembers of a table, one static per row type: its handle, and how often it was written to.
 //!
 //! Inside a node an instance is one thread and forgets everything when it is renewed, handles included. Natively
-//! every test has tables of its own, so nothing is remembered there.
+//! every test has tables of its own, so no handle is remembered there; tests share the counts, which makes iterations
+//! fetch again now and then.
+
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use interstice_abi::{event::TableRef, schema::TableSchema, types::TypeSet};
 
@@ -10,12 +13,16 @@ use crate::{
     host::{self, imports},
 };
 
-/// The handle of a table, once it is open.
+/// What an instance remembers of a table.
 #[derive(Debug)]
 pub struct TableSlot {
+    /// How often rows may have come.
+    inserts: AtomicU32,
+    /// How often rows may have been replaced or gone.
+    changes: AtomicU32,
     /// The handle + 1; 0 while the table is not open.
     #[cfg(target_arch = "wasm32")]
-    handle: std::sync::atomic::AtomicU32,
+    handle: AtomicU32,
 }
 
 impl TableSlot {
@@ -27,9 +34,27 @@ impl TableSlot {
     #[must_use]
     pub const fn new() -> Self {
         Self {
+            inserts: AtomicU32::new(0),
+            changes: AtomicU32::new(0),
             #[cfg(target_arch = "wasm32")]
-            handle: std::sync::atomic::AtomicU32::new(0),
+            handle: AtomicU32::new(0),
         }
+    }
+
+    pub(super) fn inserts(&self) -> u32 {
+        self.inserts.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_insert(&self) {
+        self.inserts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     #[cfg(target_arch = "wasm32")]
@@ -40,7 +65,6 @@ impl TableSlot {
         table: &str,
         _: fn(&mut TypeSet) -> TableSchema,
     ) -> Result<u32, Error> {
-        use std::sync::atomic::Ordering;
         match self.handle.load(Ordering::Relaxed) {
             0 => {
                 let handle = ask(node, module, table)?;

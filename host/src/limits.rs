@@ -1,0 +1,65 @@
+//! How much a module may use: every bound that the sandbox enforces, with its default and the reason for it.
+//!
+//! All of it can be set per node and per module. What bounds the protocol is in `interstice_abi::wire`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::table::RowLimits;
+
+const MEBIBYTE: u64 = 1024 * 1024;
+
+/// The bounds of one module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Running time of one step in milliseconds, that of the modules it calls included, waiting excluded.
+    pub deadline_ms: u64,
+    /// Linear memory of one instance in bytes.
+    pub memory_bytes: u64,
+    /// Largest encoded row of a logged or ephemeral table in bytes.
+    pub row_bytes_max: u64,
+    /// Largest encoded row of a stateful table in bytes.
+    pub stateful_row_bytes_max: u64,
+    /// Largest argument list, and largest result of a query, in bytes.
+    pub arguments_bytes_max: u64,
+    /// Most rows' bytes that a module can write in one step: they stay in memory and become one record of the log.
+    pub step_bytes_max: u64,
+    /// Deepest chain of calls between modules.
+    pub call_depth_max: u32,
+    /// Most steps of one turn; what would go beyond is dropped.
+    pub steps_per_turn_max: u32,
+    /// Largest module binary in bytes.
+    pub module_bytes_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // A person waits for a second without asking what is wrong.
+            deadline_ms: 1000,
+            // Room for pictures and sound; a few such modules fit into every machine.
+            memory_bytes: 256 * MEBIBYTE,
+            row_bytes_max: 16 * MEBIBYTE,
+            stateful_row_bytes_max: 64 * MEBIBYTE,
+            arguments_bytes_max: 16 * MEBIBYTE,
+            // A guest cannot bring more from its own memory at once.
+            step_bytes_max: 256 * MEBIBYTE,
+            // Chains of modules are short; each level holds a stack.
+            call_depth_max: 16,
+            // More than any sensible cascade, few enough to end within seconds.
+            steps_per_turn_max: 10_000,
+            module_bytes_max: 64 * MEBIBYTE,
+        }
+    }
+}
+
+impl Limits {
+    /// The bounds that tables enforce themselves.
+    #[must_use]
+    pub fn rows(&self) -> RowLimits {
+        RowLimits {
+            row_bytes_max: self.row_bytes_max,
+            stateful_row_bytes_max: self.stateful_row_bytes_max,
+        }
+    }
+}

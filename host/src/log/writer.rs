@@ -1,0 +1,191 @@
+//! The log's thread: it gathers what is queued into a block, writes and syncs it, and answers those who wait. It alone touches the tail.
+//!
+//! At most one block is unsynced at a time. After the first failure nothing is written any more, but everybody is still answered.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use super::error::LogError;
+use super::format::Block;
+use super::tail::Tail;
+use super::{LogPosition, Shared};
+
+/// What the thread is asked for.
+pub(super) enum Message {
+    /// Put these bytes at the end.
+    Record(Vec<u8>),
+    /// Put this bound into the next header.
+    ReserveSeq(u64),
+    /// Answer once everything before is durable.
+    WhenDurable(Waiter),
+    /// Answer with the position of what comes next.
+    Mark(Waiter),
+    /// Finish and end.
+    Close,
+}
+
+type Answer = Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>;
+
+/// Somebody who waits. Answered exactly once: a waiter that is dropped, because the log is closed, answers with that.
+pub(super) struct Waiter(Option<Answer>);
+
+impl Waiter {
+    pub(super) fn new(answer: Answer) -> Self {
+        Self(Some(answer))
+    }
+
+    fn answer(mut self, result: Result<LogPosition, LogError>) {
+        self.run(result);
+    }
+
+    fn run(&mut self, result: Result<LogPosition, LogError>) {
+        let Some(answer) = self.0.take() else {
+            return;
+        };
+        // A waiter's bug must not end the thread that everybody else waits for.
+        if panic::catch_unwind(AssertUnwindSafe(|| answer(result))).is_err() {
+            tracing::error!("whoever waited for the log panicked when it was answered");
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.run(Err(LogError::Closed));
+    }
+}
+
+pub(super) struct Writer {
+    messages: Receiver<Message>,
+    shared: Arc<Shared>,
+    tail: Tail,
+    block: Block,
+    block_bytes_max: u64,
+    /// Waiters for the block being filled and everything before it.
+    waiters: Vec<Waiter>,
+    reserved_seq: u64,
+    /// The bound that the last written header has.
+    reserved_seq_written: u64,
+}
+
+/// Whether the thread goes on.
+#[derive(PartialEq, Eq)]
+enum Flow {
+    GoOn,
+    End,
+}
+
+impl Writer {
+    pub(super) fn new(
+        messages: Receiver<Message>,
+        shared: Arc<Shared>,
+        tail: Tail,
+        block_bytes_max: u64,
+        reserved_seq: u64,
+    ) -> Self {
+        Self {
+            messages,
+            shared,
+            tail,
+            block: Block::new(),
+            block_bytes_max,
+            waiters: Vec::new(),
+            reserved_seq,
+            reserved_seq_written: reserved_seq,
+        }
+    }
+
+    /// Works until the log is closed or its last handle is gone.
+    pub(super) fn run(mut self) {
+        while let Ok(first) = self.messages.recv() {
+            let mut flow = self.take(first);
+            while flow == Flow::GoOn {
+                let Ok(message) = self.messages.try_recv() else {
+                    break;
+                };
+                flow = self.take(message);
+            }
+            self.flush();
+            if flow == Flow::End {
+                break;
+            }
+        }
+        self.tail.finish();
+    }
+
+    fn take(&mut self, message: Message) -> Flow {
+        match message {
+            Message::Record(record) => {
+                let bytes = self.block.len().saturating_add(record.len() as u64);
+                if bytes > self.block_bytes_max && !self.block.is_empty() {
+                    self.flush();
+                }
+                self.block.push(&record);
+            }
+            Message::ReserveSeq(bound) => self.reserved_seq = self.reserved_seq.max(bound),
+            Message::WhenDurable(waiter) => self.waiters.push(waiter),
+            Message::Mark(waiter) => waiter.answer(self.next_position()),
+            Message::Close => return Flow::End,
+        }
+        Flow::GoOn
+    }
+
+    /// A position between the records taken so far and the next.
+    fn next_position(&self) -> Result<LogPosition, LogError> {
+        if let Some(poison) = self.shared.poison.get() {
+            return Err(poison.clone());
+        }
+        let end = self.tail.end();
+        Ok(if self.block.is_empty() {
+            end
+        } else {
+            LogPosition(end.0 + self.block.len())
+        })
+    }
+
+    /// Writes the block, when there is something in it; then answers its waiters. The order is the promise: write, sync, publish, answer.
+    fn flush(&mut self) {
+        let something = !self.block.is_empty() || self.reserved_seq > self.reserved_seq_written;
+        if something
+            && self.shared.poison.get().is_none()
+            && let Err(error) = self.write()
+        {
+            let error = error.poisoning();
+            tracing::error!("{error}");
+            // Set once: it is unset, and only this thread sets it.
+            drop(self.shared.poison.set(error));
+        }
+        self.block.clear(self.block_bytes_max);
+        let result = match self.shared.poison.get() {
+            Some(poison) => Err(poison.clone()),
+            None => Ok(self.shared.durable()),
+        };
+        for waiter in self.waiters.drain(..) {
+            waiter.answer(result.clone());
+        }
+        if result.is_ok() {
+            self.tail.prepare();
+        }
+    }
+
+    fn write(&mut self) -> Result<(), LogError> {
+        if self.tail.is_full_for(self.block.len()) {
+            let first = self.tail.end();
+            self.tail
+                .roll(self.block.len(), self.reserved_seq_written)?;
+            self.shared.segments().push_back(first);
+        }
+        let started = Instant::now();
+        self.tail.write(&mut self.block, self.reserved_seq)?;
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.shared.sync_us.store(took, Ordering::Relaxed);
+        self.reserved_seq_written = self.reserved_seq;
+        self.shared
+            .durable
+            .store(self.tail.end().0, Ordering::Release);
+        Ok(())
+    }
+}

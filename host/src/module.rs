@@ -1,0 +1,351 @@
+//! One loaded module's world: its tables, its instances, and the running of one step or query at a time.
+//!
+//! Invariants: the tables are here whenever nothing runs; a failed execution has changed nothing in them and leaves no
+//! instance behind; an instance is shared by consecutive executions only as long as they succeed. Whose turn it is, and
+//! what happens to other modules, is the actors crate's: see [`Outside`].
+
+mod instance;
+mod outside;
+mod random;
+mod rights;
+mod step;
+
+use std::sync::Arc;
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{Seq, TableId},
+};
+
+pub use outside::{CallContext, ForeignRead, Outside, OutsideReply, ReadRequest};
+pub(crate) use random::RandomStream;
+pub use rights::Revocation;
+pub(crate) use rights::Revoked;
+pub use step::{CallKind, Effect, StepOutcome, StepRequest, TurnContext};
+
+use crate::{
+    hostcall::{self, Step, StepStart},
+    limits::Limits,
+    table::{Savepoint, Tables},
+    wasm::{Binary, Crash, Engine, FunctionIndex},
+};
+use instance::{Instance, Ran};
+use step::Stopped;
+
+/// A module that can run.
+pub struct Module {
+    engine: Arc<Engine>,
+    binary: Arc<Binary>,
+    limits: Limits,
+    /// `None` only while an execution has them.
+    tables: Option<Tables>,
+    revoked: Arc<Revoked>,
+    main: Option<Instance>,
+    second: Option<Instance>,
+}
+
+/// Which instance a function runs on.
+#[derive(Clone, Copy, PartialEq)]
+enum Which {
+    /// The one whose memory is part of the module's history.
+    Main,
+    /// The one for what clients only ask.
+    Second,
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module")
+            .field("binary", &self.binary)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Module {
+    /// A module without instances; they are made when they are needed.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, binary: Arc<Binary>, tables: Tables, limits: Limits) -> Self {
+        Self {
+            engine,
+            binary,
+            limits,
+            tables: Some(tables),
+            revoked: Arc::default(),
+            main: None,
+            second: None,
+        }
+    }
+
+    /// The tables.
+    #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "whoever runs a step has the module to itself"
+    )]
+    pub fn tables(&self) -> &Tables {
+        self.tables
+            .as_ref()
+            .expect("the tables are back when nothing runs")
+    }
+
+    /// The tables, to be changed.
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "whoever runs a step has the module to itself"
+    )]
+    pub fn tables_mut(&mut self) -> &mut Tables {
+        self.tables
+            .as_mut()
+            .expect("the tables are back when nothing runs")
+    }
+
+    /// What the instances are made from.
+    #[must_use]
+    pub fn binary(&self) -> &Arc<Binary> {
+        &self.binary
+    }
+
+    /// The bounds that hold for the module.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Ends the module and keeps its tables.
+    #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "whoever runs a step has the module to itself"
+    )]
+    pub fn into_tables(self) -> Tables {
+        self.tables.expect("the tables are back when nothing runs")
+    }
+
+    /// From now on, exactly `revoked` is taken back.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the list is made for this call"
+    )]
+    pub fn set_revoked(&mut self, revoked: Vec<Revocation>) {
+        self.revoked = Arc::new(Revoked::new(&revoked, &self.binary));
+    }
+
+    /// Drops both instances; the next execution begins with fresh memory.
+    pub fn renew(&mut self) {
+        self.main = None;
+        self.second = None;
+    }
+
+    /// Runs a reducer. On success its changes stay in the tables' open journal; on failure they are undone and the
+    /// instance is dropped.
+    pub async fn run(&mut self, request: StepRequest, outside: Box<dyn Outside>) -> StepOutcome {
+        self.execute(CallKind::Reducer, request, Which::Main, outside)
+            .await
+    }
+
+    /// Runs a query: on the second instance when a client asks, on the first when a step does.
+    pub async fn query(
+        &mut self,
+        request: StepRequest,
+        second_instance: bool,
+        outside: Box<dyn Outside>,
+    ) -> StepOutcome {
+        let which = if second_instance {
+            Which::Second
+        } else {
+            Which::Main
+        };
+        self.execute(CallKind::Query, request, which, outside).await
+    }
+
+    /// Answers a read of one of the tables by another module: the bytes that its guest gets. Who may read is the
+    /// caller's to check.
+    ///
+    /// # Errors
+    /// The table's refusal of a bad key, index or cursor.
+    pub fn read(&self, table: TableId, request: &ReadRequest) -> Result<Vec<u8>, Failure> {
+        hostcall::read(self.tables(), table, request)
+    }
+
+    async fn execute(
+        &mut self,
+        kind: CallKind,
+        request: StepRequest,
+        which: Which,
+        outside: Box<dyn Outside>,
+    ) -> StepOutcome {
+        let savepoint = self.tables().savepoint();
+        let (function, input) = match self.check(kind, &request) {
+            Ok(checked) => checked,
+            Err(failure) => return failed(savepoint, Stopped::Refused(failure), 0, 0),
+        };
+        let mut instance = match self.instance(which) {
+            Ok(instance) => instance,
+            Err(failure) => return failed(savepoint, Stopped::Refused(failure), 0, 0),
+        };
+        let before_us = request.running_us_used;
+        let step = self.begin(which, function, input, request, outside);
+        let Ran {
+            result,
+            mut step,
+            running_us,
+        } = instance.run(step, before_us).await;
+        let calls_made = step.calls_made;
+        match result {
+            Ok(value) => {
+                step.gather(&self.binary);
+                self.tables = Some(step.tables);
+                self.keep(which, instance);
+                StepOutcome {
+                    result: Ok(value),
+                    ends_step: false,
+                    is_fault: false,
+                    effects: step.effects,
+                    running_us,
+                    calls_made,
+                    savepoint,
+                }
+            }
+            Err(stopped) => {
+                let Step {
+                    mut tables,
+                    mut outside,
+                    turn,
+                    ..
+                } = step;
+                instance::undo(&mut tables, savepoint);
+                self.tables = Some(tables);
+                self.report(outside.as_mut(), turn.seq, &stopped);
+                failed(savepoint, stopped, running_us, calls_made)
+            }
+        }
+    }
+
+    /// Whether the request can run at all: the function, and the input to hand to it.
+    fn check(
+        &self,
+        kind: CallKind,
+        request: &StepRequest,
+    ) -> Result<(FunctionIndex, Vec<u8>), Failure> {
+        let (index, function) = self.binary.function(kind, &request.function)?;
+        let limit = self.limits.arguments_bytes_max;
+        let length = request.arguments.len();
+        if length as u64 > limit {
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!(
+                    "the arguments of `{}` are {length} bytes long; the limit is {limit} (arguments_bytes_max in node.toml)",
+                    function.name
+                ),
+            ));
+        }
+        if request.check_arguments {
+            self.binary
+                .layout
+                .check(&function.arguments, &request.arguments)
+                .map_err(|damaged| {
+                    Failure::new(
+                        Code::BadArguments,
+                        format!(
+                            "the arguments of `{}` do not fit its signature: {damaged}",
+                            function.name
+                        ),
+                    )
+                })?;
+        }
+        let mut input = postcard::to_allocvec(&request.invocation).map_err(Failure::internal)?;
+        input.extend_from_slice(&request.arguments);
+        Ok((index, input))
+    }
+
+    /// Moves the tables into a step.
+    fn begin(
+        &mut self,
+        which: Which,
+        function: FunctionIndex,
+        input: Vec<u8>,
+        request: StepRequest,
+        outside: Box<dyn Outside>,
+    ) -> Step {
+        let StepRequest {
+            turn, call_ordinal, ..
+        } = &request;
+        let random = match which {
+            Which::Main => {
+                RandomStream::of_step(turn.node_seed, turn.seq, turn.step, *call_ordinal)
+            }
+            Which::Second => RandomStream::of_query(
+                &turn.node_seed,
+                turn.seq,
+                &request.function,
+                &request.arguments,
+                *call_ordinal,
+            ),
+        };
+        Step::new(StepStart {
+            function,
+            input,
+            tables: self
+                .tables
+                .take()
+                .expect("the tables are here when nothing runs"),
+            outside,
+            revoked: self.revoked.clone(),
+            turn: request.turn,
+            random,
+            call_ordinal: request.call_ordinal,
+            depth: request.depth,
+        })
+    }
+
+    /// Takes the instance out; it is put back only when the execution succeeds.
+    fn instance(&mut self, which: Which) -> Result<Instance, Failure> {
+        let kept = match which {
+            Which::Main => self.main.take(),
+            Which::Second => self.second.take(),
+        };
+        match kept {
+            Some(instance) => Ok(instance),
+            None => Instance::new(&self.engine, &self.binary, &self.limits),
+        }
+    }
+
+    fn keep(&mut self, which: Which, instance: Instance) {
+        match which {
+            Which::Main => self.main = Some(instance),
+            Which::Second => self.second = Some(instance),
+        }
+    }
+
+    /// A crash's message and backtrace go into the module's log.
+    fn report(&self, outside: &mut dyn Outside, seq: Seq, stopped: &Stopped) {
+        let Stopped::Crashed(crash) = stopped else {
+            return;
+        };
+        let Crash {
+            failure, backtrace, ..
+        } = crash.as_ref();
+        let mut text = failure.message.clone();
+        for function in backtrace {
+            text.push_str("\n  in ");
+            text.push_str(function);
+        }
+        outside.log(&self.binary.schema.name, seq, &text);
+    }
+}
+
+fn failed(savepoint: Savepoint, stopped: Stopped, running_us: u64, calls_made: u64) -> StepOutcome {
+    let (failure, ends_step, is_fault) = stopped.into_parts();
+    StepOutcome {
+        result: Err(failure),
+        ends_step,
+        is_fault,
+        effects: Vec::new(),
+        running_us,
+        calls_made,
+        savepoint,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

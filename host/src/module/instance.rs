@@ -1,0 +1,192 @@
+//! One instance of a module: its store, its memory and its exports, fresh or kept between steps.
+//!
+//! Invariant: outside of [`Instance::run`] the store holds no step, and so no tables.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use futures::FutureExt;
+use interstice_abi::failure::{Code, Failure};
+use wasmtime::{Memory, Store, TypedFunc, UpdateDeadline};
+
+use super::step::{CallKind, Stopped, rejection};
+use crate::{
+    hostcall::{Guest, Step},
+    limits::Limits,
+    table::{Savepoint, Tables},
+    wasm::{Binary, Crash, Engine, FunctionIndex, MEMORY_EXPORT, Meter},
+};
+
+/// Ticks after which a guest yields.
+const TICKS_PER_YIELD: u64 = 1;
+
+/// An export that runs a function: the input's length in, 0 or 1 out.
+type Export = TypedFunc<u32, u32>;
+
+/// A place in which a module's functions run, one at a time.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    meter: Arc<Meter>,
+    /// `None` until the first function runs.
+    made: Option<wasmtime::Instance>,
+    /// By [`FunctionIndex`], as they are first called.
+    exports: Vec<Option<Export>>,
+}
+
+/// How a run has ended.
+pub(super) struct Ran {
+    pub(super) result: Result<Vec<u8>, Stopped>,
+    /// The step as it was at the end, its tables in it.
+    pub(super) step: Step,
+    /// Microseconds that the guest and its callees ran.
+    pub(super) running_us: u64,
+}
+
+impl Instance {
+    /// An instance that is made when its first function runs, so that its start is part of a step like the rest.
+    ///
+    /// # Errors
+    /// `Internal` when the engine is about to end.
+    pub(super) fn new(
+        engine: &Engine,
+        binary: &Arc<Binary>,
+        limits: &Limits,
+    ) -> Result<Self, Failure> {
+        let meter = Arc::new(engine.meter(limits)?);
+        let guest = Guest::new(binary.clone(), limits.clone(), meter.clone());
+        let mut store = Store::new(engine.wasmtime(), guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.epoch_deadline_callback(|context| {
+            context.data().meter.check()?;
+            Ok(UpdateDeadline::Yield(TICKS_PER_YIELD))
+        });
+        Ok(Self {
+            store,
+            meter,
+            made: None,
+            exports: vec![None; binary.functions.len()],
+        })
+    }
+
+    /// Runs `step` to its end. A panic on the way, which would be a mistake of ours, ends the step like a crash.
+    pub(super) async fn run(&mut self, step: Step, before_us: u64) -> Ran {
+        let function = step.function;
+        let input_length = step.input.len();
+        let meter = self.meter.clone();
+        meter.restart(before_us);
+        let guest = self.store.data_mut();
+        guest.panic = None;
+        guest.step = Some(step);
+        let running = AssertUnwindSafe(meter.run(self.call(function, input_length))).catch_unwind();
+        let returned = running.await;
+        let running_us = meter.used_us();
+        let guest = self.store.data_mut();
+        let panic = guest.panic.take();
+        let mut step = guest
+            .step
+            .take()
+            .expect("a step stays in its store until it is taken out here");
+        let result = match returned {
+            Ok(Ok(exit)) => guest.output(&mut step, exit),
+            Ok(Err(error)) => Err(Stopped::Crashed(Box::new(Crash::new(&error, panic)))),
+            Err(_) => Err(Stopped::Crashed(Box::new(Crash {
+                failure: Failure::internal(
+                    "the host panicked while the module ran; the node's log says where",
+                ),
+                ends_step: true,
+                backtrace: Vec::new(),
+            })),
+        };
+        Ran {
+            result,
+            step,
+            running_us,
+        }
+    }
+
+    async fn call(
+        &mut self,
+        function: FunctionIndex,
+        input_length: usize,
+    ) -> wasmtime::Result<u32> {
+        self.store.set_epoch_deadline(TICKS_PER_YIELD);
+        let input_length = u32::try_from(input_length)?;
+        let export = match self.exports.get(function.0) {
+            Some(Some(export)) => export.clone(),
+            _ => self.export(function).await?,
+        };
+        export.call_async(&mut self.store, input_length).await
+    }
+
+    async fn export(&mut self, function: FunctionIndex) -> wasmtime::Result<Export> {
+        let binary = self.store.data().binary.clone();
+        let instance = match self.made {
+            Some(instance) => instance,
+            None => {
+                let made = binary.pre.instantiate_async(&mut self.store).await?;
+                self.store.data_mut().memory = memory(made, &mut self.store);
+                *self.made.insert(made)
+            }
+        };
+        let export = binary
+            .functions
+            .get(function.0)
+            .and_then(|function| instance.get_module_export(&mut self.store, &function.export))
+            .and_then(wasmtime::Extern::into_func)
+            .ok_or_else(|| wasmtime::Error::msg("an export that was checked is not there"))?
+            .typed(&self.store)?;
+        if let Some(known) = self.exports.get_mut(function.0) {
+            *known = Some(export.clone());
+        }
+        Ok(export)
+    }
+}
+
+fn memory(instance: wasmtime::Instance, store: &mut Store<Guest>) -> Option<Memory> {
+    instance.get_memory(store, MEMORY_EXPORT)
+}
+
+impl Guest {
+    /// What the exit status and the output of a function mean.
+    fn output(&self, step: &mut Step, exit: u32) -> Result<Vec<u8>, Stopped> {
+        let output = std::mem::take(&mut step.output);
+        let function = self.binary.functions.get(step.function.0);
+        let function =
+            function.ok_or_else(|| crashed("the function that ran is not there".into()))?;
+        match exit {
+            0 if function.kind == CallKind::Reducer => Ok(Vec::new()),
+            0 => match function
+                .result
+                .map(|ty| self.binary.layout.check(&[ty], &output))
+            {
+                None | Some(Ok(())) => Ok(output),
+                Some(Err(damaged)) => Err(crashed(format!(
+                    "the query `{}` returned what is not of its type: {damaged}",
+                    function.name
+                ))),
+            },
+            1 => Err(Stopped::Rejected(rejection(&output))),
+            other => Err(crashed(format!(
+                "the {} `{}` ended with the status {other}; 0 and 1 are allowed",
+                function.kind.word(),
+                function.name
+            ))),
+        }
+    }
+}
+
+fn crashed(message: String) -> Stopped {
+    Stopped::Crashed(Box::new(Crash {
+        failure: Failure::new(Code::Trap, message),
+        ends_step: false,
+        backtrace: Vec::new(),
+    }))
+}
+
+/// Undoes what a step has done to its tables. A panic in there leaves them as far as it came, which is better than losing
+/// them; the panic itself was reported when it happened.
+pub(super) fn undo(tables: &mut Tables, savepoint: Savepoint) {
+    let _ = catch_unwind(AssertUnwindSafe(|| tables.rollback(savepoint)));
+}

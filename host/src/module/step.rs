@@ -1,0 +1,152 @@
+//! What goes into the execution of one reducer or query, and what comes out.
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    host_call::Invocation,
+    id::{ModuleName, NodeId, Seq, StepIndex},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    table::{Change, Savepoint},
+    wasm::Crash,
+};
+
+/// What is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CallKind {
+    /// A function that changes tables.
+    Reducer,
+    /// A function that only reads.
+    Query,
+}
+
+impl CallKind {
+    /// The word for it in messages.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Reducer => "reducer",
+            Self::Query => "query",
+        }
+    }
+}
+
+/// The part of a turn that everything inside it sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnContext {
+    /// The turn; for a client's query, the last one that it sees.
+    pub seq: Seq,
+    /// The step inside the turn.
+    pub step: StepIndex,
+    /// The turn's time in milliseconds since 1970.
+    pub timestamp_ms: u64,
+    /// The secret from which the node's random numbers come.
+    pub node_seed: [u8; 32],
+    /// This node.
+    pub node_id: NodeId,
+    /// Whether timers that are set belong to the module's load.
+    pub of_load: bool,
+}
+
+/// One execution.
+#[derive(Clone, Debug)]
+pub struct StepRequest {
+    /// The reducer or query.
+    pub function: String,
+    /// Who calls.
+    pub invocation: Invocation,
+    /// The arguments' encodings, one after the other.
+    pub arguments: Vec<u8>,
+    /// Whether the arguments come from outside and are checked against the schema first.
+    pub check_arguments: bool,
+    /// The turn.
+    pub turn: TurnContext,
+    /// 0 for the step itself; each call inside the step has its own: [`CallContext::call_ordinal`].
+    ///
+    /// [`CallContext::call_ordinal`]: super::CallContext::call_ordinal
+    pub call_ordinal: u64,
+    /// Microseconds of the deadline that the callers of this step have spent.
+    pub running_us_used: u64,
+    /// How many calls lead here; 0 for the step itself.
+    pub depth: u32,
+}
+
+/// What an execution came to.
+#[derive(Clone, Debug)]
+pub struct StepOutcome {
+    /// A query's encoded result, empty for reducers; or why it was undone.
+    pub result: Result<Vec<u8>, Failure>,
+    /// A deadline, memory or stack failure: every caller's step ends with it.
+    pub ends_step: bool,
+    /// A crash or a limit, as opposed to an `Err` that the function returned or a request that was refused before it ran.
+    pub is_fault: bool,
+    /// What was done, in order; empty on failure and for queries.
+    pub effects: Vec<Effect>,
+    /// Microseconds that it ran, its callees included, without waiting.
+    pub running_us: u64,
+    /// Calls into other modules, those of callees included: the caller's next ordinal comes after them.
+    pub calls_made: u64,
+    /// The tables' state before it: where to roll back to when a caller fails later.
+    pub savepoint: Savepoint,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// A row changed.
+    Change {
+        /// Whose table.
+        module: ModuleName,
+        /// The change.
+        change: Change,
+    },
+    /// A reducer that others may subscribe to has returned. Added by whoever runs the step, where it is wanted.
+    Called {
+        /// Whose reducer.
+        module: ModuleName,
+        /// The reducer.
+        reducer: String,
+        /// Its arguments.
+        arguments: Vec<u8>,
+    },
+}
+
+/// How an execution ended without a result.
+pub(super) enum Stopped {
+    /// Refused before the guest ran.
+    Refused(Failure),
+    /// The function returned an error.
+    Rejected(Failure),
+    /// The guest crashed.
+    Crashed(Box<Crash>),
+}
+
+impl Stopped {
+    /// The caller's failure, whether it ends the callers' steps, and whether it is a fault.
+    pub(super) fn into_parts(self) -> (Failure, bool, bool) {
+        match self {
+            Self::Refused(failure) | Self::Rejected(failure) => (failure, false, false),
+            Self::Crashed(crash) => {
+                let Crash {
+                    failure, ends_step, ..
+                } = *crash;
+                (failure, ends_step, true)
+            }
+        }
+    }
+}
+
+/// Most characters of an error's message that a module returns.
+const REJECTION_LENGTH_MAX: usize = 4096;
+
+/// The failure for what a function returned as its error.
+pub(super) fn rejection(message: &[u8]) -> Failure {
+    let text = String::from_utf8_lossy(
+        message
+            .get(..message.len().min(4 * REJECTION_LENGTH_MAX))
+            .unwrap_or_default(),
+    );
+    let message: String = text.chars().take(REJECTION_LENGTH_MAX).collect();
+    Failure::new(Code::Rejected, message)
+}

@@ -1,0 +1,29 @@
+//! Cutting one tree's writes into batches, each of which sled recovers whole or not at all.
+//!
+//! sled keeps whatever a batch replaces in memory until the batch ends, ten times the batch's size, so a large checkpoint needs several,
+//! in the order in which the caller gave the pages. What a crash between two of them leaves is a beginning of the caller's list: the
+//! tables order theirs so that no beginning loses a row, and redoing the log makes up for the rest.
+
+/// A batch is ended when it has this many bytes: enough to hide its own cost, and nearly all checkpoints are one batch a tree.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Keys with their pages; `None` removes the key.
+pub(super) type Writes = Vec<(Box<[u8]>, Option<Vec<u8>>)>;
+
+/// Writes all of it, in order.
+pub(super) fn write(tree: &sled::Tree, writes: Writes) -> sled::Result<()> {
+    let mut batch = sled::Batch::default();
+    let mut bytes = 0_usize;
+    for (key, page) in writes {
+        if bytes >= BATCH_BYTES {
+            tree.apply_batch(std::mem::take(&mut batch))?;
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(key.len() + page.as_ref().map_or(0, Vec::len));
+        match page {
+            Some(page) => batch.insert(key, page),
+            None => batch.remove(key),
+        }
+    }
+    tree.apply_batch(batch)
+}

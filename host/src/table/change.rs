@@ -1,0 +1,150 @@
+//! What a step's write set is made of: changed rows, moved counters, pending timers. Stored in log records and
+//! handed from actor to actor, so the shapes are fixed.
+
+use interstice_abi::{
+    event::RowEvent,
+    id::{TableId, TimerId},
+};
+use serde::{Deserialize, Serialize};
+
+/// One row changed. An insert has only `after`, a delete only `before`, an update both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// The table, declared or hidden.
+    pub table: TableId,
+    /// The row's primary key in ordered bytes (`interstice_abi::key`).
+    #[serde(with = "packed")]
+    pub key: Box<[u8]>,
+    /// The whole encoded row as it was.
+    #[serde(with = "packed::option")]
+    pub before: Option<Box<[u8]>>,
+    /// The whole encoded row as it is.
+    #[serde(with = "packed::option")]
+    pub after: Option<Box<[u8]>>,
+}
+
+impl Change {
+    /// What happened to the row.
+    #[must_use]
+    pub fn event(&self) -> RowEvent {
+        match (&self.before, &self.after) {
+            (Some(_), Some(_)) => RowEvent::Update,
+            (None, _) => RowEvent::Insert,
+            (Some(_), None) => RowEvent::Delete,
+        }
+    }
+}
+
+/// An `auto_inc` counter: the last value that was given out, or given by a caller, for a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// The table, declared or hidden.
+    pub table: TableId,
+    /// The field's place in the table's schema.
+    pub field: u16,
+    /// The last value. 0: none yet.
+    pub value: u64,
+}
+
+/// A pending timer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timer {
+    /// Its number: never 0, never reused within a module.
+    pub id: TimerId,
+    /// When it is due, in milliseconds since 1970.
+    pub due_ms: u64,
+    /// The reducer that it runs.
+    pub reducer: String,
+    /// Whether it descends from `load` and ends with that load.
+    pub of_load: bool,
+}
+
+/// A place in the journal that a step can be undone to. It holds until the journal is committed or rolled back
+/// behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Savepoint {
+    pub(super) changes: usize,
+    pub(super) counters: usize,
+}
+
+/// How large rows may be, in bytes of their encoding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowLimits {
+    /// Rows of logged and ephemeral tables.
+    pub row_bytes_max: u64,
+    /// Rows of stateful tables.
+    pub stateful_row_bytes_max: u64,
+}
+
+/// How full a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableStatistics {
+    /// The table's name.
+    pub name: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// The bytes of their encodings.
+    pub bytes: u64,
+}
+
+/// Bytes as one piece: the form that serde gives a list of bytes, at the speed of a copy.
+mod packed {
+    use std::fmt;
+
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[u8]>, D::Error> {
+        from.deserialize_bytes(Bytes)
+    }
+
+    struct Bytes;
+
+    impl de::Visitor<'_> for Bytes {
+        type Value = Box<[u8]>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("bytes")
+        }
+
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Box<[u8]>, E> {
+            Ok(bytes.into())
+        }
+
+        fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Box<[u8]>, E> {
+            Ok(bytes.into_boxed_slice())
+        }
+    }
+
+    pub(super) mod option {
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        struct Packed<'a>(&'a [u8]);
+
+        impl Serialize for Packed<'_> {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                super::serialize(self.0, to)
+            }
+        }
+
+        #[derive(Deserialize)]
+        struct Unpacked(#[serde(with = "super")] Box<[u8]>);
+
+        #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
+        pub(in super::super) fn serialize<S: Serializer>(
+            bytes: &Option<Box<[u8]>>,
+            to: S,
+        ) -> Result<S::Ok, S::Error> {
+            bytes.as_deref().map(Packed).serialize(to)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            from: D,
+        ) -> Result<Option<Box<[u8]>>, D::Error> {
+            Ok(Option::<Unpacked>::deserialize(from)?.map(|bytes| bytes.0))
+        }
+    }
+}

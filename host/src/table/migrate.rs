@@ -1,0 +1,282 @@
+//! Moving the tables to another schema of the same module.
+//!
+//! Everything that can speak against it is checked first, on the tables as they are; moving cannot fail. Pages of
+//! tables whose rows stay as they are move without being looked at. A table whose rows change shape goes into another
+//! tree of the store (`tree.rs`).
+
+use std::{collections::HashSet, sync::Arc};
+
+use interstice_abi::{schema::ModuleSchema, schema::TableSchema};
+
+use super::{
+    Tables,
+    key_bytes::KeyBytes,
+    one::{Reading, Table},
+    pages::Pages,
+    storage,
+};
+use crate::schema::{self, Effect, SchemaDifference, Sign};
+
+impl Tables {
+    /// Moves the rows, counters and timers to `new`. With `wipe`, tables that do not fit start empty, and timers whose
+    /// reducer is gone are dropped; without it, either is refused. Ephemeral tables start empty. To be called while no
+    /// step is open.
+    ///
+    /// # Errors
+    /// The tables as they were, and what does not fit.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused move gives the tables back; it happens once per deploy"
+    )]
+    pub fn migrate(
+        mut self,
+        new: Arc<ModuleSchema>,
+        wipe: bool,
+    ) -> Result<Self, (Self, SchemaDifference)> {
+        let mut difference = schema::difference(&self.schema, &new);
+        let mut next = match Self::new(Arc::clone(&new), self.limits) {
+            Ok(next) => next,
+            Err(failure) => {
+                difference.push(Sign::Changed, failure.message, Effect::Impossible);
+                return Err((self, difference));
+            }
+        };
+        let lost_timers: Vec<_> = self
+            .timers()
+            .into_iter()
+            .filter(|timer| !timer.of_load && !schema::timer_runs(&new, timer))
+            .collect();
+        for timer in &lost_timers {
+            let what = format!("timer {} for reducer {}", timer.id, timer.reducer);
+            difference.push(Sign::Removed, what, Effect::DropsTimer);
+        }
+        self.check_unique(&next, &mut difference);
+        if !wipe && !difference.is_compatible() {
+            return Err((self, difference));
+        }
+        for timer in lost_timers {
+            self.take_timer(timer.id);
+        }
+        let dropped = difference.dropped_tables();
+        next.foreign = std::mem::take(&mut self.foreign);
+        next.left = std::mem::take(&mut self.left);
+        for mut old in std::mem::take(&mut self.tables) {
+            let place = next.tables.iter().position(|table| table.name == old.name);
+            match place {
+                Some(place) if !dropped.contains(old.name.as_str()) => {
+                    next.take_over(place, old, &new);
+                }
+                Some(place) => next.start_empty(place, &old),
+                None => {
+                    for counter in &old.counters {
+                        let column = old.column_name(counter.field);
+                        let key = storage::counter_key(&old.name, column);
+                        next.leave_tree(
+                            storage::COUNTERS_TREE.to_string(),
+                            [KeyBytes::from(key.as_slice())].into(),
+                        );
+                    }
+                    next.leave_tree(std::mem::take(&mut old.tree), old.pages.stored());
+                }
+            }
+        }
+        next.settle_trees();
+        Ok(next)
+    }
+
+    /// Adds a line for each unique index of `next` that rows here would break.
+    fn check_unique(&self, next: &Self, difference: &mut SchemaDifference) {
+        let dropped: Vec<String> = difference
+            .dropped_tables()
+            .into_iter()
+            .map(Into::into)
+            .collect();
+        for old in self.declared_tables().filter(|table| table.is_kept()) {
+            let Some((id, schema)) = next.schema.table(&old.name) else {
+                continue;
+            };
+            let Some(table) = next.tables.get(usize::from(id.0)) else {
+                continue;
+            };
+            if dropped.contains(&old.name) || !table.is_kept() {
+                continue;
+            }
+            for (number, index) in table.indexes.iter().enumerate() {
+                let was_unique = old
+                    .indexes
+                    .iter()
+                    .any(|known| known.unique && known.field == index.field);
+                if index.unique && !was_unique && shares_value(old, table, number, schema, next) {
+                    let column = table.column_name(index.field);
+                    let effect = Effect::DropsTable {
+                        table: old.name.clone(),
+                        why: Some("rows share a value".into()),
+                    };
+                    let what = format!("unique index on {}.{column}", old.name);
+                    difference.push(Sign::Added, what, effect);
+                }
+            }
+        }
+    }
+
+    /// Moves what `old` has into the table at `place`.
+    fn take_over(&mut self, place: usize, mut old: Table, schema: &ModuleSchema) {
+        let Some(table) = self.tables.get_mut(place) else {
+            return;
+        };
+        take_counters(table, &old);
+        if !table.is_kept() || !old.is_kept() {
+            let keys = old.pages.stored();
+            self.leave_tree(old.tree, keys);
+            return;
+        }
+        let added = match schema.tables.get(place) {
+            Some(schema) => added_columns(schema, old.columns.len()),
+            None => Vec::new(),
+        };
+        let same_tree = table.tree == old.tree;
+        let keys = old.pages.stored();
+        let pages = std::mem::take(&mut old.pages);
+        if added.is_empty() {
+            table.pages = pages;
+        } else {
+            append_to_rows(&pages, &added, &mut table.pages);
+        }
+        if added.is_empty() && same_indexes(table, &old) {
+            for (index, known) in table.indexes.iter_mut().zip(old.indexes) {
+                index.rows = known.rows;
+            }
+        } else if let Err(damaged) =
+            table.rebuild_indexes(&self.layout, &mut Reading::default())
+        {
+            // The rows fit the old columns, and what was added is a checked default or `None`.
+            tracing::error!(table = table.name, %damaged, "a moved row cannot be read; this is a bug");
+        }
+        start_counters(table, &self.layout);
+        if !same_tree {
+            self.leave_tree(old.tree, keys);
+        }
+    }
+
+    /// Leaves the table at `place` empty, though `old` had rows.
+    fn start_empty(&mut self, place: usize, old: &Table) {
+        let keys = old.pages.stored();
+        let Some(table) = self.tables.get_mut(place) else {
+            return;
+        };
+        for counter in &mut table.counters {
+            counter.dirty = true;
+        }
+        if table.tree == old.tree {
+            table.pages.move_tree(keys);
+        } else {
+            self.leave_tree(old.tree.clone(), keys);
+        }
+    }
+
+    /// Tables that stand in a tree of which something else was left begin by tidying it.
+    fn settle_trees(&mut self) {
+        for table in &mut self.tables {
+            let mut keys = self.foreign.remove(&table.tree).unwrap_or_default();
+            keys.extend(self.left.remove(&table.tree).unwrap_or_default());
+            if !keys.is_empty() {
+                keys.extend(table.pages.stored());
+                table.pages.move_tree(keys);
+            }
+        }
+    }
+}
+
+/// The bytes that rows of `columns` columns get behind them.
+fn added_columns(schema: &TableSchema, columns: usize) -> Vec<u8> {
+    let added = schema.fields.iter().skip(columns);
+    added
+        .filter_map(schema::added_value)
+        .flatten()
+        .copied()
+        .collect()
+}
+
+fn append_to_rows(from: &Pages, added: &[u8], to: &mut Pages) {
+    let mut longer = Vec::new();
+    for (key, row) in from.range(&[]) {
+        longer.clear();
+        longer.extend_from_slice(row);
+        longer.extend_from_slice(added);
+        to.put(key, &longer);
+    }
+}
+
+fn same_indexes(table: &Table, old: &Table) -> bool {
+    table.indexes.len() == old.indexes.len()
+        && table
+            .indexes
+            .iter()
+            .zip(&old.indexes)
+            .all(|(a, b)| a.field == b.field && a.kind == b.kind)
+}
+
+fn take_counters(table: &mut Table, old: &Table) {
+    for counter in &mut table.counters {
+        let known = old.counters.iter().find(|known| {
+            old.column_name(known.field) == table.columns.get(counter.field).map_or("", |name| name)
+        });
+        if let Some(known) = known {
+            counter.last = known.last.min(counter.integer.max());
+            counter.dirty = known.dirty;
+        }
+    }
+}
+
+/// Counters never give out what a row has: a counter that is behind goes on from the largest value.
+fn start_counters(table: &mut Table, layout: &interstice_abi::walk::Layout) {
+    let fresh: Vec<usize> = (0..table.counters.len())
+        .filter(|number| {
+            table
+                .counters
+                .get(*number)
+                .is_some_and(|counter| counter.last == 0)
+        })
+        .collect();
+    if fresh.is_empty() {
+        return;
+    }
+    let mut largest = vec![0; table.counters.len()];
+    let mut reading = Reading::default();
+    for (_, row) in table.pages.range(&[]) {
+        if table.find_columns(layout, row, &mut reading).is_err() {
+            continue;
+        }
+        for (most, counter) in largest.iter_mut().zip(&table.counters) {
+            let value = counter.integer.read(reading.column(row, counter.field));
+            *most = value.unwrap_or(0).max(*most);
+        }
+    }
+    for (counter, most) in table.counters.iter_mut().zip(largest) {
+        if most > counter.last {
+            counter.last = most;
+            counter.dirty = true;
+        }
+    }
+}
+
+/// Whether two rows of `old` would share a value in index `number` of `table`.
+fn shares_value(
+    old: &Table,
+    table: &Table,
+    number: usize,
+    schema: &TableSchema,
+    next: &Tables,
+) -> bool {
+    let added = added_columns(schema, old.columns.len());
+    let mut seen = HashSet::new();
+    let mut reading = Reading::default();
+    let mut longer = Vec::new();
+    old.pages.range(&[]).any(|(_, row)| {
+        longer.clear();
+        longer.extend_from_slice(row);
+        longer.extend_from_slice(&added);
+        table.read(&next.layout, &longer, &mut reading).is_ok()
+            && !seen.insert(KeyBytes::from(reading.value(number)))
+    })
+}

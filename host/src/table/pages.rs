@@ -1,0 +1,360 @@
+//! [`Pages`]: a table's rows as sorted runs of pages, with what a checkpoint needs to know of each.
+//!
+//! Invariants. Each page stands under a *bound*: its keys are not before the bound and before the next page's. The
+//! first bound may be empty. No page is empty. Small rows share pages of about the given size; a row that is larger
+//! has a page to itself. Pages are shared with frozen copies and copied on the first write after a freeze.
+//!
+//! Rows move to other pages by splits and by merges with the page to their left, so a row is never in a page to the
+//! left of a bound that it once was behind, as long as that bound stands. That is why writing the changed pages from
+//! right to left, then the removals, never loses a row, wherever it stops (`storage.rs`).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound::{Excluded, Included, Unbounded},
+    sync::Arc,
+};
+
+use super::{digest::Digest, key_bytes::KeyBytes, page::Page};
+
+/// A page is merged with a neighbour when less than this part of it is in use.
+const SPARSE: usize = 4;
+
+/// A table's rows.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    slots: BTreeMap<KeyBytes, Slot>,
+    /// Where a page is split; 0: each row has its own page.
+    page_bytes: usize,
+    /// Bounds that are in the store and no longer here.
+    removed: BTreeSet<KeyBytes>,
+    rows: u64,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    page: Arc<Page>,
+    digest: Option<Digest>,
+    /// Whether the store has another page here, or none.
+    dirty: bool,
+    /// Whether the store has a page here.
+    stored: bool,
+}
+
+impl Slot {
+    fn fresh(page: Arc<Page>) -> Self {
+        Self {
+            page,
+            digest: None,
+            dirty: true,
+            stored: false,
+        }
+    }
+
+    fn write(&mut self) -> &mut Page {
+        self.digest = None;
+        self.dirty = true;
+        Arc::make_mut(&mut self.page)
+    }
+
+    fn put(&mut self, page: Page) {
+        self.digest = None;
+        self.dirty = true;
+        self.page = Arc::new(page);
+    }
+}
+
+impl Pages {
+    pub(super) fn new(page_bytes: usize) -> Self {
+        Self {
+            page_bytes,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        let (_, slot) = self.slots.range::<[u8], _>(up_to(key)).next_back()?;
+        let at = slot.page.find(key).ok()?;
+        Some(slot.page.row(at))
+    }
+
+    /// The rows whose keys are not before `from`, with their keys, in order.
+    pub(super) fn range<'a>(
+        &'a self,
+        from: &'a [u8],
+    ) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let first = self.slots.range::<[u8], _>(up_to(from)).next_back();
+        let start = first.map_or(&[][..], |(bound, _)| bound.as_slice());
+        self.slots
+            .range::<[u8], _>((Included(start), Unbounded))
+            .flat_map(move |(_, slot)| slot.page.rows(slot.page.lower_bound(from)))
+    }
+
+    /// The last row whose key is before `to`; the last of all without it.
+    pub(super) fn last_before(&self, to: Option<&[u8]>) -> Option<(&[u8], &[u8])> {
+        let Some(to) = to else {
+            return self.slots.last_key_value()?.1.page.last();
+        };
+        let mut pages = self.slots.range::<[u8], _>(up_to(to));
+        let (_, slot) = pages.next_back()?;
+        match slot.page.lower_bound(to).checked_sub(1) {
+            Some(at) => Some((slot.page.key(at), slot.page.row(at))),
+            None => pages.next_back()?.1.page.last(),
+        }
+    }
+
+    /// Inserts a row, or replaces the one with its key.
+    pub(super) fn put(&mut self, key: &[u8], row: &[u8]) {
+        loop {
+            let Some((_, slot)) = self.slots.range_mut::<[u8], _>(up_to(key)).next_back() else {
+                self.count(row);
+                self.place(KeyBytes::from(&[][..]), Arc::new(Page::of(key, row)));
+                return;
+            };
+            match slot.page.find(key) {
+                Ok(at) => {
+                    let old = slot.page.row(at).len();
+                    let size = slot.page.size() - old + row.len();
+                    self.bytes -= old as u64;
+                    if slot.page.len() == 1 {
+                        slot.put(Page::of(key, row));
+                    } else if size <= self.page_bytes {
+                        slot.write().replace(at, row);
+                    } else {
+                        // It has outgrown its page: it comes back as a row that belongs elsewhere.
+                        slot.write().remove(at);
+                        self.rows -= 1;
+                        continue;
+                    }
+                    self.bytes += row.len() as u64;
+                    return;
+                }
+                Err(at) => {
+                    if slot.page.size() + Page::size_of(key, row) <= self.page_bytes {
+                        slot.write().insert(at, key, row);
+                        self.count(row);
+                        return;
+                    }
+                    if self.overflow(key, row, at) {
+                        self.count(row);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes room for a row that belongs at place `at` of a full page. Returns whether the row went into a page of
+    /// its own, at the end or the start; otherwise the page was split and the row is still to be placed.
+    fn overflow(&mut self, key: &[u8], row: &[u8], at: usize) -> bool {
+        let Some((_, slot)) = self.slots.range_mut::<[u8], _>(up_to(key)).next_back() else {
+            return false;
+        };
+        if at == slot.page.len() {
+            self.place(KeyBytes::from(key), Arc::new(Page::of(key, row)));
+            return true;
+        }
+        if at == 0 {
+            let behind = Arc::clone(&slot.page);
+            slot.put(Page::of(key, row));
+            let bound = KeyBytes::from(behind.key(0));
+            self.place(bound, behind);
+            return true;
+        }
+        let (left, right) = slot.page.split(slot.page.middle());
+        slot.put(left);
+        let bound = KeyBytes::from(right.key(0));
+        self.place(bound, Arc::new(right));
+        false
+    }
+
+    /// Removes the row with this key. Returns whether there was one.
+    pub(super) fn remove(&mut self, key: &[u8]) -> bool {
+        let Some((bound, slot)) = self.slots.range_mut::<[u8], _>(up_to(key)).next_back() else {
+            return false;
+        };
+        let Ok(at) = slot.page.find(key) else {
+            return false;
+        };
+        self.rows -= 1;
+        self.bytes -= slot.page.row(at).len() as u64;
+        if slot.page.len() == 1 {
+            let bound = bound.clone();
+            self.take(&bound);
+            return true;
+        }
+        slot.write().remove(at);
+        if slot.page.size() < self.page_bytes / SPARSE {
+            let bound = bound.clone();
+            self.merge(&bound);
+        }
+        true
+    }
+
+    /// Merges the page at `bound` with its right or its left neighbour when both together are half a page at most.
+    fn merge(&mut self, bound: &KeyBytes) {
+        let Some(size) = self.slots.get(bound).map(|slot| slot.page.size()) else {
+            return;
+        };
+        let room = (self.page_bytes / 2).saturating_sub(size);
+        let fits = |(bound, slot): (&KeyBytes, &Slot)| {
+            (slot.page.size() <= room).then(|| bound.clone())
+        };
+        let behind = (Excluded(bound.as_slice()), Unbounded);
+        let before = (Unbounded, Excluded(bound.as_slice()));
+        if let Some(right) = self.slots.range::<[u8], _>(behind).next().and_then(fits) {
+            self.absorb(bound, &right);
+        } else if let Some(left) = self.slots.range::<[u8], _>(before).next_back().and_then(fits) {
+            self.absorb(&left, bound);
+        }
+    }
+
+    fn absorb(&mut self, left: &KeyBytes, right: &KeyBytes) {
+        if let Some(page) = self.take(right)
+            && let Some(slot) = self.slots.get_mut(left)
+        {
+            slot.write().append(&page);
+        }
+    }
+
+    /// Removes all rows.
+    pub(super) fn clear(&mut self) {
+        for (bound, slot) in std::mem::take(&mut self.slots) {
+            if slot.stored {
+                self.removed.insert(bound);
+            }
+        }
+        self.rows = 0;
+        self.bytes = 0;
+    }
+
+    pub(super) fn digest(&mut self, table: &str) -> Digest {
+        let mut digest = Digest::default();
+        for slot in self.slots.values_mut() {
+            let page = &slot.page;
+            digest.add(*slot.digest.get_or_insert_with(|| page.digest(table)));
+        }
+        digest
+    }
+
+    /// The changed pages from right to left, then the bounds to remove; all count as stored from here on.
+    pub(super) fn freeze(&mut self, mut each: impl FnMut(&[u8], Option<Arc<Page>>)) {
+        for (bound, slot) in self.slots.iter_mut().rev() {
+            if slot.dirty {
+                each(bound.as_slice(), Some(Arc::clone(&slot.page)));
+                slot.dirty = false;
+                slot.stored = true;
+            }
+        }
+        for bound in std::mem::take(&mut self.removed) {
+            each(bound.as_slice(), None);
+        }
+    }
+
+    /// The store may not have what was frozen at `bound`, or may still have it.
+    pub(super) fn thaw(&mut self, bound: &[u8]) {
+        match self.slots.get_mut(bound) {
+            Some(slot) => slot.dirty = true,
+            None => {
+                self.removed.insert(KeyBytes::from(bound));
+            }
+        }
+    }
+
+    /// The bounds that the store has, or is to remove: all that its tree can hold.
+    pub(super) fn stored(&self) -> BTreeSet<KeyBytes> {
+        self.slots
+            .iter()
+            .filter(|(_, slot)| slot.stored)
+            .map(|(bound, _)| bound.clone())
+            .chain(self.removed.iter().cloned())
+            .collect()
+    }
+
+    /// Takes the pages over into another tree: all of them are to be written, and `left_over` to be removed there.
+    pub(super) fn move_tree(&mut self, left_over: BTreeSet<KeyBytes>) {
+        self.removed = left_over;
+        for (bound, slot) in &mut self.slots {
+            slot.dirty = true;
+            slot.stored = self.removed.remove(bound);
+        }
+    }
+
+    /// Takes in a page as the store has it, rows in order under `bound`. Where it overlaps with pages that are here
+    /// already, as after a half-written checkpoint, its rows are put one by one; returns false then.
+    pub(super) fn restore(&mut self, bound: &[u8], page: Page) -> bool {
+        let Some((last, _)) = page.last() else {
+            self.removed.insert(KeyBytes::from(bound));
+            return true;
+        };
+        let clear_left = self
+            .slots
+            .range::<[u8], _>((Unbounded, Excluded(bound)))
+            .next_back()
+            .and_then(|(_, slot)| slot.page.last())
+            .is_none_or(|(before, _)| before < bound);
+        let clear_right = self
+            .slots
+            .range::<[u8], _>((Included(bound), Unbounded))
+            .next()
+            .is_none_or(|(next, _)| next.as_slice() > last);
+        let fits = page.len() == 1 || page.size() <= self.page_bytes;
+        if clear_left && clear_right && fits && bound <= page.key(0) {
+            self.rows += page.len() as u64;
+            self.bytes += page.rows(0).map(|(_, row)| row.len() as u64).sum::<u64>();
+            let mut slot = Slot::fresh(Arc::new(page));
+            slot.dirty = false;
+            slot.stored = true;
+            self.slots.insert(KeyBytes::from(bound), slot);
+            return true;
+        }
+        for (key, row) in page.rows(0) {
+            self.put(key, row);
+        }
+        match self.slots.get_mut(bound) {
+            Some(slot) => slot.stored = true,
+            None => {
+                self.removed.insert(KeyBytes::from(bound));
+            }
+        }
+        false
+    }
+
+    /// All pages are to be written again.
+    pub(super) fn dirty_all(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.dirty = true;
+        }
+    }
+
+    fn place(&mut self, bound: KeyBytes, page: Arc<Page>) {
+        let mut slot = Slot::fresh(page);
+        slot.stored = self.removed.remove(&bound);
+        self.slots.insert(bound, slot);
+    }
+
+    fn take(&mut self, bound: &KeyBytes) -> Option<Arc<Page>> {
+        let slot = self.slots.remove(bound)?;
+        if slot.stored {
+            self.removed.insert(bound.clone());
+        }
+        Some(slot.page)
+    }
+
+    fn count(&mut self, row: &[u8]) {
+        self.rows += 1;
+        self.bytes += row.len() as u64;
+    }
+}
+
+fn up_to(key: &[u8]) -> (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) {
+    (Unbounded, Included(key))
+}

@@ -1,0 +1,188 @@
+//! How long a step has run: the time in which its guest has the thread, not the time in which it waits.
+//!
+//! [`Meter::run`] polls the guest's future and counts the polls; [`Meter::wait`] polls what the guest waits for inside
+//! such a poll and takes those out again. The running time of callees is added when they answer.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{fault::Fault, ticker::Ticks};
+
+/// Measures one step at a time.
+pub(crate) struct Meter {
+    ticks: Ticks,
+    base: Instant,
+    /// Nanoseconds that were counted already.
+    used_ns: AtomicU64,
+    /// When the running part began, in nanoseconds after `base`, plus 1; 0 while the guest does not run.
+    since_ns: AtomicU64,
+    /// Nanoseconds that the callers of this step had used before it began.
+    before_ns: AtomicU64,
+    limit_ms: u64,
+}
+
+/// Ends a running part, or a waiting part, when it is dropped.
+struct Part<'a> {
+    meter: &'a Meter,
+    kind: PartKind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum PartKind {
+    Running,
+    Waiting,
+}
+
+impl Meter {
+    /// A meter with nothing used.
+    pub(crate) fn new(ticks: Ticks, limit_ms: u64) -> Self {
+        Self {
+            ticks,
+            base: Instant::now(),
+            used_ns: AtomicU64::new(0),
+            since_ns: AtomicU64::new(0),
+            before_ns: AtomicU64::new(0),
+            limit_ms,
+        }
+    }
+
+    /// Begins another step, whose callers have used `before_us` microseconds.
+    pub(crate) fn restart(&self, before_us: u64) {
+        self.used_ns.store(0, Ordering::Relaxed);
+        self.since_ns.store(0, Ordering::Relaxed);
+        self.before_ns
+            .store(before_us.saturating_mul(1000), Ordering::Relaxed);
+    }
+
+    /// Polls `guest` to its end and counts the time.
+    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
+        let mut guest = pin!(guest);
+        poll_fn(|context| {
+            let _tick = self.ticks.run();
+            let _part = self.part(PartKind::Running);
+            guest.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Polls what a guest waits for to its end and does not count the time.
+    pub(crate) async fn wait<F: Future>(&self, other: F) -> F::Output {
+        let mut other = pin!(other);
+        poll_fn(|context| {
+            let _part = self.part(PartKind::Waiting);
+            other.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Adds what a callee has used.
+    pub(crate) fn add_us(&self, us: u64) {
+        self.used_ns
+            .fetch_add(us.saturating_mul(1000), Ordering::Relaxed);
+    }
+
+    /// Microseconds that this step has run, its callees included.
+    pub(crate) fn used_us(&self) -> u64 {
+        self.used_ns() / 1000
+    }
+
+    /// Microseconds that this step and its callers have run.
+    pub(crate) fn total_us(&self) -> u64 {
+        self.total_ns() / 1000
+    }
+
+    /// # Errors
+    /// [`Fault::Deadline`] once the step has used up its time.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        if self.total_ns() > self.limit_ms.saturating_mul(1_000_000) {
+            return Err(Fault::Deadline {
+                limit_ms: self.limit_ms,
+            });
+        }
+        Ok(())
+    }
+
+    fn total_ns(&self) -> u64 {
+        self.used_ns()
+            .saturating_add(self.before_ns.load(Ordering::Relaxed))
+    }
+
+    fn used_ns(&self) -> u64 {
+        let used = self.used_ns.load(Ordering::Relaxed);
+        match self.since_ns.load(Ordering::Relaxed) {
+            0 => used,
+            since => used.saturating_add(self.now_ns().saturating_sub(since)),
+        }
+    }
+
+    /// Nanoseconds after `base`, plus 1, so that it is never 0.
+    fn now_ns(&self) -> u64 {
+        saturating_ns(self.base.elapsed()).saturating_add(1)
+    }
+
+    fn part(&self, kind: PartKind) -> Part<'_> {
+        match kind {
+            PartKind::Running => self.start(),
+            PartKind::Waiting => self.stop(),
+        }
+        Part { meter: self, kind }
+    }
+
+    fn start(&self) {
+        self.since_ns.store(self.now_ns(), Ordering::Relaxed);
+    }
+
+    fn stop(&self) {
+        let used = self.used_ns();
+        self.since_ns.store(0, Ordering::Relaxed);
+        self.used_ns.store(used, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        match self.kind {
+            PartKind::Running => self.meter.stop(),
+            PartKind::Waiting => self.meter.start(),
+        }
+    }
+}
+
+fn saturating_ns(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Meter, PartKind};
+    use crate::wasm::ticker::Ticker;
+
+    #[test]
+    fn waiting_inside_a_running_part_is_not_counted() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
+        let meter = Meter::new(ticker.ticks().unwrap(), 1000);
+        meter.restart(5);
+        let running = meter.part(PartKind::Running);
+        let before_waiting = {
+            let _waiting = meter.part(PartKind::Waiting);
+            let before = meter.used_ns();
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(2) {}
+            assert_eq!(meter.used_ns(), before);
+            before
+        };
+        drop(running);
+        assert!(meter.used_ns() >= before_waiting);
+        meter.add_us(2_000_000);
+        assert!(meter.check().is_err());
+        meter.restart(0);
+        assert_eq!(meter.used_us(), 0);
+        assert!(meter.check().is_ok());
+    }
+}
