@@ -12,7 +12,7 @@ use libp2p::identity::Keypair;
 use crate::node::NodeError;
 
 /// The folders and files of one node.
-pub struct Directory {
+pub(crate) struct Directory {
     root: PathBuf,
     /// Held as long as the node runs.
     _lock: files::DirectoryLock,

@@ -13,10 +13,9 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
 use interstice_abi::{
-    event::Event,
     failure::Failure,
-    id::{ModuleName, NodeId, Seq},
-    wire::{ModuleState, Standing, Welcome},
+    id::{ModuleName, NodeId},
+    wire::{Standing, Welcome},
 };
 use interstice_host::{
     log::{Log, LogOptions, Opened, StdFiles},
@@ -32,10 +31,7 @@ use crate::{
     directory::{self, Directory},
     ingress::{Batch, FrontDoor, Peer, Replies},
     lines::Lines,
-    module::{
-        Order,
-        turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
-    },
+    module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
     network::{self, NetworkOptions},
     record::Record,
     recovery::{HalfDone, Recovered, recover},
@@ -47,7 +43,7 @@ use crate::{
         catalogue::{Catalogue, Installed},
         change::revocations,
         checkpoint::Checkpoints,
-        install::{Installer, row_limits},
+        install::Installer,
         places::Outgoing,
         stamp::Stamper,
         timers::Timers,
@@ -385,7 +381,7 @@ fn supervisor(
     stop: Stop,
     directory: &Directory,
 ) -> Addr<Supervisor> {
-    let Recovered { last_seq, last_ms, modules, half_done, connected, history, marks, fresh, .. } = recovered;
+    let Recovered { last_seq, last_ms, modules, half_done, connected, history, marks, .. } = recovered;
     let mut installed = BTreeMap::new();
     let mut places: BTreeMap<ModuleName, usize> = BTreeMap::new();
     for (name, module) in modules {
@@ -406,8 +402,7 @@ fn supervisor(
         .into_iter()
         .filter_map(|turn| resume(turn, &catalogue, shared, config, &mut stamper))
         .collect();
-    let mut checkpoints = Checkpoints::after(history, marks);
-    checkpoints.add_fresh(fresh);
+    let checkpoints = Checkpoints::after(history, marks);
     Supervisor {
         shared: shared.clone(),
         config: config.clone(),
@@ -517,8 +512,8 @@ struct Door {
 }
 
 impl FrontDoor for Door {
-    fn connected(&self, peer: Arc<Peer>, replies: Replies) {
-        self.supervisor.do_send(Connected(peer, replies));
+    fn connected(&self, peer: Arc<Peer>, _: Replies) {
+        self.supervisor.do_send(Connected(peer));
     }
 
     fn batch(&self, batch: Batch) {

@@ -11,7 +11,7 @@ use interstice_abi::{
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
 };
-use interstice_host::module::Effect;
+use interstice_host::{module::Effect, table::Counter};
 use serde::{Deserialize, Serialize};
 
 /// The format of records; a log of another format is refused.
@@ -46,6 +46,8 @@ pub(crate) struct StepRecord {
     pub(crate) outcome: Outcome,
     /// Changes and calls in the order made.
     pub(crate) effects: Vec<Effect>,
+    /// The `auto_inc` counters that moved, with their values.
+    pub(crate) counters: Vec<(ModuleName, Counter)>,
     /// What it appends to the turn's steps.
     pub(crate) starts: Vec<Start>,
     /// How many of its reactions were dropped because the turn's budget was spent.
@@ -237,6 +239,7 @@ mod tests {
             ran: None,
             outcome: Outcome::Committed,
             effects: Vec::new(),
+            counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
         });

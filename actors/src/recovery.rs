@@ -2,8 +2,8 @@
 //!
 //! The order: the marker says what was installed and where to read on; the trees are loaded; whole rows of later turns are
 //! redone in log order, catalogue changes among them; turns whose last step is missing come out as [`Recovered::half_done`],
-//! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. Nothing is written here:
-//! a recovery that is cut off starts again.
+//! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. A recovery
+//! that is cut off starts again: it writes nothing, and drops only trees that no marker names.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ use interstice_host::{
     log::{Log, LogPosition, Opened},
     module::Effect,
     store::Store,
-    table::{Change, Tables},
+    table::{Change, Counter, Tables},
     wasm::Binary,
 };
 
@@ -25,9 +25,9 @@ use crate::{
     node::NodeError,
     record::{Input, Outcome, Record, StepRecord},
     supervisor::{
-        checkpoint::{Clean, Mark, MarkedModule, Marker},
+        checkpoint::{Clean, Mark, MarkedModule, Marker, drop_orphans},
         grants::Grants,
-        install::{Installer, row_limits},
+        install::Installer,
     },
 };
 
@@ -59,8 +59,6 @@ pub(crate) struct Recovered {
     pub(crate) connected: Vec<NodeId>,
     pub(crate) history: Mark,
     pub(crate) marks: Vec<Mark>,
-    /// Modules whose trees must be written from nothing.
-    pub(crate) fresh: Vec<ModuleName>,
     /// How many records were redone.
     pub(crate) redone: u64,
 }
@@ -95,6 +93,14 @@ pub(crate) fn recover(
     let mut start = opened.start;
     let mut clean = false;
     if let Some(marker) = &marker {
+        if opened.start > marker.position {
+            let problem = format!(
+                "it begins at {}, but the checkpoint needs it from {} on: segment files are missing",
+                opened.start, marker.position
+            );
+            return Err(NodeError::Log { problem });
+        }
+        drop_orphans(store, marker).map_err(|problem| NodeError::Store { problem })?;
         marked_seq = marker.seq;
         start = marker.position;
         clean = marker.clean == Clean::Stopped;
@@ -138,7 +144,6 @@ fn before(marker: Option<&Marker>, opened: &Opened) -> Recovered {
         // The log may have been cut further than the marker knew when it was written.
         history: (history.0, LogPosition(history.1.0.max(opened.start.0))),
         marks: vec![(seq, position)],
-        fresh: Vec::new(),
         redone: 0,
     }
 }
@@ -147,12 +152,13 @@ impl Recovery<'_> {
     /// Loads a module from its binary and its trees.
     fn load(&mut self, marked: &MarkedModule, store: &Store) -> Result<(), Failure> {
         let binary = self.installer.stored(&marked.hash, &self.config.limits)?;
-        let mut tables = Tables::new(binary.schema.clone(), row_limits(&self.config.limits))?;
+        let mut tables = Tables::new(binary.schema.clone(), self.config.limits.rows())?;
         let corrupt = |problem: String| {
             Failure::new(Code::Corrupt, format!("the stored tables of module `{}` are damaged: {problem}", marked.name))
         };
-        for tree in store.trees(marked.name.as_str()).map_err(|error| corrupt(error.to_string()))? {
-            for page in store.pages(marked.name.as_str(), &tree).map_err(|error| corrupt(error.to_string()))? {
+        let stored = marked.stored_as();
+        for tree in store.trees(&stored) {
+            for page in store.pages(&stored, &tree) {
                 let (key, page) = page.map_err(|error| corrupt(error.to_string()))?;
                 tables.restore_page(&tree, &key, &page)?;
             }
@@ -187,7 +193,6 @@ impl Recovery<'_> {
             Input::Install { module, hash, on_conflict, .. } => self.install(module, hash, *on_conflict, seq)?,
             Input::Remove { module } => {
                 self.state.modules.remove(module);
-                self.state.fresh.push(module.clone());
             }
             Input::Load { module } => self.set_state(module, ModuleState::Loaded),
             Input::Unload { module } => self.set_state(module, ModuleState::Unloaded),
@@ -221,7 +226,7 @@ impl Recovery<'_> {
         let schema = binary.schema.clone();
         let old = self.state.modules.remove(name);
         let (tables, grants) = match old {
-            None => (Tables::new(schema.clone(), row_limits(&self.config.limits))?, None),
+            None => (Tables::new(schema.clone(), self.config.limits.rows())?, None),
             Some(old) => {
                 let tables = old.tables.migrate(schema.clone(), on_conflict == OnConflict::Wipe).map_err(|(_, difference)| {
                     Failure::internal(format!("an upgrade of `{name}` that was recorded does not fit: {difference}"))
@@ -232,21 +237,23 @@ impl Recovery<'_> {
         let grants = Grants::asked_by(&schema, seq, grants.as_ref());
         let module = RecoveredModule { binary, tables, state: ModuleState::Loaded, grants, since: seq };
         self.state.modules.insert(name.clone(), module);
-        self.state.fresh.push(name.clone());
         Ok(())
     }
 
     /// Redoes whole rows, module by module; within a module in the order made.
     fn effects(&mut self, step: &StepRecord) -> Result<(), Failure> {
-        let mut changes: BTreeMap<&ModuleName, Vec<Change>> = BTreeMap::new();
+        let mut changes: BTreeMap<&ModuleName, (Vec<Change>, Vec<Counter>)> = BTreeMap::new();
         for effect in &step.effects {
             if let Effect::Change { module, change } = effect {
-                changes.entry(module).or_default().push(change.clone());
+                changes.entry(module).or_default().0.push(change.clone());
             }
         }
-        for (module, changes) in changes {
+        for (module, counter) in &step.counters {
+            changes.entry(module).or_default().1.push(counter.clone());
+        }
+        for (module, (changes, counters)) in changes {
             if let Some(module) = self.state.modules.get_mut(module) {
-                module.tables.redo(&changes)?;
+                module.tables.redo(&changes, &counters)?;
             }
         }
         Ok(())

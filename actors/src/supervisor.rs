@@ -58,7 +58,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    ingress::{Batch, ConnectionId, Peer, Replies},
+    ingress::{Batch, ConnectionId, Peer},
     lines::now_ms,
     module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
     record::{Input, Start, StartArguments},
@@ -151,7 +151,7 @@ pub(crate) struct FromClient(pub(crate) Batch);
 /// A node or client has connected.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(crate) struct Connected(pub(crate) Arc<Peer>, pub(crate) Replies);
+pub(crate) struct Connected(pub(crate) Arc<Peer>);
 
 /// A connection has ended.
 #[derive(Message)]
@@ -212,7 +212,7 @@ impl Supervisor {
         for node in &disconnected {
             steps.extend(self.steps_on(&Event::Disconnect, node));
         }
-        self.stamp_for_node(Input::NodeStart { disconnected }, steps, Waiter::Nobody);
+        self.stamp_for_node(Input::NodeStart { disconnected }, steps);
     }
 
     /// A step for every reducer that handles `event`, with a node's id as its argument.
@@ -249,13 +249,13 @@ impl Supervisor {
             Input::Disconnect { node: node.clone() }
         };
         let steps = self.steps_on(event, node);
-        self.stamp_for_node(input, steps, Waiter::Nobody);
+        self.stamp_for_node(input, steps);
     }
 
     /// Stamps an input whose step 0 is the node's own and starts `steps`.
-    pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>, waiter: Waiter) {
+    pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>) {
         let starts = steps.iter().filter_map(|step| self.start_of(step)).collect();
-        let mut turn = self.new_turn(input, steps, waiter);
+        let mut turn = self.new_turn(input, steps, Waiter::Nobody);
         self.record_own_step(&mut turn, starts);
         self.place_turn(turn);
     }
@@ -365,7 +365,7 @@ impl Handler<TimerDue> for Supervisor {
 impl Handler<Connected> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Connected(peer, _): Connected, ctx: &mut Context<Self>) {
+    fn handle(&mut self, Connected(peer): Connected, ctx: &mut Context<Self>) {
         self.connections.insert(peer.connection, peer.clone());
         self.park_or(Parked::Connection(peer.node.clone(), Event::Connect), ctx);
         self.send_out();

@@ -92,9 +92,13 @@ impl Tables {
             let nodes = layout
                 .resolve_fields(&table.fields)
                 .map_err(|problem| unfit(&problem))?;
-            let table = Table::new(table, &schema.types, nodes, tree, row_bytes_max).ok_or_else(
-                || unfit(&format!("table `{}` has a key that cannot be one", table.name)),
-            )?;
+            let table =
+                Table::new(table, &schema.types, nodes, tree, row_bytes_max).ok_or_else(|| {
+                    unfit(&format!(
+                        "table `{}` has a key that cannot be one",
+                        table.name
+                    ))
+                })?;
             tables.push(table);
         }
         if u16::try_from(tables.len()).is_err() {

@@ -194,7 +194,7 @@ impl Core {
     /// Works off what heads the queue, up to a batch.
     pub(crate) async fn drive(mut self) -> Self {
         for _ in 0..WORK_PER_DRIVE {
-            let Some((ticket, work)) = self.queue.next() else { break };
+            let Some((_, work)) = self.queue.next() else { break };
             let started = Instant::now();
             match work {
                 Work::Turn(turn) => {
@@ -221,7 +221,6 @@ impl Core {
                     let _ = reply.send(Frozen::of(&self.name, self.module.tables_mut()));
                 }
             }
-            let _ = ticket;
         }
         self.flush();
         self
@@ -242,8 +241,9 @@ impl Core {
                 self.answer(ack, replies, response);
             }
             Waiter::Node(waiter) => {
-                // The supervisor drops the receiver only when the node stops.
+                // The supervisor drops the receiver only when the node stops. Such a turn was not counted.
                 let _ = waiter.send(result);
+                return;
             }
             Waiter::Nobody => {}
         }

@@ -5,8 +5,8 @@
 //! part of the step open: [`Touched`] remembers who they are and how far each must go back when what called them fails.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use futures::future::BoxFuture;
@@ -19,7 +19,7 @@ use interstice_abi::{
 };
 use interstice_host::{
     module::{CallContext, CallKind, ForeignRead, Outside, OutsideReply, StepRequest},
-    table::Savepoint,
+    table::{Counter, Savepoint},
 };
 use tokio::sync::oneshot;
 
@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     shared::Shared,
-    supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
+    supervisor::catalogue::{self, Catalogue, ModuleIndex},
 };
 
 /// A call from a step or query of another module.
@@ -86,30 +86,58 @@ impl Way {
     }
 }
 
-/// The modules that a step has changed by calls, each with the earliest point to go back to.
+/// The modules that a step has changed by calls, each with the earliest point to go back to and the counters that moved.
 #[derive(Clone, Default)]
-pub(crate) struct Touched(Arc<Mutex<BTreeMap<ModuleIndex, Savepoint>>>);
+pub(crate) struct Touched(Arc<Mutex<BTreeMap<ModuleIndex, Part>>>);
+
+#[derive(Clone)]
+struct Part {
+    savepoint: Savepoint,
+    name: ModuleName,
+    counters: Vec<Counter>,
+}
 
 impl Touched {
-    fn add(&self, module: ModuleIndex, savepoint: Savepoint) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(module).or_insert(savepoint);
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<ModuleIndex, Part>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, module: ModuleIndex, part: Part) {
+        match self.locked().entry(module) {
+            Entry::Vacant(place) => {
+                place.insert(part);
+            }
+            Entry::Occupied(mut known) => {
+                // Later values stand for what both calls did.
+                let counters = &mut known.get_mut().counters;
+                counters.retain(|old| !part.counters.iter().any(|new| (new.table, new.field) == (old.table, old.field)));
+                counters.extend(part.counters);
+            }
+        }
     }
 
     fn merge(&self, later: &Self) {
-        for (module, savepoint) in later.earliest() {
-            self.add(module, savepoint);
+        let parts = later.locked().clone();
+        for (module, part) in parts {
+            self.add(module, part);
         }
     }
 
     /// Every module with its earliest point.
     pub(super) fn earliest(&self) -> Vec<(ModuleIndex, Savepoint)> {
-        let touched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.iter().map(|(module, savepoint)| (*module, *savepoint)).collect()
+        self.locked().iter().map(|(module, part)| (*module, part.savepoint)).collect()
     }
 
     /// Every module.
     pub(super) fn modules(&self) -> Vec<ModuleIndex> {
-        self.earliest().into_iter().map(|(module, _)| module).collect()
+        self.locked().keys().copied().collect()
+    }
+
+    /// Every counter that moved.
+    pub(super) fn counters(&self) -> Vec<(ModuleName, Counter)> {
+        let parts = self.locked();
+        let all = parts.values().flat_map(|part| part.counters.iter().map(|counter| (part.name.clone(), counter.clone())));
+        all.collect()
     }
 }
 
@@ -127,7 +155,7 @@ impl Reacher {
     }
 
     /// The module called `name`, if it can be called from here at all.
-    fn callee(&self, node: Option<&str>, name: &str) -> Result<(ModuleIndex, &Entry), Failure> {
+    fn callee(&self, node: Option<&str>, name: &str) -> Result<(ModuleIndex, &catalogue::Entry), Failure> {
         if let Some(node) = node {
             return Err(Failure::new(
                 Code::Unavailable,
@@ -178,7 +206,7 @@ impl Reacher {
                 check_arguments: true,
                 turn,
                 call_ordinal: context.call_ordinal,
-                running_ms_used: context.running_ms_used,
+                running_us_used: context.running_us_used,
                 depth: context.depth,
             },
             reply,
@@ -217,7 +245,7 @@ impl Outside for Reacher {
 ///
 /// # Errors
 /// `Unavailable` or `Quarantined`, with what to do.
-pub(crate) fn serving(entry: &Entry) -> Result<(), Failure> {
+pub(crate) fn serving(entry: &catalogue::Entry) -> Result<(), Failure> {
     let name = &entry.installed.schema.name;
     match &entry.installed.state {
         ModuleState::Loaded => Ok(()),
@@ -236,7 +264,7 @@ pub(crate) fn serving(entry: &Entry) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `NotFound` with the nearest name, `Denied` for reducers that handle events.
-pub(crate) fn callable(entry: &Entry, reducer: &str) -> Result<(), Failure> {
+pub(crate) fn callable(entry: &catalogue::Entry, reducer: &str) -> Result<(), Failure> {
     let schema = &entry.installed.schema;
     match schema.reducer(reducer) {
         Some(found) if found.events.is_empty() => Ok(()),
@@ -278,7 +306,8 @@ impl Core {
                 self.counters.reducers += 1;
                 self.add_call(&catalogue, &function, arguments, &mut effects);
                 if let Some(own) = own {
-                    touched.add(own, savepoint);
+                    let counters = self.module.tables().counters_since(savepoint);
+                    touched.add(own, Part { savepoint, name: self.name.clone(), counters });
                 }
             }
             (Ok(_), CallKind::Query) => self.counters.queries += 1,
@@ -303,7 +332,8 @@ impl Core {
             result: outcome.result,
             ends_step: outcome.ends_step,
             effects,
-            running_ms: outcome.running_ms,
+            running_us: outcome.running_us,
+            calls_made: outcome.calls_made,
         };
         // The caller's future is dropped only when its actor ends; then nobody commits this part either.
         let _ = reply.send((answer, touched));

@@ -5,11 +5,10 @@
 use std::sync::Arc;
 
 use interstice_abi::{
-    codec::Input,
-    failure::{Code, Failure},
+    failure::Failure,
     host_call::Invocation,
     id::{Seq, StepIndex, TableId},
-    walk::Layout,
+    walk::{Layout, Node},
     wire::{Ack, Response, ResponseBody, RowFilter, RowsPage},
 };
 use interstice_host::module::{StepRequest, TurnContext};
@@ -79,7 +78,7 @@ impl Core {
                 of_load: false,
             },
             call_ordinal: 0,
-            running_ms_used: 0,
+            running_us_used: 0,
             depth: 0,
         };
         let outcome = self.module.query(request, true, Box::new(reacher)).await;
@@ -143,15 +142,16 @@ impl Core {
             let known = found.fields.iter().map(|field| field.name.as_str());
             Failure::not_found("column", &filter.column, known).about_table(found.name.clone())
         })?;
-        let layout = Layout::new(found.fields.iter().map(|field| &field.ty), &schema.types)
-            .map_err(|problem| Failure::new(Code::Internal, problem))?;
-        Ok(Filter { layout, place, value: filter.value.clone() })
+        let mut layout = Layout::new(&schema.types).map_err(Failure::internal)?;
+        let columns = layout.resolve_fields(&found.fields).map_err(Failure::internal)?;
+        Ok(Filter { layout, columns, place, value: filter.value.clone() })
     }
 }
 
 /// A column and the value that it must have.
 struct Filter {
     layout: Layout,
+    columns: Vec<Node>,
     place: usize,
     value: Vec<u8>,
 }
@@ -159,7 +159,10 @@ struct Filter {
 impl Filter {
     /// Rows have one encoding, so equal values have equal bytes.
     fn matches(&self, row: &[u8]) -> bool {
-        let mut input = Input::new(row);
-        self.layout.field(&mut input, self.place).is_ok_and(|bytes| bytes == self.value)
+        let mut found = false;
+        let walked = self.layout.walk(&self.columns, row, |place, bytes| {
+            found |= place == self.place && bytes == self.value;
+        });
+        walked.is_ok() && found
     }
 }

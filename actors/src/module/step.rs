@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::StepIndex,
+    id::{ModuleName, StepIndex},
     schema::Persistence,
 };
 use interstice_host::{
     module::{Effect, StepRequest, TurnContext},
-    table::Savepoint,
+    table::{Counter, Savepoint},
 };
 
 use super::{
@@ -31,6 +31,7 @@ use crate::{
 struct Ended {
     ran: Option<Ran>,
     effects: Vec<Effect>,
+    counters: Vec<(ModuleName, Counter)>,
     result: Result<(), Failure>,
     touched: Touched,
     of_load: bool,
@@ -86,6 +87,7 @@ impl Core {
             ran: ended.ran,
             outcome: ended.result.clone().map_or_else(Outcome::Failed, |()| Outcome::Committed),
             effects: ended.effects,
+            counters: ended.counters,
             starts,
             dropped,
         };
@@ -130,7 +132,7 @@ impl Core {
         let touched = Touched::default();
         let serves = turn.catalogue.entry(own).is_some_and(super::super::supervisor::catalogue::Entry::serves);
         let Some(function) = function.filter(|_| serves || matches!(pending.what, StepKind::Nothing)) else {
-            return Ended { ran: None, effects: removed, result: Ok(()), touched, of_load };
+            return Ended { ran: None, effects: removed, counters: Vec::new(), result: Ok(()), touched, of_load };
         };
         let ran = Some(Ran { module: self.name.clone(), reducer: function.clone() });
         let request = StepRequest {
@@ -147,7 +149,7 @@ impl Core {
                 of_load,
             },
             call_ordinal: 0,
-            running_ms_used: 0,
+            running_us_used: 0,
             depth: 0,
         };
         let reacher = Reacher::new(self.shared.clone(), Way::of_step(turn, own, of_load), touched.clone());
@@ -158,7 +160,10 @@ impl Core {
                 let mut effects = removed;
                 effects.extend(outcome.effects);
                 self.add_call(&turn.catalogue, &function, pending.arguments, &mut effects);
-                Ended { ran, effects, result: Ok(()), touched, of_load }
+                let mut counters = touched.counters();
+                let own = self.module.tables().counters_since(savepoint);
+                counters.extend(own.into_iter().map(|counter| (self.name.clone(), counter)));
+                Ended { ran, effects, counters, result: Ok(()), touched, of_load }
             }
             Err(failure) => {
                 for (module, savepoint) in touched.earliest() {
@@ -166,7 +171,8 @@ impl Core {
                 }
                 self.counters.restarts += 1;
                 self.note_failure(turn, step, &function, &failure, outcome.is_fault);
-                Ended { ran, effects: removed, result: Err(failure), touched: Touched::default(), of_load }
+                let (touched, counters) = (Touched::default(), Vec::new());
+                Ended { ran, effects: removed, counters, result: Err(failure), touched, of_load }
             }
         }
     }

@@ -104,8 +104,6 @@ pub(crate) struct ChangeContext {
     pub(crate) installer: Installer,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) stamper: Stamper,
-    /// Modules whose trees are to be dropped before the next checkpoint writes them.
-    pub(crate) fresh: Vec<ModuleName>,
     pub(crate) forget_timers: Vec<ModuleName>,
 }
 
@@ -129,7 +127,6 @@ impl Supervisor {
             installer: self.installer.clone(),
             catalogue: self.catalogue.clone(),
             stamper: self.stamper,
-            fresh: Vec::new(),
             forget_timers: Vec::new(),
         };
         let work = async move {
@@ -146,7 +143,6 @@ impl Supervisor {
         self.catalogue = context.catalogue;
         self.stamper = context.stamper;
         self.admission.forget_modules();
-        self.checkpoints.add_fresh(context.fresh);
         for module in &context.forget_timers {
             self.timers.forget(module);
         }
@@ -208,6 +204,7 @@ impl ChangeContext {
             ran: None,
             outcome: Outcome::Committed,
             effects: Vec::new(),
+            counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
         });
@@ -349,7 +346,6 @@ impl ChangeContext {
         removed.address.do_send(Order::HandOver(reply));
         // An actor that is gone already has nothing to hand over.
         drop(handed_over.await);
-        self.fresh.push(module.clone());
         self.forget_timers.push(module.clone());
         let why = Failure::new(interstice_abi::failure::Code::Unavailable, format!("module `{module}` was removed"));
         self.shared.watchers.end_tables(module, &why, |_| true);
@@ -372,27 +368,8 @@ impl ChangeContext {
 
 /// What the host has to refuse.
 pub(crate) fn revocations(grants: &super::grants::Grants) -> Vec<Revocation> {
-    use interstice_abi::wire::Subject;
-    let mut found: Vec<Revocation> = grants
-        .revoked_tables()
-        .map(|(subject, access)| Revocation::Table {
-            function: match subject {
-                Subject::Module => None,
-                Subject::Function(name) => Some(name.clone()),
-            },
-            table: access.table,
-            access: access.access,
-        })
-        .collect();
-    for entry in grants.entries().iter().filter(|entry| entry.revoked.is_some()) {
-        match &entry.target {
-            GrantTarget::Calls { module } => found.push(Revocation::Calls { module: module.clone() }),
-            GrantTarget::Time => found.push(Revocation::Time),
-            GrantTarget::Logging => found.push(Revocation::Logging),
-            GrantTarget::Table { .. } | GrantTarget::Subscriptions { .. } | GrantTarget::Authority(_) => {}
-        }
-    }
-    found
+    let revoked = grants.entries().iter().filter(|entry| entry.revoked.is_some());
+    revoked.map(|entry| Revocation { subject: entry.subject.clone(), target: entry.target.clone() }).collect()
 }
 
 /// The report of an install, filled in by [`ChangeContext::install`].

@@ -91,14 +91,30 @@ impl Marker {
     }
 }
 
+impl MarkedModule {
+    /// What the store calls its trees: an upgrade or a new install begins trees of its own, so that the older ones stay whole
+    /// until a marker no longer needs them.
+    pub(crate) fn stored_as(&self) -> String {
+        format!("{}#{}", self.name, self.since)
+    }
+}
+
+/// Drops the trees of modules, and of older selves of modules, that the marker does not name. The marker is on disk.
+pub(crate) fn drop_orphans(store: &Store, marker: &Marker) -> Result<(), String> {
+    for stored in store.modules() {
+        if !marker.modules.iter().any(|module| module.stored_as() == stored) {
+            store.drop_module(&stored).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
 /// What the supervisor knows of checkpoints.
 pub(crate) struct Checkpoints {
     /// Where the kept log begins, and from which seq on it is complete.
     history: Mark,
     /// Markers of this run, oldest first: where the log may be cut.
     marks: Vec<Mark>,
-    /// Modules that were installed, upgraded or removed since the last checkpoint began.
-    fresh: Vec<ModuleName>,
     phase: Phase,
     /// The last seq that the last checkpoint holds.
     last: Option<Seq>,
@@ -135,7 +151,7 @@ pub(crate) enum CheckpointDone {
 impl Checkpoints {
     /// Behind what recovery has read.
     pub(crate) fn after(history: Mark, marks: Vec<Mark>) -> Self {
-        Self { history, marks, fresh: Vec::new(), phase: Phase::Idle, last: None }
+        Self { history, marks, phase: Phase::Idle, last: None }
     }
 
     /// From which seq on the kept log is complete.
@@ -161,11 +177,6 @@ impl Checkpoints {
     /// Whether a last one has something to write.
     pub(crate) fn needs_last(&self, stamper: &Stamper) -> bool {
         self.last != Some(stamper.last_seq())
-    }
-
-    /// Modules whose trees are to be written from nothing.
-    pub(crate) fn add_fresh(&mut self, modules: Vec<ModuleName>) {
-        self.fresh.extend(modules);
     }
 }
 
@@ -225,13 +236,12 @@ impl Supervisor {
                 super::Stopping::Draining(_) => Clean::Stopped,
             },
         };
-        let fresh = std::mem::take(&mut self.checkpoints.fresh);
-        let writer = Writer { shared: self.shared.clone(), store: self.store.clone(), marker, fresh };
+        let writer = Writer { shared: self.shared.clone(), store: self.store.clone(), marker };
         let supervisor = ctx.address();
         let mut marks = self.checkpoints.marks.clone();
         let history = self.checkpoints.history;
         let work = async move {
-            let Ok(position) = position.await else {
+            let Ok(Ok(position)) = position.await else {
                 supervisor.do_send(CheckpointDone::Failed("the log has ended".to_string()));
                 return;
             };
@@ -265,9 +275,6 @@ impl Supervisor {
                 self.checkpoints.last = Some(seq);
                 self.checkpoints.marks = marks;
                 self.checkpoints.history = history;
-                if let Err(error) = self.shared.log.truncate_before(history.1) {
-                    self.shared.lines.warn(None, None, &format!("older log could not be dropped: {error}"));
-                }
             }
             CheckpointDone::Failed(problem) => {
                 self.checkpoints.phase = Phase::Idle;
@@ -298,7 +305,6 @@ struct Writer {
     shared: Arc<Shared>,
     store: Arc<Store>,
     marker: Marker,
-    fresh: Vec<ModuleName>,
 }
 
 impl Writer {
@@ -316,14 +322,14 @@ impl Writer {
         }));
         wait.await.map_err(|_| "the log has ended".to_string())??;
         let writing = tokio::task::spawn_blocking(move || {
-            for module in &self.fresh {
-                self.store.drop_module(module.as_str()).map_err(|error| error.to_string())?;
-            }
             for frozen in pages {
-                let writes = frozen.pages.into_iter().map(interstice_host::table::PageWrite::into_parts).collect();
-                self.store.write(frozen.module.as_str(), writes).map_err(|error| error.to_string())?;
+                let Some(module) = self.marker.modules.iter().find(|module| module.name == frozen.module) else { continue };
+                let writes = frozen.pages.into_iter().map(|write| (write.tree, write.key, write.page.map(|page| page.encode()))).collect();
+                self.store.write(&module.stored_as(), writes).map_err(|error| error.to_string())?;
             }
-            self.store.commit(&self.marker.encode()?).map_err(|error| error.to_string())
+            self.store.commit(&self.marker.encode()?).map_err(|error| error.to_string())?;
+            drop_orphans(&self.store, &self.marker)?;
+            self.shared.log.truncate_before(history.1).map_err(|error| error.to_string())
         });
         writing.await.map_err(|panic| panic.to_string())?
     }

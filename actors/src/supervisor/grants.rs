@@ -8,7 +8,7 @@ use interstice_abi::{
     event::{Event, TableRef},
     failure::{Code, Failure},
     id::Seq,
-    schema::{Access, ModuleSchema, TableAccess},
+    schema::{Access, ModuleSchema},
     wire::{GrantChange, GrantEntry, GrantTarget, Subject},
 };
 use serde::{Deserialize, Serialize};
@@ -115,16 +115,6 @@ impl Grants {
                 "the module has never asked for that; `grants` lists what it holds",
             ))
         }
-    }
-
-    /// The bits of table access that were taken back, per function.
-    pub(crate) fn revoked_tables(&self) -> impl Iterator<Item = (&Subject, TableAccess)> {
-        self.entries.iter().filter(|entry| entry.revoked.is_some()).filter_map(|entry| match &entry.target {
-            GrantTarget::Table { table, access } => {
-                Some((&entry.subject, TableAccess { table: table.clone(), access: *access }))
-            }
-            _ => None,
-        })
     }
 }
 

@@ -19,7 +19,7 @@ use interstice_host::{
     limits::Limits,
     module::Module,
     schema,
-    table::{RowLimits, Tables},
+    table::Tables,
     wasm::{Binary, Engine},
 };
 use tokio::sync::oneshot;
@@ -107,14 +107,6 @@ impl Installer {
     }
 }
 
-/// The sizes of rows that tables take.
-pub(crate) fn row_limits(limits: &Limits) -> RowLimits {
-    RowLimits {
-        row_bytes_max: limits.row_bytes_max,
-        stateful_row_bytes_max: limits.stateful_row_bytes_max,
-    }
-}
-
 impl Supervisor {
     /// Prepares an uploaded binary on a thread of its own, then lets the install wait for its turn.
     pub(crate) fn prepare_deploy(&mut self, wasm: Vec<u8>, options: DeployOptions, asker: Asker, ctx: &mut Context<Self>) {
@@ -149,7 +141,7 @@ impl ChangeContext {
         check_authorities(&new, &before)?;
         let old = before.get(&new.name).cloned();
         let (tables, changes, old_module) = match &old {
-            None => (Tables::new(new.clone(), row_limits(&self.config.limits))?, Vec::new(), None),
+            None => (Tables::new(new.clone(), self.config.limits.rows())?, Vec::new(), None),
             Some(old) => {
                 let (tables, changes) = self.upgraded(&install, old).await?;
                 (tables, changes, Some(old))
@@ -178,7 +170,6 @@ impl ChangeContext {
         let previous = std::mem::replace(&mut self.catalogue, Catalogue::new(installed));
         let mut report = report(&install, since, changes);
         report.replaced = old.as_ref().map(|old| old.schema.version);
-        self.fresh.push(new.name.clone());
         self.forget_timers.push(new.name.clone());
 
         let input = Input::Install {
@@ -236,7 +227,7 @@ impl ChangeContext {
             _ => match tables.migrate(new.clone(), wipe) {
                 Ok(tables) => {
                     let difference = schema::difference(&old.schema, &new);
-                    return Ok((tables, difference.lines()));
+                    return Ok((tables, difference.lines.iter().map(ToString::to_string).collect()));
                 }
                 Err((tables, difference)) => {
                     let text = format!("the new version of module `{name}` does not fit its data, and nothing was changed:\n{difference}");

@@ -20,13 +20,8 @@ impl Outgoing {
 
 impl Supervisor {
     /// Gives a stamped turn its places. A turn with nothing to run ends here.
-    pub(crate) fn place_turn(&mut self, mut turn: Turn) {
+    pub(crate) fn place_turn(&mut self, turn: Turn) {
         let Some(first) = turn.pending.front().map(|step| step.module) else {
-            let result = turn.result();
-            if let crate::module::turn::Waiter::Node(waiter) = turn.waiter {
-                // The asker waits as long as the node runs.
-                let _ = waiter.send(result);
-            }
             return;
         };
         self.admission.enter(turn.home, turn.bytes);

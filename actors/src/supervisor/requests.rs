@@ -10,7 +10,7 @@ use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::Invocation,
-    id::{ModuleName, Position, Seq, StepIndex, TableId},
+    id::{ModuleName, Position, StepIndex, TableId},
     schema::{TableSchema, Visibility},
     wire::{Ack, LogsMode, Request, RequestBody, Response, ResponseBody, RowFilter, Standing},
 };
@@ -356,6 +356,3 @@ fn invocation_of(peer: &Peer) -> Invocation {
         caller_is_owner: peer.standing == Standing::Owner,
     }
 }
-
-/// Where history begins before anything has happened.
-pub(crate) const FIRST_SEQ: Seq = Seq(0);

@@ -111,6 +111,7 @@ impl Supervisor {
             ran: None,
             outcome: Outcome::Committed,
             effects: Vec::new(),
+            counters: Vec::new(),
             starts,
             dropped: 0,
         });

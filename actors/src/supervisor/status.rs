@@ -1,9 +1,9 @@
 //! How the node and its modules do, for whoever asks; and the order to stop.
 
-use actix::prelude::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::prelude::{AsyncContext, Context, WrapFuture};
 use interstice_abi::{
     failure::Failure,
-    schema::{Persistence, TableSchema, Visibility},
+    schema::{TableSchema, Visibility},
     wire::{ModuleStatus, NodeStatus, Response, ResponseBody, Standing, TableStatus},
 };
 use tokio::sync::oneshot;
@@ -80,9 +80,11 @@ impl Supervisor {
         let (done, drained) = oneshot::channel();
         ctx.notify(Drain(done));
         replies.send(Response { id: request, body: Ok(ResponseBody::Done) });
-        let work = async move { drained.await.is_ok() }.into_actor(self).map(move |_, _, _| stop.stop());
-        // Not through this actor's context, which ends with the drain.
-        ctx.spawn(work);
+        // Not in this actor's context, which ends with the drain.
+        actix::spawn(async move {
+            drop(drained.await);
+            stop.stop();
+        });
     }
 }
 
@@ -121,7 +123,6 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
             });
         }
     }
-    let _: Persistence = Persistence::Logged;
 }
 
 /// Resident memory of this process, where the system tells it in `/proc`.

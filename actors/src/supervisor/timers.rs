@@ -69,11 +69,7 @@ impl Supervisor {
                     ctx.cancel_future(handle);
                 }
                 let wait = due.saturating_sub(now_ms()).min(WAIT_MS_MAX);
-                let handle = if wait == 0 {
-                    ctx.notify(TimerDue)
-                } else {
-                    ctx.notify_later(TimerDue, std::time::Duration::from_millis(wait))
-                };
+                let handle = ctx.notify_later(TimerDue, std::time::Duration::from_millis(wait));
                 self.timers.armed = Some((due, handle));
             }
             (None, Some((_, handle))) => {

@@ -97,7 +97,7 @@ impl Instance {
                 ),
                 ends_step: true,
                 backtrace: Vec::new(),
-            })),
+            }))),
         };
         Ran {
             result,

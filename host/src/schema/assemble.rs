@@ -129,7 +129,11 @@ fn check_counts(schema: &ModuleSchema) -> Result<(), String> {
         ("tables", schema.tables.len(), ITEMS_MAX),
         ("reducers", schema.reducers.len(), ITEMS_MAX),
         ("queries", schema.queries.len(), ITEMS_MAX),
-        ("replicated tables", schema.replicated_tables.len(), ITEMS_MAX),
+        (
+            "replicated tables",
+            schema.replicated_tables.len(),
+            ITEMS_MAX,
+        ),
         ("types", schema.types.types.len(), TYPES_MAX),
         ("dependencies", schema.dependencies.len(), DEPENDENCIES_MAX),
     ] {
@@ -167,7 +171,9 @@ fn localise(schema: &mut ModuleSchema) {
         }
     };
     let locals = |capabilities: &mut Vec<TableAccess>| {
-        capabilities.iter_mut().for_each(|entry| local(&mut entry.table));
+        capabilities
+            .iter_mut()
+            .for_each(|entry| local(&mut entry.table));
     };
     for reducer in &mut schema.reducers {
         locals(&mut reducer.capabilities);
@@ -198,7 +204,9 @@ fn names<'a>(what: &str, list: impl Iterator<Item = &'a String>) -> Result<(), S
     for name in list {
         check_name(what, name, false)?;
         if before == Some(name) {
-            return Err(format!("two {what} definitions are called `{name}`; rename one"));
+            return Err(format!(
+                "two {what} definitions are called `{name}`; rename one"
+            ));
         }
         before = Some(name);
     }
@@ -213,7 +221,10 @@ fn check_dependencies(schema: &ModuleSchema) -> Result<(), String> {
         }
         check_name("module name", &dependency.module, true)?;
         if !seen.insert((&dependency.node, &dependency.module)) {
-            return Err(format!("it is bound to module `{}` twice", dependency.module));
+            return Err(format!(
+                "it is bound to module `{}` twice",
+                dependency.module
+            ));
         }
         check_dependency(dependency)
             .map_err(|problem| format!("binding `{}`: {problem}", dependency.module))?;

@@ -30,7 +30,9 @@ pub fn check_binding(dependency: &Dependency, provider: &ModuleSchema) -> Result
     };
     if !provider.version.satisfies(dependency.version) {
         let wanted = dependency.version;
-        return Err(conflict(format!("version {wanted} or a compatible one is needed")));
+        return Err(conflict(format!(
+            "version {wanted} or a compatible one is needed"
+        )));
     }
     for table in &dependency.tables {
         let problem = match provider.table(&table.name) {

@@ -33,7 +33,10 @@ pub(super) fn table(
         return fail(problem);
     }
     let Some(key) = table.fields.get(usize::from(table.primary_key)) else {
-        return fail(format!("its primary key is column {}, which is not there", table.primary_key));
+        return fail(format!(
+            "its primary key is column {}, which is not there",
+            table.primary_key
+        ));
     };
     if let Err(problem) = key_column(key, table.primary_key_auto_inc, types) {
         return fail(problem);
@@ -41,7 +44,10 @@ pub(super) fn table(
     let mut indexed = BTreeSet::new();
     for index in &table.indexes {
         let Some(field) = table.fields.get(usize::from(index.field)) else {
-            return fail(format!("an index is on column {}, which is not there", index.field));
+            return fail(format!(
+                "an index is on column {}, which is not there",
+                index.field
+            ));
         };
         if !indexed.insert(index.field) {
             return fail(format!("there are two indexes on `{}`", field.name));
@@ -114,7 +120,10 @@ fn columns(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
             .map_err(|problem| format!("column `{}`: {problem}", field.name))?;
         if let Some(default) = &field.default {
             layout.check(&[node], default).map_err(|damaged| {
-                format!("the default of column `{}` is no {}: {damaged}", field.name, field.ty)
+                format!(
+                    "the default of column `{}` is no {}: {damaged}",
+                    field.name, field.ty
+                )
             })?;
         }
     }
@@ -175,9 +184,14 @@ fn capabilities(
         let allowed = match &table.module {
             None if table.node.is_none() && schema.table(&table.table).is_some() => allowed,
             Some(module)
-                if dependency(schema, table.node.as_deref(), module).is_some_and(|dependency| {
-                    dependency.tables.iter().any(|known| known.name == table.table)
-                }) =>
+                if dependency(schema, table.node.as_deref(), module).is_some_and(
+                    |dependency| {
+                        dependency
+                            .tables
+                            .iter()
+                            .any(|known| known.name == table.table)
+                    },
+                ) =>
             {
                 Access::READ
             }
@@ -188,7 +202,9 @@ fn capabilities(
             }
         };
         if !allowed.contains(*access) {
-            return Err(format!("it may {access} `{shown}`; only {allowed} is possible there"));
+            return Err(format!(
+                "it may {access} `{shown}`; only {allowed} is possible there"
+            ));
         }
     }
     Ok(())
@@ -254,7 +270,9 @@ fn field_name(name: &str) -> Result<(), String> {
 
 fn bounded(what: &str, count: usize) -> Result<(), String> {
     if count > FIELDS_MAX {
-        return Err(format!("there are {count} {what}; the limit is {FIELDS_MAX}"));
+        return Err(format!(
+            "there are {count} {what}; the limit is {FIELDS_MAX}"
+        ));
     }
     Ok(())
 }

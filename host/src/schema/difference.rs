@@ -68,7 +68,9 @@ impl SchemaDifference {
     /// Whether everything that is stored stays.
     #[must_use]
     pub fn is_compatible(&self) -> bool {
-        self.lines.iter().all(|line| line.effect == Effect::Compatible)
+        self.lines
+            .iter()
+            .all(|line| line.effect == Effect::Compatible)
     }
 
     /// Whether the schemas are the same.
@@ -152,7 +154,12 @@ pub fn difference(old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
             }
             (Some(table), None) => {
                 let what = format!("table {}", table.name);
-                lines.drops(&table.name, Sign::Removed, what, Some("its rows would be lost"));
+                lines.drops(
+                    &table.name,
+                    Sign::Removed,
+                    what,
+                    Some("its rows would be lost"),
+                );
             }
             (Some(before), Some(after)) => tables(before, old, after, new, &mut lines),
             (None, None) => {}
@@ -291,7 +298,12 @@ fn columns(
         }
         let what = format!("column {name}.{}: {}", column.name, column.ty);
         if place < before.fields.len() {
-            lines.drops(name, Sign::Added, what, Some("columns are added at the end"));
+            lines.drops(
+                name,
+                Sign::Added,
+                what,
+                Some("columns are added at the end"),
+            );
         } else if added_value(column).is_none() {
             let why = "give it a #[default(…)] or make it an Option";
             lines.drops(name, Sign::Added, what, Some(why));
@@ -380,7 +392,10 @@ fn types_and_bindings(old: &ModuleSchema, new: &ModuleSchema, lines: &mut Schema
     }
     let shown = |schema: &ModuleSchema| -> Vec<(String, String)> {
         let show = |known: &interstice_abi::schema::Dependency| {
-            let node = known.node.as_ref().map_or(String::new(), |node| format!("{node}."));
+            let node = known
+                .node
+                .as_ref()
+                .map_or(String::new(), |node| format!("{node}."));
             (format!("{node}{}", known.module), known.version.to_string())
         };
         schema.dependencies.iter().map(show).collect()
@@ -422,7 +437,12 @@ fn reducer_signature(reducer: &ReducerSchema) -> String {
 }
 
 fn query_signature(query: &QuerySchema) -> String {
-    format!("{}({}) -> {}", query.name, arguments(&query.arguments), query.result)
+    format!(
+        "{}({}) -> {}",
+        query.name,
+        arguments(&query.arguments),
+        query.result
+    )
 }
 
 fn arguments(fields: &[Field]) -> String {

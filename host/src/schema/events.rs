@@ -30,9 +30,7 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
         Event::Init | Event::Load | Event::Sync { .. } | Event::Render | Event::AudioOutput => {
             (types.is_empty(), "nothing")
         }
-        Event::Connect | Event::Disconnect => {
-            (types == [&ColumnType::String], "`node_id: String`")
-        }
+        Event::Connect | Event::Disconnect => (types == [&ColumnType::String], "`node_id: String`"),
         Event::AudioInput => (
             types == [&ColumnType::U64, &frames],
             "`stream_id: u64, frames: Vec<Vec<f32>>`",
@@ -57,8 +55,7 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
             (fits, expected)
         }
         Event::Call { module, reducer } => {
-            let known = check::dependency(schema, None, module)
-                .ok_or_else(|| unknown(event))?;
+            let known = check::dependency(schema, None, module).ok_or_else(|| unknown(event))?;
             let called = known
                 .reducers
                 .iter()
@@ -83,7 +80,9 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
     if fits {
         Ok(())
     } else {
-        Err(format!("`{event}` hands over {expected}; take that and nothing else"))
+        Err(format!(
+            "`{event}` hands over {expected}; take that and nothing else"
+        ))
     }
 }
 
@@ -105,7 +104,10 @@ fn find_table<'a>(
             .map(|(_, known)| (known, &schema.types)),
         Some(module) => {
             check::dependency(schema, table.node.as_deref(), module).and_then(|dependency| {
-                let known = dependency.tables.iter().find(|known| known.name == table.table)?;
+                let known = dependency
+                    .tables
+                    .iter()
+                    .find(|known| known.name == table.table)?;
                 Some((known, &dependency.types))
             })
         }

@@ -62,9 +62,12 @@ pub(super) fn key_taken(table: &Table, key: &[u8]) -> Failure {
 
 pub(super) fn value_taken(table: &Table, index: usize, value: &[u8]) -> Failure {
     let name = &table.name;
-    let (column, value) = table.indexes.get(index).map_or_else(Default::default, |index| {
-        (table.column_name(index.field), index.value.show(value))
-    });
+    let (column, value) = table
+        .indexes
+        .get(index)
+        .map_or_else(Default::default, |index| {
+            (table.column_name(index.field), index.value.show(value))
+        });
     let constraint = format!("unique index on {column}");
     Failure::new(
         Code::Constraint,

@@ -146,9 +146,7 @@ impl Tables {
             for (index, known) in table.indexes.iter_mut().zip(old.indexes) {
                 index.rows = known.rows;
             }
-        } else if let Err(damaged) =
-            table.rebuild_indexes(&self.layout, &mut Reading::default())
-        {
+        } else if let Err(damaged) = table.rebuild_indexes(&self.layout, &mut Reading::default()) {
             // The rows fit the old columns, and what was added is a checked default or `None`.
             tracing::error!(table = table.name, %damaged, "a moved row cannot be read; this is a bug");
         }
@@ -167,16 +165,30 @@ impl Tables {
         for counter in &mut table.counters {
             counter.dirty = true;
         }
-        if table.tree == old.tree {
+        if table.tree == old.tree && table.is_kept() {
             table.pages.move_tree(keys);
         } else {
             self.leave_tree(old.tree.clone(), keys);
         }
     }
 
-    /// Tables that stand in a tree of which something else was left begin by tidying it.
+    /// Tables that stand in a tree of which something else was left begin by tidying it; counters that were to be
+    /// removed and are there are written instead.
     fn settle_trees(&mut self) {
         for table in &mut self.tables {
+            let (name, columns) = (&table.name, &table.columns);
+            for counter in &mut table.counters {
+                let column = columns.get(counter.field).map_or("", String::as_str);
+                let key = storage::counter_key(name, column);
+                for entries in [&mut self.foreign, &mut self.left] {
+                    if let Some(keys) = entries.get_mut(storage::COUNTERS_TREE) {
+                        counter.dirty |= keys.remove(key.as_slice());
+                    }
+                }
+            }
+            if !table.is_kept() {
+                continue;
+            }
             let mut keys = self.foreign.remove(&table.tree).unwrap_or_default();
             keys.extend(self.left.remove(&table.tree).unwrap_or_default());
             if !keys.is_empty() {

@@ -57,6 +57,12 @@ impl Page {
         self.bytes.len() + self.entries.len() * ENTRY_BYTES
     }
 
+    /// The bytes that it holds room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * ENTRY_BYTES
+    }
+
     /// What a row adds to [`Page::size`].
     pub(super) fn size_of(key: &[u8], row: &[u8]) -> usize {
         key.len() + row.len() + ENTRY_BYTES
@@ -70,10 +76,7 @@ impl Page {
     pub(super) fn row(&self, at: usize) -> &[u8] {
         self.entries
             .get(at)
-            .and_then(|entry| {
-                self.bytes
-                    .get(place(entry.key_end)..place(entry.row_end))
-            })
+            .and_then(|entry| self.bytes.get(place(entry.key_end)..place(entry.row_end)))
             .unwrap_or_default()
     }
 

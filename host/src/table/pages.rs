@@ -205,14 +205,18 @@ impl Pages {
             return;
         };
         let room = (self.page_bytes / 2).saturating_sub(size);
-        let fits = |(bound, slot): (&KeyBytes, &Slot)| {
-            (slot.page.size() <= room).then(|| bound.clone())
-        };
+        let fits =
+            |(bound, slot): (&KeyBytes, &Slot)| (slot.page.size() <= room).then(|| bound.clone());
         let behind = (Excluded(bound.as_slice()), Unbounded);
         let before = (Unbounded, Excluded(bound.as_slice()));
         if let Some(right) = self.slots.range::<[u8], _>(behind).next().and_then(fits) {
             self.absorb(bound, &right);
-        } else if let Some(left) = self.slots.range::<[u8], _>(before).next_back().and_then(fits) {
+        } else if let Some(left) = self
+            .slots
+            .range::<[u8], _>(before)
+            .next_back()
+            .and_then(fits)
+        {
             self.absorb(&left, bound);
         }
     }
@@ -333,6 +337,17 @@ impl Pages {
         for slot in self.slots.values_mut() {
             slot.dirty = true;
         }
+    }
+
+    /// Roughly what the rows take in memory, in bytes.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        // A map's nodes are at least half full.
+        let slot = 2 * (size_of::<KeyBytes>() + size_of::<Slot>());
+        self.slots
+            .values()
+            .map(|held| slot + size_of::<Page>() + held.page.capacity())
+            .sum()
     }
 
     fn place(&mut self, bound: KeyBytes, page: Arc<Page>) {

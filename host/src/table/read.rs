@@ -32,10 +32,7 @@ impl Tables {
         by.value
             .order(key, &mut ordered)
             .map_err(|damaged| failures::damaged_key(table, by.field, damaged))?;
-        Ok(by
-            .rows
-            .first(&ordered)
-            .and_then(|key| table.pages.get(key)))
+        Ok(by.rows.first(&ordered).and_then(|key| table.pages.get(key)))
     }
 
     /// How many rows there are.

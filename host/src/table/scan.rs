@@ -100,7 +100,11 @@ impl<'a> Source<'a> {
         match (by.kind, &request.lower, &request.upper) {
             (IndexKind::Btree, ..) => Ok(Self::Btree(table, by)),
             (IndexKind::Hash, Bound::Included(lower), Bound::Included(upper)) if lower == upper => {
-                Ok(Self::Hash(table, by, ordered(table, by.field, &by.value, lower)?))
+                Ok(Self::Hash(
+                    table,
+                    by,
+                    ordered(table, by.field, &by.value, lower)?,
+                ))
             }
             (IndexKind::Hash, ..) => Err(failures::hash_range(table, by.field)),
         }

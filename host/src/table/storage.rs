@@ -117,7 +117,10 @@ impl Tables {
             } else if let Some(table) = self.tables.iter_mut().find(|t| t.tree == write.tree) {
                 table.pages.thaw(&write.key);
             } else {
-                self.foreign.entry(write.tree.clone()).or_default().insert(key);
+                self.foreign
+                    .entry(write.tree.clone())
+                    .or_default()
+                    .insert(key);
             }
         }
     }
@@ -148,7 +151,10 @@ impl Tables {
         let corrupt = |damaged: Damaged| {
             Failure::new(
                 Code::Corrupt,
-                format!("the stored page of tree `{}` is damaged: {damaged}", tree.escape_debug()),
+                format!(
+                    "the stored page of tree `{}` is damaged: {damaged}",
+                    tree.escape_debug()
+                ),
             )
         };
         if tree == COUNTERS_TREE {
@@ -167,13 +173,17 @@ impl Tables {
         let mut reading = Reading::default();
         let rows = page::rows_on_disk(page).map_err(corrupt)?;
         for row in rows {
-            table.read(&self.layout, row, &mut reading).map_err(corrupt)?;
+            table
+                .read(&self.layout, row, &mut reading)
+                .map_err(corrupt)?;
             let wrong = match restored.last() {
                 Some((before, _)) => before >= reading.key.as_slice(),
                 None => reading.key.as_slice() < key,
             };
             if wrong || row.len() as u64 > super::ROW_BYTES_CEILING {
-                return Err(corrupt(Input::new(row).damaged("its rows are out of order")));
+                return Err(corrupt(
+                    Input::new(row).damaged("its rows are out of order"),
+                ));
             }
             restored.insert(restored.len(), &reading.key, row);
         }
@@ -192,7 +202,10 @@ impl Tables {
             .filter(|table| table.name == name)
             .find_map(|table| {
                 let field = table.columns.iter().position(|known| *known == column)?;
-                table.counters.iter_mut().find(|counter| counter.field == field)
+                table
+                    .counters
+                    .iter_mut()
+                    .find(|counter| counter.field == field)
             });
         match counter {
             Some(counter) if last <= counter.integer.max() => {

@@ -37,7 +37,11 @@ pub(super) fn name(table: &TableSchema, types: &TypeSet) -> String {
 }
 
 /// Collects the definitions that `ty` leads to. Works on a list, because types may be nested as they like here.
-fn reach<'a>(ty: &'a ColumnType, types: &'a TypeSet, reached: &mut BTreeMap<&'a str, &'a TypeKind>) {
+fn reach<'a>(
+    ty: &'a ColumnType,
+    types: &'a TypeSet,
+    reached: &mut BTreeMap<&'a str, &'a TypeKind>,
+) {
     let mut open = vec![ty];
     while let Some(ty) = open.pop() {
         match ty {

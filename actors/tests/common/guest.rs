@@ -1,0 +1,501 @@
+//! Guest modules made from a description, without the SDK: what they say of themselves and what they do are free, so they
+//! can also lie. All columns, arguments and results are `u64`, all rows start with their key.
+//!
+//! [`GuestModule::wasm`] is the binary. What a reducer may touch follows from its operations unless it is forged.
+
+use interstice_abi::{
+    ABI_VERSION,
+    event::{Event, RowEvent, TableRef},
+    schema::{
+        Access, Dependency, Description, IndexKind, IndexSchema, ModuleHeader, Persistence, QuerySchema,
+        ReducerSchema, TableAccess, TableSchema, Version, Visibility,
+    },
+    types::{ColumnType, Field, Fields, TypeKind, TypeSet},
+};
+
+use super::emit;
+
+/// A number that a guest works out.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Const(u64),
+    /// The argument at this place; for row events the columns, one after the other.
+    Arg(usize),
+    /// What an operation left.
+    Reg(usize),
+    /// The next number of the step's random stream.
+    Random,
+    /// The turn's time.
+    Time,
+    /// How many functions this instance has run: guest memory that outlives a step.
+    Memory,
+    /// The status of the last host call; 0 when it was not refused.
+    Status,
+    /// 1 when an owner asks from outside.
+    CallerIsOwner,
+    Add(Box<Value>, Box<Value>),
+    Mul(Box<Value>, Box<Value>),
+    Rem(Box<Value>, Box<Value>),
+}
+
+impl Value {
+    pub(crate) fn plus(self, other: impl Into<Self>) -> Self {
+        Self::Add(Box::new(self), Box::new(other.into()))
+    }
+
+    pub(crate) fn times(self, other: impl Into<Self>) -> Self {
+        Self::Mul(Box::new(self), Box::new(other.into()))
+    }
+
+    pub(crate) fn modulo(self, other: impl Into<Self>) -> Self {
+        Self::Rem(Box::new(self), Box::new(other.into()))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(value: u64) -> Self {
+        Self::Const(value)
+    }
+}
+
+/// How two numbers are compared.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Compare {
+    Equal,
+    Less,
+}
+
+/// What a guest does. A refused host call leaves its status in [`Value::Status`] and the guest goes on, unless [`Op::Must`].
+/// Tables are named as `table_open` wants them: `table` or `module.table`.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Set(usize, Value),
+    /// The stored key goes into the register.
+    Insert { table: String, row: Vec<Value>, into: usize },
+    Update { table: String, row: Vec<Value> },
+    Upsert { table: String, row: Vec<Value> },
+    Delete { table: String, key: Value },
+    Clear { table: String },
+    /// Register `into`: 1 when there is such a row; its columns follow in the next registers.
+    Get { table: String, index: u32, key: Value, columns: usize, into: usize },
+    Count { table: String, into: usize },
+    /// A number that depends on every column of every row, and their order.
+    Scan { table: String, columns: usize, into: usize },
+    /// How many rows of index `index` have this value.
+    ScanEqual { table: String, index: u16, value: Value, into: usize },
+    Call { module: String, reducer: String, arguments: Vec<Value> },
+    Query { module: String, query: String, arguments: Vec<Value>, into: usize },
+    /// The timer's id goes into the register.
+    Schedule { reducer: String, delay_ms: Value, into: usize },
+    Cancel { timer: Value },
+    Log(String),
+    /// Runs the operations this many times; the register counts from 0.
+    Repeat { register: usize, times: Value, body: Vec<Op> },
+    If(Value, Compare, Value, Vec<Op>),
+    /// Returns the failure's message as an error when the operation is refused.
+    Must(Box<Op>),
+    Fail(String),
+    Trap,
+    LoopForever,
+    /// The result of a query.
+    Return(Value),
+}
+
+/// Shorthands; their register is the last, which nobody reads.
+pub(crate) const REGISTERS: usize = 12;
+const NOWHERE: usize = REGISTERS - 1;
+
+pub(crate) fn arg(place: usize) -> Value {
+    Value::Arg(place)
+}
+
+pub(crate) fn reg(place: usize) -> Value {
+    Value::Reg(place)
+}
+
+pub(crate) fn insert<const N: usize>(table: &str, row: [Value; N]) -> Op {
+    Op::Insert { table: table.into(), row: row.into(), into: NOWHERE }
+}
+
+pub(crate) fn update<const N: usize>(table: &str, row: [Value; N]) -> Op {
+    Op::Update { table: table.into(), row: row.into() }
+}
+
+pub(crate) fn upsert<const N: usize>(table: &str, row: [Value; N]) -> Op {
+    Op::Upsert { table: table.into(), row: row.into() }
+}
+
+pub(crate) fn delete(table: &str, key: Value) -> Op {
+    Op::Delete { table: table.into(), key }
+}
+
+pub(crate) fn call<const N: usize>(module: &str, reducer: &str, arguments: [Value; N]) -> Op {
+    Op::Call { module: module.into(), reducer: reducer.into(), arguments: arguments.into() }
+}
+
+pub(crate) fn query<const N: usize>(module: &str, query: &str, arguments: [Value; N], into: usize) -> Op {
+    Op::Query { module: module.into(), query: query.into(), arguments: arguments.into(), into }
+}
+
+pub(crate) fn schedule(reducer: &str, delay_ms: u64) -> Op {
+    Op::Schedule { reducer: reducer.into(), delay_ms: delay_ms.into(), into: NOWHERE }
+}
+
+pub(crate) fn must(op: Op) -> Op {
+    Op::Must(Box::new(op))
+}
+
+pub(crate) fn when_equal(left: Value, right: impl Into<Value>, then: Vec<Op>) -> Op {
+    Op::If(left, Compare::Equal, right.into(), then)
+}
+
+pub(crate) fn when_less(left: Value, right: impl Into<Value>, then: Vec<Op>) -> Op {
+    Op::If(left, Compare::Less, right.into(), then)
+}
+
+/// A table; its first column is the key `id`, the others are called as given.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestTable {
+    pub(crate) type_name: String,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) visibility: Visibility,
+    pub(crate) persistence: Persistence,
+    pub(crate) auto_inc: bool,
+    pub(crate) indexes: Vec<IndexSchema>,
+}
+
+impl GuestTable {
+    /// A public, logged table `type_name` in lower case, of `u64`s.
+    pub(crate) fn new(type_name: &str, columns: &[&str]) -> Self {
+        let names = std::iter::once(&"id").chain(columns);
+        Self {
+            type_name: type_name.into(),
+            fields: names.map(|name| Field::new(*name, ColumnType::U64)).collect(),
+            visibility: Visibility::Public,
+            persistence: Persistence::Logged,
+            auto_inc: false,
+            indexes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn auto_inc(mut self) -> Self {
+        self.auto_inc = true;
+        self
+    }
+
+    pub(crate) fn kept(mut self, persistence: Persistence) -> Self {
+        self.persistence = persistence;
+        self
+    }
+
+    pub(crate) fn private(mut self) -> Self {
+        self.visibility = Visibility::Private;
+        self
+    }
+
+    pub(crate) fn index(mut self, field: u16, kind: IndexKind, unique: bool) -> Self {
+        self.indexes.push(IndexSchema { field, kind, unique, auto_inc: false });
+        self
+    }
+
+    pub(crate) fn field(mut self, field: Field) -> Self {
+        self.fields.push(field);
+        self
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.type_name.to_lowercase()
+    }
+
+    fn schema(&self) -> TableSchema {
+        TableSchema {
+            name: self.name(),
+            type_name: self.type_name.clone(),
+            fields: self.fields.clone(),
+            primary_key: 0,
+            primary_key_auto_inc: self.auto_inc,
+            indexes: self.indexes.clone(),
+            visibility: self.visibility,
+            persistence: self.persistence,
+        }
+    }
+
+    fn define(&self, module: &str, types: &mut TypeSet) {
+        let plain = self.fields.iter().map(|field| Field::new(field.name.clone(), field.ty.clone())).collect();
+        let path = format!("{}::{}", module.replace('-', "_"), self.type_name);
+        types.define(&self.type_name, &path, |_| TypeKind::Struct(Fields::Named(plain)));
+    }
+}
+
+/// A reducer or query.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestFunction {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<Field>,
+    /// How many numbers the arguments hold.
+    pub(crate) numbers: usize,
+    pub(crate) events: Vec<Event>,
+    pub(crate) body: Vec<Op>,
+    forged: Option<Vec<TableAccess>>,
+    types: TypeSet,
+}
+
+/// A module.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestModule {
+    pub(crate) name: String,
+    pub(crate) version: Version,
+    pub(crate) visibility: Visibility,
+    pub(crate) tables: Vec<GuestTable>,
+    pub(crate) reducers: Vec<GuestFunction>,
+    pub(crate) queries: Vec<GuestFunction>,
+    pub(crate) bindings: Vec<Dependency>,
+    binding_types: Vec<(String, TypeSet)>,
+}
+
+impl GuestModule {
+    /// A public module without anything in it.
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            version: Version { major: 0, minor: 1, patch: 0 },
+            visibility: Visibility::Public,
+            tables: Vec::new(),
+            reducers: Vec::new(),
+            queries: Vec::new(),
+            bindings: Vec::new(),
+            binding_types: Vec::new(),
+        }
+    }
+
+    pub(crate) fn private(mut self) -> Self {
+        self.visibility = Visibility::Private;
+        self
+    }
+
+    pub(crate) fn version(mut self, major: u32, minor: u32, patch: u32) -> Self {
+        self.version = Version { major, minor, patch };
+        self
+    }
+
+    pub(crate) fn table(mut self, table: GuestTable) -> Self {
+        self.tables.push(table);
+        self
+    }
+
+    /// What the module is compiled against; everything public of `other`.
+    pub(crate) fn depends_on(mut self, other: &Self) -> Self {
+        let mut types = TypeSet::default();
+        let public = other.tables.iter().filter(|table| table.visibility == Visibility::Public);
+        let tables: Vec<TableSchema> = public
+            .map(|table| {
+                table.define(&other.name, &mut types);
+                table.schema()
+            })
+            .collect();
+        let callable = other.reducers.iter().filter(|reducer| reducer.events.is_empty());
+        self.bindings.push(Dependency {
+            node: None,
+            address: None,
+            module: other.name.clone(),
+            version: other.version,
+            tables,
+            reducers: callable.map(|reducer| ReducerSchema { capabilities: Vec::new(), ..reducer.reducer_schema(other) }).collect(),
+            queries: other.queries.iter().map(|query| QuerySchema { capabilities: Vec::new(), ..query.query_schema(other) }).collect(),
+            types: types.clone(),
+        });
+        self.binding_types.push((other.name.clone(), types));
+        self
+    }
+
+    /// A reducer that clients and modules call with `numbers` arguments.
+    pub(crate) fn reducer(self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
+        let arguments = (0..numbers).map(|place| Field::new(format!("a{place}"), ColumnType::U64)).collect();
+        self.function(name, arguments, numbers, &[], body, TypeSet::default())
+    }
+
+    /// A reducer on `init`, `load` or another event without arguments.
+    pub(crate) fn on(self, event: Event, name: &str, body: Vec<Op>) -> Self {
+        self.function(name, Vec::new(), 0, &[event], body, TypeSet::default())
+    }
+
+    /// A reducer on `connect` or `disconnect`, whose argument it does not look at.
+    pub(crate) fn on_connection(self, event: Event, name: &str, body: Vec<Op>) -> Self {
+        let arguments = vec![Field::new("node_id", ColumnType::String)];
+        self.function(name, arguments, 0, &[event], body, TypeSet::default())
+    }
+
+    /// A reducer on changes of a table of this module or, as `module.table`, of one that it depends on.
+    pub(crate) fn on_row(self, table: &str, event: RowEvent, name: &str, body: Vec<Op>) -> Self {
+        let (module, bare) = match table.split_once('.') {
+            Some((module, bare)) => (Some(module), bare),
+            None => (None, table),
+        };
+        let (type_name, columns, types) = self.row_type(module, bare);
+        let rows: &[&str] = if event == RowEvent::Update { &["old", "new"] } else { &["row"] };
+        let arguments = rows.iter().map(|row| Field::new(*row, ColumnType::Named(type_name.clone()))).collect();
+        let table = TableRef { node: None, module: module.map(String::from), table: bare.into() };
+        self.function(name, arguments, rows.len() * columns, &[Event::Row { table, event }], body, types)
+    }
+
+    /// A reducer on the calls of another module's reducer.
+    pub(crate) fn on_call(self, module: &str, reducer: &str, name: &str, body: Vec<Op>) -> Self {
+        let binding = self.bindings.iter().find(|binding| binding.module == module).expect("a module that this one depends on");
+        let called = binding.reducers.iter().find(|known| known.name == reducer).expect("a reducer of that module");
+        let arguments = called.arguments.clone();
+        let numbers = arguments.len();
+        let event = Event::Call { module: module.into(), reducer: reducer.into() };
+        self.function(name, arguments, numbers, &[event], body, TypeSet::default())
+    }
+
+    pub(crate) fn query(mut self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
+        let arguments = (0..numbers).map(|place| Field::new(format!("a{place}"), ColumnType::U64)).collect();
+        self = self.function(name, arguments, numbers, &[], body, TypeSet::default());
+        let query = self.reducers.pop().expect("the function that was just added");
+        self.queries.push(query);
+        self
+    }
+
+    /// The last reducer declares these capabilities instead of those that it uses.
+    pub(crate) fn forged(mut self, capabilities: &[(&str, Access)]) -> Self {
+        let forged = capabilities.iter().map(|(table, access)| TableAccess { table: table_ref(table), access: *access });
+        if let Some(reducer) = self.reducers.last_mut() {
+            reducer.forged = Some(forged.collect());
+        }
+        self
+    }
+
+    /// As [`GuestModule::forged`], of the last query.
+    pub(crate) fn forged_query(mut self, capabilities: &[(&str, Access)]) -> Self {
+        let forged = capabilities.iter().map(|(table, access)| TableAccess { table: table_ref(table), access: *access });
+        if let Some(query) = self.queries.last_mut() {
+            query.forged = Some(forged.collect());
+        }
+        self
+    }
+
+    fn function(
+        mut self,
+        name: &str,
+        arguments: Vec<Field>,
+        numbers: usize,
+        events: &[Event],
+        body: Vec<Op>,
+        types: TypeSet,
+    ) -> Self {
+        let function =
+            GuestFunction { name: name.into(), arguments, numbers, events: events.to_vec(), body, forged: None, types };
+        self.reducers.push(function);
+        self
+    }
+
+    fn row_type(&self, module: Option<&str>, table: &str) -> (String, usize, TypeSet) {
+        match module {
+            None => {
+                let found = self.tables.iter().find(|known| known.name() == table).expect("a table of this module");
+                let mut types = TypeSet::default();
+                found.define(&self.name, &mut types);
+                (found.type_name.clone(), found.fields.len(), types)
+            }
+            Some(module) => {
+                let binding = self.bindings.iter().find(|binding| binding.module == module).expect("a module that this one depends on");
+                let found = binding.tables.iter().find(|known| known.name == table).expect("a public table of that module");
+                (found.type_name.clone(), found.fields.len(), binding.types.clone())
+            }
+        }
+    }
+
+    /// What the module says of itself: the name of each `describe` export and what it hands over.
+    pub(crate) fn descriptions(&self) -> Vec<(String, Description)> {
+        let header = ModuleHeader {
+            abi_version: ABI_VERSION,
+            name: self.name.clone(),
+            version: self.version,
+            visibility: self.visibility,
+            authorities: Vec::new(),
+            replicated_tables: Vec::new(),
+            dependencies: self.bindings.clone(),
+        };
+        let mut all = vec![("module".to_string(), Description::Module(header))];
+        for table in &self.tables {
+            let mut types = TypeSet::default();
+            table.define(&self.name, &mut types);
+            all.push((format!("table__{}", table.name()), Description::Table { table: table.schema(), types }));
+        }
+        for reducer in &self.reducers {
+            let description = Description::Reducer { reducer: reducer.reducer_schema(self), types: reducer.types.clone() };
+            all.push((format!("reducer__{}", reducer.name), description));
+        }
+        for query in &self.queries {
+            let description = Description::Query { query: query.query_schema(self), types: query.types.clone() };
+            all.push((format!("query__{}", query.name), description));
+        }
+        all
+    }
+
+    /// The module's binary.
+    pub(crate) fn wasm(&self) -> Vec<u8> {
+        let text = emit::text(self);
+        wat::parse_str(&text).unwrap_or_else(|error| unreachable!("the generated text is not a module: {error}\n{text}"))
+    }
+}
+
+impl GuestFunction {
+    fn reducer_schema(&self, module: &GuestModule) -> ReducerSchema {
+        ReducerSchema {
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            events: self.events.clone(),
+            capabilities: self.capabilities(module),
+        }
+    }
+
+    fn query_schema(&self, module: &GuestModule) -> QuerySchema {
+        QuerySchema {
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            result: ColumnType::U64,
+            capabilities: self.capabilities(module),
+        }
+    }
+
+    /// What the operations need, unless it is forged.
+    fn capabilities(&self, _: &GuestModule) -> Vec<TableAccess> {
+        if let Some(forged) = &self.forged {
+            return forged.clone();
+        }
+        let mut found: Vec<TableAccess> = Vec::new();
+        needs(&self.body, &mut |table, access| {
+            let table = table_ref(table);
+            match found.iter_mut().find(|known| known.table == table) {
+                Some(known) => known.access = known.access.with(access),
+                None => found.push(TableAccess { table, access }),
+            }
+        });
+        found
+    }
+}
+
+fn needs(body: &[Op], found: &mut dyn FnMut(&str, Access)) {
+    for op in body {
+        match op {
+            Op::Insert { table, .. } => found(table, Access::INSERT),
+            Op::Update { table, .. } => found(table, Access::UPDATE),
+            Op::Upsert { table, .. } => found(table, Access::INSERT.with(Access::UPDATE)),
+            Op::Delete { table, .. } | Op::Clear { table } => found(table, Access::DELETE),
+            Op::Get { table, .. } | Op::Count { table, .. } | Op::Scan { table, .. } | Op::ScanEqual { table, .. } => {
+                found(table, Access::READ);
+            }
+            Op::Repeat { body, .. } | Op::If(_, _, _, body) => needs(body, found),
+            Op::Must(op) => needs(std::slice::from_ref(op), found),
+            _ => {}
+        }
+    }
+}
+
+fn table_ref(table: &str) -> TableRef {
+    match table.split_once('.') {
+        Some((module, bare)) => TableRef { node: None, module: Some(module.into()), table: bare.into() },
+        None => TableRef { node: None, module: None, table: table.into() },
+    }
+}

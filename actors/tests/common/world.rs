@@ -1,0 +1,121 @@
+//! A node in a folder of its own, started and stopped at will, and the keys of its owner and of strangers.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use interstice_abi::id::NodeId;
+use interstice_actors::{
+    config::Config,
+    node::{self, Listen, Node, StartOptions},
+};
+use libp2p::identity::Keypair;
+use tempfile::TempDir;
+
+use super::peer::Peer;
+
+/// One node.
+pub(crate) struct World {
+    _folder: TempDir,
+    directory: PathBuf,
+    owner: Keypair,
+    node: Option<Node>,
+}
+
+impl World {
+    /// A node with the given configuration, not started.
+    pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let owner = Keypair::generate_ed25519();
+        let owner_id = NodeId(owner.public().to_peer_id().to_string());
+        let (_, directory) = node::create(folder.path(), "tested", 0, vec![owner_id]).expect("the node is made");
+        let world = Self { _folder: folder, directory, owner, node: None };
+        world.configure(change);
+        world
+    }
+
+    /// Changes the configuration of the stopped node.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Config)) {
+        let path = self.directory.join("node.toml");
+        let mut config = Config::read(&path).expect("the configuration is valid");
+        change(&mut config);
+        fs::write(&path, config.to_toml().expect("it prints")).expect("it is written");
+    }
+
+    /// A node as it comes, running.
+    pub(crate) async fn started() -> Self {
+        let mut world = Self::configured(|_| {});
+        world.start().await;
+        world
+    }
+
+    /// What a process that was killed at this moment would leave behind, as another node of the same key. Nothing may be
+    /// under way: a copy is not made at one instant.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directory = folder.path().join(self.directory.file_name().expect("the node's id"));
+        copy_folder(&self.directory, &directory);
+        Self { _folder: folder, directory, owner: self.owner.clone(), node: None }
+    }
+
+    pub(crate) async fn start(&mut self) {
+        self.start_with(None).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, workers: Option<usize>) {
+        let directory = self.directory.clone();
+        let options = StartOptions { listen: Listen::Loopback, port: Some(0), workers };
+        let started = tokio::task::spawn_blocking(move || Node::start(&directory, options)).await;
+        self.node = Some(started.expect("does not panic").expect("the node starts"));
+    }
+
+    /// Drains and stops.
+    pub(crate) async fn stop(&mut self) {
+        let node = self.node.take().expect("the node runs");
+        node.stop();
+        let stopped = tokio::task::spawn_blocking(move || node.wait()).await;
+        stopped.expect("does not panic").expect("the node stops in order");
+    }
+
+    /// The node starts again from what a killed process would have left behind.
+    pub(crate) async fn crash(&mut self) {
+        let mut copy = self.copy();
+        self.stop().await;
+        copy.start().await;
+        *self = copy;
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// A client with the owner's key.
+    pub(crate) async fn owner(&self) -> Peer {
+        self.client(self.owner.clone()).await
+    }
+
+    /// A client with a key that the node has never seen.
+    pub(crate) async fn stranger(&self) -> Peer {
+        self.client(Keypair::generate_ed25519()).await
+    }
+
+    async fn client(&self, key: Keypair) -> Peer {
+        let node = self.node.as_ref().expect("the node runs");
+        let address = node.addresses().into_iter().next().expect("the node listens");
+        Peer::connect(&address, key).await
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("a file");
+        }
+    }
+}

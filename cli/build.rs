@@ -1,0 +1,81 @@
+//! Gathers the sources that the program carries: the guest SDK and the example modules, so that `init` and `example` work
+//! where no checkout is. Writes a table of `include_bytes!` lines; what becomes of the files is in `src/sources.rs`.
+
+use std::{
+    env,
+    error::Error,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What is carried, relative to the workspace: single files, and folders with everything below.
+const CARRIED: [&str; 15] = [
+    "Cargo.toml",
+    "LICENSE",
+    "macros/Cargo.toml",
+    "macros/src",
+    "modules/Cargo.toml",
+    "modules/Cargo.lock",
+    "modules/audit",
+    "modules/bank",
+    "modules/caller",
+    "modules/hello",
+    "rust-toolchain.toml",
+    "sdk/Cargo.toml",
+    "sdk/src",
+    "sdk/abi/Cargo.toml",
+    "sdk/abi/src",
+];
+
+/// Folders of the carried crates that are made by building, not by writing.
+const LEFT_OUT: [&str; 1] = ["target"];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let root = here
+        .parent()
+        .ok_or("the crate has no folder above it")?
+        .to_path_buf();
+    let mut files = Vec::new();
+    for carried in CARRIED {
+        let path = root.join(carried);
+        if path.exists() {
+            println!("cargo:rerun-if-changed={}", path.display());
+            gather(&path, &mut files)?;
+        }
+    }
+    files.sort();
+    let mut table = String::from("[\n");
+    for file in &files {
+        let name = file
+            .strip_prefix(&root)?
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy())
+            .collect::<Vec<_>>()
+            .join("/");
+        writeln!(
+            table,
+            "    ({name:?}, include_bytes!({:?}).as_slice()),",
+            file.display().to_string()
+        )?;
+    }
+    table.push_str("]\n");
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("carried.rs"), table)?;
+    Ok(())
+}
+
+fn gather(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {
+    if path.is_file() {
+        files.push(path.to_path_buf());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let left_out = LEFT_OUT.iter().any(|name| entry.file_name() == *name);
+        if !left_out {
+            gather(&entry.path(), files)?;
+        }
+    }
+    Ok(())
+}

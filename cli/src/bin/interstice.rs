@@ -1,0 +1,5 @@
+//! The program `interstice`: `interstice-cli` under its short name.
+
+fn main() -> std::process::ExitCode {
+    interstice_cli::main()
+}
