@@ -5,7 +5,7 @@
 //!
 //! 1. [`args`]: what can be typed; [`app`]: what every command is given; [`ask`], [`output`], [`problem`].
 //! 2. [`home`]: where files lie; [`registry`], [`address`], [`target`]: which node is meant.
-//! 3. [`build`]: from a module's crate to its binary; [`sources`]: the SDK that this program carries.
+//! 3. [`build`]: from a module's crate to its binary; [`module_schema`]: from there to its schema; [`sources`]: the SDK that this program carries.
 //! 4. [`session`]: the conversation with a node; [`node_process`]: a node in this process or one of its own.
 //! 5. [`signature`], [`json`], [`schema_text`], [`clock`]: values and schemas as people see them.
 
@@ -18,6 +18,7 @@ pub mod clock;
 mod command;
 pub mod home;
 pub mod json;
+pub mod module_schema;
 pub mod node_process;
 pub mod output;
 pub mod problem;

@@ -1,7 +1,6 @@
 //! A module's schema as text that reads like the module's source, and as JSON.
 
 use interstice_abi::{
-    binding::ModuleBinding,
     schema::{IndexKind, ModuleSchema, Persistence, QuerySchema, ReducerSchema, TableAccess, TableSchema, Visibility},
     types::{Field, Fields, TypeKind},
 };
@@ -43,12 +42,12 @@ pub fn text(schema: &ModuleSchema) -> String {
     lines.join("\n")
 }
 
-/// The schema as JSON: the form of binding files, which has the same keys for everything.
+/// The schema as JSON, with everything that it says.
 ///
 /// # Errors
 /// Never for a schema that a node has checked.
 pub fn to_json(schema: &ModuleSchema) -> Outcome<Json> {
-    serde_json::to_value(ModuleBinding::of(schema))
+    serde_json::to_value(schema)
         .map_err(|error| Problem::failed(format!("the schema cannot be written as JSON: {error}")))
 }
 

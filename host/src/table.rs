@@ -65,8 +65,6 @@ pub struct Tables {
     foreign: BTreeMap<String, BTreeSet<KeyBytes>>,
     /// Trees that were left by a migration. They become foreign one freeze later, when no recovery needs them.
     left: BTreeMap<String, BTreeSet<KeyBytes>>,
-    /// Tables whose pages overlapped when they were restored, so that all are to be written again.
-    overlapping: BTreeSet<String>,
 }
 
 impl Tables {
@@ -113,7 +111,6 @@ impl Tables {
             scratch: Scratch::default(),
             foreign: BTreeMap::new(),
             left: BTreeMap::new(),
-            overlapping: BTreeSet::new(),
         })
     }
 

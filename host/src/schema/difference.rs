@@ -5,17 +5,16 @@
 //! added behind them is an `Option` or has a `#[default(…)]`. Everything but rows may change freely; what bindings and
 //! timers need is checked elsewhere (`binding.rs`, `table/migrate.rs`).
 
+mod functions;
+mod tables;
+
 use std::{collections::BTreeSet, fmt};
 
-use interstice_abi::{
-    schema::{
-        IndexKind, IndexSchema, ModuleSchema, Persistence, QuerySchema, ReducerSchema, TableSchema,
-        Visibility,
-    },
-    types::{ColumnType, Field},
-};
+use interstice_abi::schema::{ModuleSchema, Persistence, Visibility};
 
-use super::shape;
+use functions::{query_signature, reducer_signature};
+
+pub(crate) use tables::added_value;
 
 /// All differences between two schemas of a module. Its `Display` has a line per difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,23 +160,23 @@ pub fn difference(old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
                     Some("its rows would be lost"),
                 );
             }
-            (Some(before), Some(after)) => tables(before, old, after, new, &mut lines),
+            (Some(before), Some(after)) => tables::tables(before, old, after, new, &mut lines),
             (None, None) => {}
         }
     }
-    functions(
+    functions::functions(
         "reducer",
         pair(&old.reducers, &new.reducers, |item| &item.name),
         reducer_signature,
         &mut lines,
     );
-    functions(
+    functions::functions(
         "query",
         pair(&old.queries, &new.queries, |item| &item.name),
         query_signature,
         &mut lines,
     );
-    types_and_bindings(old, new, &mut lines);
+    functions::types_and_bindings(old, new, &mut lines);
     lines
 }
 
@@ -210,213 +209,6 @@ fn header(old: &ModuleSchema, new: &ModuleSchema, lines: &mut SchemaDifference) 
     }
 }
 
-fn tables(
-    before: &TableSchema,
-    old: &ModuleSchema,
-    after: &TableSchema,
-    new: &ModuleSchema,
-    lines: &mut SchemaDifference,
-) {
-    let name = &before.name;
-    // Rows of ephemeral tables do not outlive the module's stop, so nothing about them can be lost.
-    let keeps = before.persistence != Persistence::Ephemeral;
-    let mut changes = SchemaDifference::default();
-    columns(before, old, after, new, &mut changes);
-    let key = |table: &TableSchema| {
-        let field = table.fields.get(usize::from(table.primary_key));
-        field.map_or_else(String::new, |field| field.name.clone())
-    };
-    if key(before) != key(after) {
-        let what = format!("primary key of {name}: {} -> {}", key(before), key(after));
-        changes.drops(name, Sign::Changed, what, None);
-    }
-    if before.persistence != after.persistence {
-        let what = format!(
-            "table {name}: {} -> {}",
-            persistence(before.persistence),
-            persistence(after.persistence)
-        );
-        changes.drops(name, Sign::Changed, what, None);
-    }
-    for line in &mut changes.lines {
-        if !keeps {
-            line.effect = Effect::Compatible;
-        }
-    }
-    lines.lines.append(&mut changes.lines);
-    if before.visibility != after.visibility {
-        let what = format!(
-            "table {name}: {} -> {}",
-            visibility(before.visibility),
-            visibility(after.visibility)
-        );
-        lines.fits(Sign::Changed, what);
-    }
-    if before.primary_key_auto_inc != after.primary_key_auto_inc {
-        let sign = match after.primary_key_auto_inc {
-            true => Sign::Added,
-            false => Sign::Removed,
-        };
-        lines.fits(sign, format!("auto_inc of {name}.{}", key(after)));
-    }
-    indexes(before, after, lines);
-}
-
-fn columns(
-    before: &TableSchema,
-    old: &ModuleSchema,
-    after: &TableSchema,
-    new: &ModuleSchema,
-    lines: &mut SchemaDifference,
-) {
-    let name = &before.name;
-    let find = |fields: &[Field], wanted: &str| fields.iter().position(|f| f.name == wanted);
-    for (place, column) in before.fields.iter().enumerate() {
-        let shown = format!("column {name}.{}", column.name);
-        let Some(now) = find(&after.fields, &column.name) else {
-            lines.drops(name, Sign::Removed, shown, None);
-            continue;
-        };
-        let Some(field) = after.fields.get(now) else {
-            continue;
-        };
-        if !shape::same(&column.ty, &old.types, &field.ty, &new.types) {
-            let what = if column.ty == field.ty {
-                format!("{shown}: the type {} has changed", column.ty)
-            } else {
-                format!("{shown}: {} -> {}", column.ty, field.ty)
-            };
-            lines.drops(name, Sign::Changed, what, None);
-        } else if now != place {
-            let what = format!("{shown}: place {place} -> {now}");
-            lines.drops(name, Sign::Changed, what, None);
-        }
-    }
-    for (place, column) in after.fields.iter().enumerate() {
-        if find(&before.fields, &column.name).is_some() {
-            continue;
-        }
-        let what = format!("column {name}.{}: {}", column.name, column.ty);
-        if place < before.fields.len() {
-            lines.drops(
-                name,
-                Sign::Added,
-                what,
-                Some("columns are added at the end"),
-            );
-        } else if added_value(column).is_none() {
-            let why = "give it a #[default(…)] or make it an Option";
-            lines.drops(name, Sign::Added, what, Some(why));
-        } else {
-            lines.fits(Sign::Added, what);
-        }
-    }
-}
-
-/// What rows that are older than the column have in it.
-pub(crate) fn added_value(column: &Field) -> Option<&[u8]> {
-    match (&column.default, &column.ty) {
-        (Some(default), _) => Some(default),
-        (None, ColumnType::Option(_)) => Some(&[0]),
-        (None, _) => None,
-    }
-}
-
-fn indexes(before: &TableSchema, after: &TableSchema, lines: &mut SchemaDifference) {
-    let shown = |table: &TableSchema| -> Vec<(String, String)> {
-        let show = |index: &IndexSchema| {
-            let field = table.fields.get(usize::from(index.field))?;
-            Some((field.name.clone(), index_kind(index)))
-        };
-        table.indexes.iter().filter_map(show).collect()
-    };
-    let name = &before.name;
-    let (old, new) = (shown(before), shown(after));
-    for (was, now) in pair(&old, &new, |(column, _)| column) {
-        match (was, now) {
-            (None, Some((column, kind))) => {
-                lines.fits(Sign::Added, format!("index {name}.{column} ({kind})"));
-            }
-            (Some((column, kind)), None) => {
-                lines.fits(Sign::Removed, format!("index {name}.{column} ({kind})"));
-            }
-            (Some((column, was)), Some((_, now))) if was != now => {
-                let what = format!("index {name}.{column}: {was} -> {now}");
-                lines.fits(Sign::Changed, what);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn functions<'a, T: PartialEq>(
-    kind: &str,
-    pairs: Vec<(Option<&'a T>, Option<&'a T>)>,
-    signature: impl Fn(&T) -> String,
-    lines: &mut SchemaDifference,
-) {
-    for (before, after) in pairs {
-        match (before, after) {
-            (None, Some(after)) => {
-                lines.fits(Sign::Added, format!("{kind} {}", signature(after)));
-            }
-            (Some(before), None) => {
-                lines.fits(Sign::Removed, format!("{kind} {}", signature(before)));
-            }
-            (Some(before), Some(after)) if before != after => {
-                let (was, now) = (signature(before), signature(after));
-                let what = if was == now {
-                    format!("{kind} {now}: what it reacts to or may touch")
-                } else {
-                    format!("{kind} {was} -> {now}")
-                };
-                lines.fits(Sign::Changed, what);
-            }
-            _ => {}
-        }
-    }
-}
-
-fn types_and_bindings(old: &ModuleSchema, new: &ModuleSchema, lines: &mut SchemaDifference) {
-    let (was, now) = (&old.types.types, &new.types.types);
-    for name in was.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
-        let ty = ColumnType::Named(name.clone());
-        match (was.contains_key(name), now.contains_key(name)) {
-            (false, _) => lines.fits(Sign::Added, format!("type {name}")),
-            (_, false) => lines.fits(Sign::Removed, format!("type {name}")),
-            _ if !shape::same(&ty, &old.types, &ty, &new.types) => {
-                lines.fits(Sign::Changed, format!("type {name}"));
-            }
-            _ => {}
-        }
-    }
-    let shown = |schema: &ModuleSchema| -> Vec<(String, String)> {
-        let show = |known: &interstice_abi::schema::Dependency| {
-            let node = known
-                .node
-                .as_ref()
-                .map_or(String::new(), |node| format!("{node}."));
-            (format!("{node}{}", known.module), known.version.to_string())
-        };
-        schema.dependencies.iter().map(show).collect()
-    };
-    let (old, new) = (shown(old), shown(new));
-    for (was, now) in pair(&old, &new, |(module, _)| module) {
-        match (was, now) {
-            (None, Some((module, version))) => {
-                lines.fits(Sign::Added, format!("binding {module} {version}"));
-            }
-            (Some((module, version)), None) => {
-                lines.fits(Sign::Removed, format!("binding {module} {version}"));
-            }
-            (Some((module, was)), Some((_, now))) if was != now => {
-                lines.fits(Sign::Changed, format!("binding {module}: {was} -> {now}"));
-            }
-            _ => {}
-        }
-    }
-}
-
 /// The items of two lists by name: old ones in their order with their successors, then those that are only in `new`.
 fn pair<'a, T>(
     old: &'a [T],
@@ -432,52 +224,9 @@ fn pair<'a, T>(
     kept.chain(added).collect()
 }
 
-fn reducer_signature(reducer: &ReducerSchema) -> String {
-    format!("{}({})", reducer.name, arguments(&reducer.arguments))
-}
-
-fn query_signature(query: &QuerySchema) -> String {
-    format!(
-        "{}({}) -> {}",
-        query.name,
-        arguments(&query.arguments),
-        query.result
-    )
-}
-
-fn arguments(fields: &[Field]) -> String {
-    let shown: Vec<String> = fields
-        .iter()
-        .map(|field| format!("{}: {}", field.name, field.ty))
-        .collect();
-    shown.join(", ")
-}
-
 fn visibility(visibility: Visibility) -> &'static str {
     match visibility {
         Visibility::Private => "private",
         Visibility::Public => "public",
     }
-}
-
-fn persistence(persistence: Persistence) -> &'static str {
-    match persistence {
-        Persistence::Logged => "logged",
-        Persistence::Stateful => "stateful",
-        Persistence::Ephemeral => "ephemeral",
-    }
-}
-
-fn index_kind(index: &IndexSchema) -> String {
-    let mut shown = match index.kind {
-        IndexKind::Hash => "hash".to_string(),
-        IndexKind::Btree => "btree".to_string(),
-    };
-    if index.unique {
-        shown.push_str(", unique");
-    }
-    if index.auto_inc {
-        shown.push_str(", auto_inc");
-    }
-    shown
 }

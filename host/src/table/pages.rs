@@ -293,11 +293,11 @@ impl Pages {
     }
 
     /// Takes in a page as the store has it, rows in order under `bound`. Where it overlaps with pages that are here
-    /// already, as after a half-written checkpoint, its rows are put one by one; returns false then.
-    pub(super) fn restore(&mut self, bound: &[u8], page: Page) -> bool {
+    /// already, as after a half-written checkpoint, its rows are put one by one, into pages that differ from the store's.
+    pub(super) fn restore(&mut self, bound: &[u8], page: Page) {
         let Some((last, _)) = page.last() else {
             self.removed.insert(KeyBytes::from(bound));
-            return true;
+            return;
         };
         let clear_left = self
             .slots
@@ -318,7 +318,7 @@ impl Pages {
             slot.dirty = false;
             slot.stored = true;
             self.slots.insert(KeyBytes::from(bound), slot);
-            return true;
+            return;
         }
         for (key, row) in page.rows(0) {
             self.put(key, row);
@@ -328,14 +328,6 @@ impl Pages {
             None => {
                 self.removed.insert(KeyBytes::from(bound));
             }
-        }
-        false
-    }
-
-    /// All pages are to be written again.
-    pub(super) fn dirty_all(&mut self) {
-        for slot in self.slots.values_mut() {
-            slot.dirty = true;
         }
     }
 

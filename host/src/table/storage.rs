@@ -187,9 +187,7 @@ impl Tables {
             }
             restored.insert(restored.len(), &reading.key, row);
         }
-        if !table.pages.restore(key, restored) {
-            self.overlapping.insert(table.name.clone());
-        }
+        table.pages.restore(key, restored);
         Ok(())
     }
 
@@ -227,15 +225,11 @@ impl Tables {
     /// # Errors
     /// `Corrupt` when a row cannot be read; none can be here that [`Tables::restore_page`] has taken.
     pub fn finish_restore(&mut self) -> Result<(), Failure> {
-        let overlapping = std::mem::take(&mut self.overlapping);
         let mut reading = Reading::default();
         for table in &mut self.tables {
             table
                 .rebuild_indexes(&self.layout, &mut reading)
                 .map_err(|damaged| super::failures::corrupt(table, damaged))?;
-            if overlapping.contains(&table.name) {
-                table.pages.dirty_all();
-            }
         }
         self.journal = super::Journal::default();
         Ok(())

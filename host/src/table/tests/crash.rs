@@ -85,7 +85,7 @@ fn step(tables: &mut Tables, model: &mut Model, ops: &[Op], log: &mut Log) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3000))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn nothing_is_lost_wherever_a_checkpoint_is_cut(events in events()) {

@@ -49,7 +49,7 @@ fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn writes_of_any_bytes_are_refused_or_rows(

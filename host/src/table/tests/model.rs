@@ -320,7 +320,7 @@ fn frames() -> impl Strategy<Value = Vec<Frame>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn tables_do_what_the_model_does(frames in frames()) {

@@ -64,7 +64,9 @@ impl<'de> Deserialize<'de> for ColumnType {
 impl Level {
     fn below<E: Error>(self) -> Result<Self, E> {
         self.0.checked_sub(1).map(Self).ok_or_else(|| {
-            E::custom(format_args!("types are nested more than {DEPTH_MAX} levels deep"))
+            E::custom(format_args!(
+                "types are nested more than {DEPTH_MAX} levels deep"
+            ))
         })
     }
 }

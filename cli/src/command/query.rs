@@ -1,0 +1,95 @@
+//! `query` and `call_query`: a question to a module.
+
+use clap::Args;
+use interstice_abi::types::{ColumnType, Fields, TypeKind, TypeSet};
+use serde_json::Value as Json;
+
+use super::call::Wait;
+use crate::{app::App, problem::Outcome, session::Session, signature};
+
+/// The arguments of `query`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    interstice-cli query hello-example list_greetings\n  \
+    interstice-cli query --json bank balance 1")]
+pub(crate) struct Query {
+    /// The module, or MODULE@MAJOR
+    module: String,
+    /// Its query
+    query: String,
+    #[command(flatten)]
+    rest: Rest,
+}
+
+/// The arguments of `call_query`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli call_query garden hello-example list_greetings")]
+pub(crate) struct CallQuery {
+    /// The node
+    at: String,
+    /// The module, or MODULE@MAJOR
+    module: String,
+    /// Its query
+    query: String,
+    #[command(flatten)]
+    rest: Rest,
+}
+
+#[derive(Debug, Args)]
+struct Rest {
+    /// Its arguments, as for `call`
+    #[arg(allow_negative_numbers = true)]
+    arguments: Vec<String>,
+    /// Whether what the answer rests on must be on disk
+    #[arg(long, value_enum, default_value_t)]
+    ack: Wait,
+}
+
+impl Query {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        query(app, None, &self.module, &self.query, &self.rest).await
+    }
+}
+
+impl CallQuery {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        query(app, Some(&self.at), &self.module, &self.query, &self.rest).await
+    }
+}
+
+async fn query(app: &App, node: Option<&str>, module: &str, name: &str, rest: &Rest) -> Outcome<()> {
+    let session = Session::open(app, node).await?;
+    let schema = session.schema(module).await?;
+    let query = signature::query(&schema, name)?;
+    let shown = signature::of(&query.name, &query.arguments, Some(&query.result));
+    let arguments = signature::encode_arguments(&rest.arguments, &query.arguments, &schema.types, &shown)?;
+    let bytes = session.query(module, name, arguments, rest.ack.into()).await?;
+    let value = signature::decode_json(&bytes, &query.result, &schema.types)?;
+    match (columns(&query.result, &schema.types), &value) {
+        (Some(columns), Json::Array(rows)) if !app.output.is_json() => {
+            let header: Vec<&str> = columns.iter().map(String::as_str).collect();
+            app.output.table(&header, rows.iter().map(|row| cells(row, &columns)))
+        }
+        _ => app.output.json(&value),
+    }
+}
+
+/// The columns of a result that is a list of rows.
+fn columns(ty: &ColumnType, types: &TypeSet) -> Option<Vec<String>> {
+    let ColumnType::Vec(row) = ty else { return None };
+    let ColumnType::Named(name) = row.as_ref() else { return None };
+    match &types.types.get(name)?.kind {
+        TypeKind::Struct(Fields::Named(fields)) => Some(fields.iter().map(|field| field.name.clone()).collect()),
+        _ => None,
+    }
+}
+
+/// A row's values in the order of `columns`: text as it is, everything else as JSON.
+pub(crate) fn cells(row: &Json, columns: &[String]) -> Vec<String> {
+    let cell = |column: &String| match row.get(column) {
+        Some(Json::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    };
+    columns.iter().map(cell).collect()
+}

@@ -1,0 +1,130 @@
+//! `table`: the rows of a table.
+
+use clap::Args;
+use interstice_abi::{
+    failure::{Failure, nearest},
+    schema::{ModuleSchema, TableSchema},
+    types::ColumnType,
+    wire::RowFilter,
+};
+use serde_json::Value as Json;
+
+use super::query::cells;
+use crate::{
+    app::App,
+    json,
+    problem::{Outcome, Problem},
+    session::Session,
+    signature,
+};
+
+/// Rows that are asked for at a time.
+const PAGE_ROWS: u32 = 1000;
+
+/// Rows that are shown to a person who has not said how many: a table is laid out as a whole.
+const SHOWN_ROWS: u64 = 1000;
+
+/// The arguments of `table`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Show the rows of a table in the order of their keys; with --json, one per line.\n\n\
+        Owners of the node see private tables, too.",
+    after_help = "Examples:\n  \
+        interstice-cli table hello-example greetings\n  \
+        interstice-cli table audit entry --where account=1 --limit 10\n  \
+        interstice-cli table bank account --json"
+)]
+pub(crate) struct Table {
+    /// The module, or MODULE@MAJOR
+    module: String,
+    /// Its table
+    table: String,
+    /// Only rows that have this value in a column
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    filter: Option<String>,
+    /// Most rows to show
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+}
+
+impl Table {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        let session = Session::open(app, None).await?;
+        let schema = session.schema(&self.module).await?;
+        let table = find(&schema, &self.table)?;
+        let filter = self.filter.as_deref().map(|text| filter(text, table, &schema)).transpose()?;
+        let wanted = match self.limit {
+            Some(limit) => limit,
+            None if app.output.is_json() => u64::MAX,
+            None => SHOWN_ROWS,
+        };
+        let row_type = ColumnType::Named(table.type_name.clone());
+        let columns: Vec<String> = table.fields.iter().map(|field| field.name.clone()).collect();
+        let mut shown = Vec::new();
+        let (mut after, mut left) = (None, wanted);
+        loop {
+            let limit = PAGE_ROWS.min(u32::try_from(left).unwrap_or(PAGE_ROWS));
+            if limit == 0 {
+                break;
+            }
+            let page = session.rows(&self.module, &self.table, after, limit, filter.clone()).await?;
+            for row in &page.rows {
+                let row = signature::decode_json(row, &row_type, &schema.types)?;
+                left = left.saturating_sub(1);
+                if app.output.is_json() {
+                    app.output.line(row)?;
+                } else {
+                    shown.push(cells(&row, &columns));
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        if !app.output.is_json() {
+            let header: Vec<&str> = columns.iter().map(String::as_str).collect();
+            app.output.table(&header, shown)?;
+            if after.is_some() && self.limit.is_none() {
+                app.output.say(format!("these are the first {wanted} rows; --limit shows more, --json all"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The table called `name`.
+pub(crate) fn find<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a TableSchema> {
+    schema.table(name).map(|(_, table)| table).ok_or_else(|| {
+        let names = schema.tables.iter().map(|table| table.name.as_str());
+        let known = names.clone().collect::<Vec<_>>().join(", ");
+        let failure = Failure::not_found("table", name, names);
+        let problem = Problem::from(failure).about(format!("module `{}`", schema.name));
+        problem.advise(if known.is_empty() { "it shows no tables to you".to_string() } else { format!("it has {known}") })
+    })
+}
+
+fn filter(text: &str, table: &TableSchema, schema: &ModuleSchema) -> Outcome<RowFilter> {
+    let (column, value) = text
+        .split_once('=')
+        .ok_or_else(|| Problem::usage(format!("`{}` is not COLUMN=VALUE", text.escape_debug())))?;
+    let Some(field) = table.fields.iter().find(|field| field.name == column) else {
+        let names = table.fields.iter().map(|field| field.name.as_str());
+        let hint = match nearest(column, names.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it has {}", names.collect::<Vec<_>>().join(", ")),
+        };
+        return Err(Problem::usage(format!("table `{}` has no column `{}`", table.name, column.escape_debug())).advise(hint));
+    };
+    let value = json::from_word(value, &field.ty, &schema.types)
+        .map_err(|problem| Problem::usage(format!("column `{column}`: {problem}")))?;
+    Ok(RowFilter {
+        column: column.to_string(),
+        value,
+    })
+}
+
+/// A row as JSON.
+pub(crate) fn row(bytes: &[u8], table: &TableSchema, schema: &ModuleSchema) -> Outcome<Json> {
+    signature::decode_json(bytes, &ColumnType::Named(table.type_name.clone()), &schema.types)
+}

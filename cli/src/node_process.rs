@@ -1,0 +1,272 @@
+//! Nodes of this machine: made, run in this process until a signal or an owner ends them, or in a process of their own.
+//!
+//! A node in a process of its own is this program again, run as `up … --detached --json`. It prints one line when it
+//! listens; whoever started it waits for that line and goes.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use interstice_abi::id::NodeId;
+use interstice_actors::node::{self, Listen, Node, StartOptions};
+use serde_json::Value as Json;
+
+use crate::{
+    app::App,
+    problem::{Outcome, Problem},
+    registry::{Entry, Registry},
+    session,
+};
+
+/// The first port that is given to a node.
+const FIRST_PORT: u16 = 4400;
+
+/// A node whose folder is on this machine.
+#[derive(Clone, Debug)]
+pub struct LocalNode {
+    /// What it is called.
+    pub name: String,
+    /// Its id.
+    pub id: NodeId,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// How a node is to run.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where it listens.
+    pub listen: Listen,
+    /// The port, instead of that of its configuration.
+    pub port: Option<u16>,
+}
+
+/// The local node called `word`, or `None` where nothing is called so.
+///
+/// # Errors
+/// When the name is that of a node elsewhere.
+pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
+    let registry = Registry::read(&app.home)?;
+    let Some(entry) = registry.find(word) else {
+        return Ok(None);
+    };
+    let folder = app.home.node(&entry.id);
+    if !folder.join("node.toml").is_file() {
+        return Err(Problem::failed(format!("node `{}` is not one of this machine: it is at {}", entry.name, entry.address)));
+    }
+    Ok(Some(LocalNode {
+        name: entry.name.clone(),
+        id: NodeId(entry.id.clone()),
+        folder,
+    }))
+}
+
+/// Makes a node that this command line owns. Without a port: the first free one.
+///
+/// # Errors
+/// When the name is taken or not allowed, no port is free, or the folder cannot be written.
+pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
+    let owner = session::own_id(&app.home)?;
+    let home = &app.home;
+    Registry::change(home, |registry| {
+        if registry.nodes().iter().any(|entry| entry.name == name) {
+            return Err(Problem::failed(format!("there is a node `{name}` already"))
+                .advise("choose another name; `node list` shows all"));
+        }
+        let port = match port {
+            Some(port) => port,
+            None => free_port(registry)?,
+        };
+        let (id, folder) = node::create(&home.nodes(), name, port, vec![owner]).map_err(Problem::failed)?;
+        registry.add(Entry {
+            name: name.to_string(),
+            address: format!("{}:{port}", Ipv4Addr::LOCALHOST),
+            id: id.0.clone(),
+        })?;
+        Ok(LocalNode {
+            name: name.to_string(),
+            id,
+            folder,
+        })
+    })
+}
+
+/// The first port that no node of the registry has and nobody listens on.
+fn free_port(registry: &Registry) -> Outcome<u16> {
+    let taken = |port: &u16| registry.nodes().iter().any(|entry| entry.address == format!("{}:{port}", Ipv4Addr::LOCALHOST));
+    (FIRST_PORT..=u16::MAX)
+        .find(|port| !taken(port) && is_free(*port))
+        .ok_or_else(|| Problem::failed(format!("no port from {FIRST_PORT} on is free")).advise("choose one with --port"))
+}
+
+/// Whether a node could listen on this port, on all addresses of the machine.
+#[must_use]
+pub fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
+/// Starts a node in this process; it listens when this returns.
+///
+/// # Errors
+/// Why it cannot start.
+pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
+    let options = StartOptions {
+        listen: run.listen,
+        port: run.port,
+        workers: None,
+    };
+    let node = Node::start(&local.folder, options).map_err(|error| Problem::failed(with_causes(&error)))?;
+    let address = format!("{}:{}", Ipv4Addr::LOCALHOST, node.port());
+    Registry::change(&app.home, |registry| {
+        registry.set_address(&local.id.0, &address);
+        Ok(())
+    })?;
+    Ok(Running {
+        addresses: node.addresses(),
+        stop: Arc::new(node.stopper()),
+        node,
+    })
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// A node in this process.
+pub struct Running {
+    /// Where it listens, as multiaddresses.
+    pub addresses: Vec<String>,
+    stop: Arc<dyn Fn() + Send + Sync>,
+    node: Node,
+}
+
+impl Running {
+    /// Stops the node at once when something after its start has failed.
+    pub fn abandon(self) {
+        (self.stop)();
+        // What went wrong before is what matters to the person.
+        let _ = self.node.wait();
+    }
+
+    /// Waits until the node has ended: by Ctrl-C, by SIGTERM, or by an owner's order. `on_signal` runs when a signal came.
+    ///
+    /// # Errors
+    /// When it did not end in order.
+    pub async fn until_it_ends(self, on_signal: impl FnOnce()) -> Outcome<()> {
+        let stop = self.stop.clone();
+        let node = self.node;
+        let mut ended = tokio::task::spawn_blocking(move || node.wait());
+        let result = tokio::select! {
+            result = &mut ended => result,
+            signal = end_signal() => {
+                signal?;
+                on_signal();
+                stop();
+                ended.await
+            }
+        };
+        match result {
+            Ok(result) => result.map_err(|error| Problem::failed(with_causes(&error))),
+            Err(panic) => Err(Problem::failed(format!("the node ended badly: {panic}"))),
+        }
+    }
+}
+
+/// Waits for Ctrl-C or a request to terminate.
+///
+/// # Errors
+/// When the system does not let us wait for signals.
+pub async fn end_signal() -> Outcome<()> {
+    let failed = |error: std::io::Error| Problem::failed(format!("cannot wait for signals: {error}"));
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result.map_err(failed),
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        tokio::signal::ctrl_c().await.map_err(failed)
+    }
+}
+
+/// Lets a node outlive the terminal it was started from: the hang-up signal is received, and nothing is done about it.
+pub fn ignore_hangup() {
+    #[cfg(unix)]
+    tokio::spawn(async {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut hangup) = signal(SignalKind::hangup()) {
+            while hangup.recv().await.is_some() {}
+        }
+    });
+}
+
+/// Starts this program again with `arguments` in the background, and waits for the line that says that it runs.
+///
+/// # Errors
+/// What the other process said when it ended instead.
+pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
+    let program = std::env::current_exe().map_err(|error| Problem::failed(format!("cannot find this program: {error}")))?;
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .args(["--detached", "--json"])
+        .env(crate::home::HOME_VARIABLE, app.home.root())
+        .env_remove("INTERSTICE_NODE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    #[cfg(unix)]
+    {
+        use std::os::unix::process::CommandExt;
+        // Out of the terminal's foreground: Ctrl-C there is not for the node.
+        command.process_group(0);
+    }
+    let failed = |error: std::io::Error| Problem::failed(format!("cannot start the node in the background: {error}"));
+    let mut child = command.spawn().map_err(failed)?;
+    let mut line = String::new();
+    if let Some(out) = child.stdout.take() {
+        BufReader::new(out).read_line(&mut line).map_err(failed)?;
+    }
+    match serde_json::from_str(&line) {
+        Ok(report) => Ok(report),
+        Err(_) => Err(last_words(child)),
+    }
+}
+
+/// Why a node in the background did not start.
+fn last_words(mut child: Child) -> Problem {
+    let mut said = String::new();
+    if let Some(mut stream) = child.stderr.take() {
+        // What cannot be read cannot be repeated; the message below then stands alone.
+        let _ = stream.read_to_string(&mut said);
+    }
+    // It has closed its output: it is ending, if it has not ended yet.
+    let _ = child.wait();
+    let error = said.lines().rev().find_map(|line| serde_json::from_str::<Json>(line).ok());
+    let text = |field: &str| error.as_ref().and_then(|error| error.get("error")?.get(field)?.as_str().map(str::to_string));
+    let problem = match text("message") {
+        Some(message) => Problem::failed(message),
+        None => Problem::failed(format!("the node ended before it listened: {}", said.trim())),
+    };
+    match text("advice") {
+        Some(advice) => problem.advise(advice),
+        None => problem,
+    }
+}
