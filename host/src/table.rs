@@ -41,7 +41,6 @@ use interstice_abi::{
 
 pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::Digest;
-pub use page::Page;
 pub use storage::{PageBytes, PageWrite};
 
 use journal::Journal;

@@ -250,7 +250,6 @@ pub(crate) struct GuestModule {
     pub(crate) reducers: Vec<GuestFunction>,
     pub(crate) queries: Vec<GuestFunction>,
     pub(crate) bindings: Vec<Dependency>,
-    binding_types: Vec<(String, TypeSet)>,
 }
 
 impl GuestModule {
@@ -264,7 +263,6 @@ impl GuestModule {
             reducers: Vec::new(),
             queries: Vec::new(),
             bindings: Vec::new(),
-            binding_types: Vec::new(),
         }
     }
 
@@ -302,9 +300,8 @@ impl GuestModule {
             tables,
             reducers: callable.map(|reducer| ReducerSchema { capabilities: Vec::new(), ..reducer.reducer_schema(other) }).collect(),
             queries: other.queries.iter().map(|query| QuerySchema { capabilities: Vec::new(), ..query.query_schema(other) }).collect(),
-            types: types.clone(),
+            types,
         });
-        self.binding_types.push((other.name.clone(), types));
         self
     }
 
@@ -400,7 +397,12 @@ impl GuestModule {
             Some(module) => {
                 let binding = self.bindings.iter().find(|binding| binding.module == module).expect("a module that this one depends on");
                 let found = binding.tables.iter().find(|known| known.name == table).expect("a public table of that module");
-                (found.type_name.clone(), found.fields.len(), binding.types.clone())
+                // Two types of one module must not share a name; only the shape has to be that of the table.
+                let name = format!("{}Of{}", found.type_name, module.replace('-', "_"));
+                let plain = found.fields.iter().map(|field| Field::new(field.name.clone(), field.ty.clone())).collect();
+                let mut types = TypeSet::default();
+                types.define(&name, &format!("bindings::{name}"), |_| TypeKind::Struct(Fields::Named(plain)));
+                (name, found.fields.len(), types)
             }
         }
     }

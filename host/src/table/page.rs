@@ -13,7 +13,7 @@ const FORMAT: u8 = 1;
 
 /// Rows in key order.
 #[derive(Clone, Debug, Default)]
-pub struct Page {
+pub(super) struct Page {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
 }

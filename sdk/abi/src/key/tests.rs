@@ -72,7 +72,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_error_or_a_key(bytes: Vec<u8>) {
         let key = key_type::<Deep>();
-        key.show(&bytes);
+        let _ = key.show(&bytes);
         let _ = key.length(&bytes);
         let mut value = Vec::new();
         if key.encode(&bytes, &mut value).is_ok() {

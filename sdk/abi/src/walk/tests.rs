@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     codec::Column,
-    types::{Field, Fields, TypeDefinition, TypeKind, TypeSet, Variant},
+    types::{Field, Fields, TypeKind, TypeSet, Variant},
 };
 
 fn named(name: &str) -> ColumnType {

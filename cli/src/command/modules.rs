@@ -1,0 +1,99 @@
+//! `modules`: what is installed on a node, and how it does.
+
+use clap::Args;
+use interstice_abi::wire::{ModuleState, ModuleStatus};
+use serde_json::{Value as Json, json};
+
+use crate::{app::App, clock, problem::Outcome, schema_text, session::Session};
+
+/// The arguments of `modules`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    interstice-cli modules\n  \
+    interstice-cli modules --node garden --json")]
+pub(crate) struct Modules {}
+
+impl Modules {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        let session = Session::open(app, None).await?;
+        let modules = session.modules().await?;
+        if app.output.is_json() {
+            return app.output.json(&Json::Array(modules.iter().map(to_json).collect()));
+        }
+        let header = ["module", "version", "state", "visibility", "tables", "rows", "size", "calls", "queries", "waiting"];
+        app.output.table(&header, modules.iter().map(row))?;
+        for module in &modules {
+            if let ModuleState::Quarantined { reason } = &module.state {
+                app.output.warn(format!("{} is quarantined: {reason}; mend it and deploy it again, or `load` it", module.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn row(module: &ModuleStatus) -> Vec<String> {
+    let rows: u64 = module.tables.iter().map(|table| table.rows).sum();
+    let size: u64 = module.tables.iter().map(|table| table.bytes).sum();
+    vec![
+        module.name.to_string(),
+        module.version.to_string(),
+        state(&module.state).to_string(),
+        schema_text::visibility(module.visibility).to_string(),
+        module.tables.len().to_string(),
+        rows.to_string(),
+        clock::bytes(size),
+        module.counters.reducers.to_string(),
+        module.counters.queries.to_string(),
+        module.queue_depth.to_string(),
+    ]
+}
+
+const fn state(state: &ModuleState) -> &'static str {
+    match state {
+        ModuleState::Loaded => "loaded",
+        ModuleState::Unloaded => "unloaded",
+        ModuleState::Quarantined { .. } => "quarantined",
+    }
+}
+
+/// A module's state as JSON.
+pub(crate) fn to_json(module: &ModuleStatus) -> Json {
+    let tables: Vec<Json> = module
+        .tables
+        .iter()
+        .map(|table| {
+            json!({
+                "name": table.name,
+                "visibility": schema_text::visibility(table.visibility),
+                "persistence": format!("{:?}", table.persistence).to_lowercase(),
+                "rows": table.rows,
+                "bytes": table.bytes,
+            })
+        })
+        .collect();
+    let reason = match &module.state {
+        ModuleState::Quarantined { reason } => Some(reason),
+        _ => None,
+    };
+    json!({
+        "module": module.name.as_str(),
+        "version": module.version.to_string(),
+        "state": state(&module.state),
+        "reason": reason,
+        "visibility": schema_text::visibility(module.visibility),
+        "hash": blake3::Hash::from_bytes(module.hash).to_hex().to_string(),
+        "tables": tables,
+        "reducers_run": module.counters.reducers,
+        "queries_run": module.counters.queries,
+        "rejected": module.counters.rejected,
+        "faults": module.counters.faults,
+        "restarts": module.counters.restarts,
+        "queue_depth": module.queue_depth,
+        "last_fault": module.last_fault,
+        "digest": module.digest.map(digest),
+    })
+}
+
+fn digest(words: [u64; 4]) -> String {
+    words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+}

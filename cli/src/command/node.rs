@@ -1,0 +1,141 @@
+//! `node`: the nodes that have a name here, and the folders of those of this machine.
+
+mod local;
+mod remote;
+
+use clap::{Args, Subcommand};
+
+use crate::{app::App, problem::Outcome};
+
+/// The commands below `node`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Node {
+    /// Give a node elsewhere a name, and note its id
+    Add(Add),
+    /// Make a node on this machine, without starting it
+    Create(Create),
+    /// List the nodes
+    List(List),
+    /// Forget a node; one of this machine is deleted with its data
+    Remove(Remove),
+    /// Give a node another name
+    Rename(Rename),
+    /// Show what a node is and how it does
+    Show(Show),
+    /// Start a node of this machine
+    Start(Start),
+    /// Measure the way to a node and back
+    Ping(Ping),
+    /// Show the schemas of a node's modules
+    Schema(Schema),
+}
+
+/// The arguments of `node add`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Give a node elsewhere a name. The node is asked for its id, which is noted: from then on, whoever answers \
+        at the address must prove to be this node.",
+    after_help = "Examples:\n  \
+        interstice-cli node add garden 10.0.0.7:4400\n  \
+        interstice-cli node add garden /ip4/10.0.0.7/tcp/4400/p2p/12D3KooW…"
+)]
+pub(crate) struct Add {
+    /// What to call it
+    name: String,
+    /// HOST:PORT or a multiaddress
+    address: String,
+    /// Its id, when it is known; the node need not be running then
+    #[arg(long)]
+    id: Option<String>,
+}
+
+/// The arguments of `node create`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node create garden --port 4500")]
+pub(crate) struct Create {
+    /// What to call it
+    name: String,
+    /// The TCP port; without it the first free one from 4400
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+}
+
+/// The arguments of `node list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node list\n  interstice-cli node list --json")]
+pub(crate) struct List {}
+
+/// The arguments of `node remove`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node remove garden")]
+pub(crate) struct Remove {
+    /// The node
+    name: String,
+}
+
+/// The arguments of `node rename`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node rename garden shed")]
+pub(crate) struct Rename {
+    /// The node
+    name: String,
+    /// What to call it instead
+    to: String,
+}
+
+/// The arguments of `node show`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node show\n  interstice-cli node show garden --json")]
+pub(crate) struct Show {
+    /// The node; without it, that of --node, or the local one where only one runs
+    name: Option<String>,
+}
+
+/// The arguments of `node start`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node start hello-example\n  interstice-cli node start garden --detach")]
+pub(crate) struct Start {
+    /// The node
+    name: String,
+    /// Run in the background; returns when the node answers
+    #[arg(long)]
+    detach: bool,
+    /// Listen on the loopback address only; example nodes always do
+    #[arg(long)]
+    local: bool,
+}
+
+/// The arguments of `node ping`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node ping garden --count 10")]
+pub(crate) struct Ping {
+    /// The node; without it, that of --node, or the local one where only one runs
+    name: Option<String>,
+    /// How often
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..))]
+    count: u32,
+}
+
+/// The arguments of `node schema`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  interstice-cli node schema garden")]
+pub(crate) struct Schema {
+    /// The node; without it, that of --node, or the local one where only one runs
+    name: Option<String>,
+}
+
+impl Node {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        match self {
+            Self::Add(command) => remote::add(app, command).await,
+            Self::Create(command) => local::create(app, &command),
+            Self::List(_) => local::list(app),
+            Self::Remove(command) => local::remove(app, &command),
+            Self::Rename(command) => local::rename(app, &command),
+            Self::Show(command) => remote::show(app, &command).await,
+            Self::Start(command) => local::start(app, &command).await,
+            Self::Ping(command) => remote::ping(app, &command).await,
+            Self::Schema(command) => remote::schema(app, &command).await,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `up`: a node in this process, or in one of its own.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use interstice_abi::wire::{DeployOptions, ModuleStatus};
+use interstice_actors::node::Listen;
+use serde_json::{Value as Json, json};
+
+use super::{deploy, modules};
+use crate::{
+    app::App,
+    build::Module,
+    node_process::{self, LocalNode, Run, Running},
+    problem::{Outcome, Problem},
+    session::Session,
+    target::Target,
+};
+
+/// The name of the node that needs none.
+const DEFAULT_NAME: &str = "local";
+
+/// The arguments of `up`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Start a node, creating it when needed, and run it until Ctrl-C, SIGTERM or `down` end it. It finishes what \
+        it has begun before it ends.",
+    after_help = "Examples:\n  \
+        interstice-cli up\n  \
+        interstice-cli up --name garden --port 4500 --module ./bank --module ./audit\n  \
+        interstice-cli up --local --detach      loopback only, in the background"
+)]
+pub(crate) struct Up {
+    /// The node's name
+    #[arg(long, default_value = DEFAULT_NAME)]
+    name: String,
+    /// The TCP port; without it that of its node.toml, for a new node the first free one from 4400
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// A crate's folder or .wasm file to deploy once the node runs
+    #[arg(long = "module", value_name = "PATH")]
+    modules: Vec<PathBuf>,
+    #[command(flatten)]
+    manner: Manner,
+}
+
+/// How a node is run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Manner {
+    /// Run in the background; returns when the node answers
+    #[arg(long)]
+    detach: bool,
+    /// Do not announce the node on the local network. This version announces none
+    #[arg(long)]
+    no_mdns: bool,
+    /// Listen on the loopback address only
+    #[arg(long)]
+    local: bool,
+    /// Set by a node's starter, which reads one line and leaves
+    #[arg(long, hide = true)]
+    detached: bool,
+}
+
+/// A node, and what it is to run.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) node: LocalNode,
+    pub(crate) run: Run,
+    pub(crate) modules: Vec<Module>,
+}
+
+impl Up {
+    pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        let modules = self.modules.iter().map(|path| app.builder().module(path)).collect::<Outcome<Vec<Module>>>()?;
+        let node = match node_process::find(app, &self.name)? {
+            Some(node) => node,
+            None => node_process::create(app, &self.name, self.port)?,
+        };
+        let run = Run {
+            listen: self.manner.listen(),
+            port: self.port,
+        };
+        start(app, Start { node, run, modules }, &self.manner, &[]).await
+    }
+}
+
+impl Manner {
+    /// As the examples and `node start` run: where `local` says.
+    pub(crate) const fn new(detach: bool, local: bool) -> Self {
+        Self {
+            detach,
+            no_mdns: false,
+            local,
+            detached: false,
+        }
+    }
+
+    pub(crate) const fn listen(&self) -> Listen {
+        if self.local { Listen::Loopback } else { Listen::Everywhere }
+    }
+}
+
+/// Starts a node as asked, deploys to it, says what it is, and stays with it until it ends. `hints` are lines to copy.
+pub(crate) async fn start(app: &App, start: Start, manner: &Manner, hints: &[String]) -> Outcome<()> {
+    if manner.detach {
+        let report = node_process::detach(app, &arguments(&start, manner))?;
+        return print(app, &report, hints);
+    }
+    if manner.detached {
+        node_process::ignore_hangup();
+    }
+    let running = node_process::start(app, &start.node, &start.run)?;
+    let report = match settle(app, &start, &running).await {
+        Ok(report) => report,
+        Err(problem) => {
+            running.abandon();
+            return Err(problem);
+        }
+    };
+    if let Err(problem) = print(app, &report, hints) {
+        running.abandon();
+        return Err(problem);
+    }
+    if !manner.detached {
+        app.output.say("Ctrl-C drains and stops the node");
+    }
+    running.until_it_ends(|| app.output.say("stopping")).await
+}
+
+/// Deploys, and describes the node.
+async fn settle(app: &App, start: &Start, running: &Running) -> Outcome<Json> {
+    let session = Session::to(app, &Target::named(app, &start.node.id.0)?).await?;
+    for module in &start.modules {
+        deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
+    }
+    let modules: Vec<ModuleStatus> = session.modules().await?;
+    Ok(json!({
+        "name": start.node.name,
+        "id": start.node.id.0,
+        "addresses": running.addresses,
+        "folder": start.node.folder.display().to_string(),
+        "modules": modules.iter().map(modules::to_json).collect::<Vec<Json>>(),
+    }))
+}
+
+/// The arguments with which the same node starts in the background.
+fn arguments(start: &Start, manner: &Manner) -> Vec<String> {
+    let mut arguments = vec!["up".to_string(), "--name".to_string(), start.node.name.clone()];
+    if let Some(port) = start.run.port {
+        arguments.extend(["--port".to_string(), port.to_string()]);
+    }
+    for module in &start.modules {
+        arguments.extend(["--module".to_string(), module.path.display().to_string()]);
+    }
+    for (given, flag) in [(manner.local, "--local"), (manner.no_mdns, "--no-mdns")] {
+        if given {
+            arguments.push(flag.to_string());
+        }
+    }
+    arguments
+}
+
+fn print(app: &App, report: &Json, hints: &[String]) -> Outcome<()> {
+    if app.output.is_json() {
+        return app.output.line(report);
+    }
+    let text = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or_default().to_string();
+    let list = |field: &str| report.get(field).and_then(Json::as_array).cloned().unwrap_or_default();
+    app.output.line(format!("node    {}", text(report.get("name"))))?;
+    app.output.line(format!("id      {}", text(report.get("id"))))?;
+    for address in list("addresses") {
+        app.output.line(format!("address {}", text(Some(&address))))?;
+    }
+    let modules = list("modules");
+    for module in &modules {
+        let word = |field: &str| text(module.get(field));
+        app.output.line(format!("module  {} {} ({})", word("module"), word("version"), word("state")))?;
+    }
+    if modules.is_empty() {
+        app.output.say("no modules yet; `deploy PATH` installs one");
+    }
+    for hint in hints {
+        app.output.line(hint)?;
+    }
+    Ok(())
+}
+
+/// A port that somebody else has.
+pub(crate) fn port_in_use(port: u16) -> Problem {
+    Problem::failed(format!("port {port} is in use by another program"))
+}
