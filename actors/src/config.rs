@@ -89,7 +89,10 @@ pub struct AdmissionLimits {
 
 impl Default for AdmissionLimits {
     fn default() -> Self {
-        Self { turns_per_module_max: TURNS_PER_MODULE_MAX, bytes_per_module_max: BYTES_PER_MODULE_MAX }
+        Self {
+            turns_per_module_max: TURNS_PER_MODULE_MAX,
+            bytes_per_module_max: BYTES_PER_MODULE_MAX,
+        }
     }
 }
 
@@ -133,7 +136,10 @@ impl Config {
     /// # Errors
     /// Names the file, the line and the field.
     pub fn read(path: &Path) -> Result<Self, NodeError> {
-        let wrong = |problem: String| NodeError::Config { path: path.to_path_buf(), problem };
+        let wrong = |problem: String| NodeError::Config {
+            path: path.to_path_buf(),
+            problem,
+        };
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         config.check().map_err(wrong)?;
@@ -145,8 +151,10 @@ impl Config {
     /// # Errors
     /// Never for a valid configuration.
     pub fn to_toml(&self) -> Result<String, NodeError> {
-        toml::to_string(self)
-            .map_err(|error| NodeError::Config { path: "node.toml".into(), problem: error.to_string() })
+        toml::to_string(self).map_err(|error| NodeError::Config {
+            path: "node.toml".into(),
+            problem: error.to_string(),
+        })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -155,12 +163,24 @@ impl Config {
             ("checkpoint_bytes", self.checkpoint_bytes),
             ("store_cache_bytes", self.store_cache_bytes),
             ("connections_max", u64::from(self.connections_max)),
-            ("requests_per_connection_max", u64::from(self.requests_per_connection_max)),
-            ("admission.turns_per_module_max", self.admission.turns_per_module_max),
-            ("admission.bytes_per_module_max", self.admission.bytes_per_module_max),
+            (
+                "requests_per_connection_max",
+                u64::from(self.requests_per_connection_max),
+            ),
+            (
+                "admission.turns_per_module_max",
+                self.admission.turns_per_module_max,
+            ),
+            (
+                "admission.bytes_per_module_max",
+                self.admission.bytes_per_module_max,
+            ),
             ("limits.deadline_ms", self.limits.deadline_ms),
             ("limits.memory_bytes", self.limits.memory_bytes),
-            ("limits.steps_per_turn_max", u64::from(self.limits.steps_per_turn_max)),
+            (
+                "limits.steps_per_turn_max",
+                u64::from(self.limits.steps_per_turn_max),
+            ),
         ];
         for (field, value) in positive {
             if value == 0 {
@@ -190,7 +210,14 @@ mod tests {
     #[test]
     fn what_is_not_said_has_its_default() {
         let config = read("name = \"a\"\nport = 4400\n").expect("is valid");
-        assert_eq!(config, Config { name: "a".into(), port: 4400, ..Config::default() });
+        assert_eq!(
+            config,
+            Config {
+                name: "a".into(),
+                port: 4400,
+                ..Config::default()
+            }
+        );
         assert_eq!(read(&config.to_toml().expect("writes")), Ok(config));
     }
 
@@ -201,10 +228,16 @@ mod tests {
             ("name = \"a\"\nport = \"x\"\n", "line 2"),
             ("name = \"../a\"\nport = 1\n", "node name"),
             ("name = \"a\"\nport = 1\nowners = [\"me\"]\n", "owners"),
-            ("name = \"a\"\nport = 1\n[limits]\ndeadline_ms = 0\n", "limits.deadline_ms"),
+            (
+                "name = \"a\"\nport = 1\n[limits]\ndeadline_ms = 0\n",
+                "limits.deadline_ms",
+            ),
         ] {
             let problem = read(text).expect_err(text);
-            assert!(problem.contains(wanted) && problem.contains("node.toml"), "{problem}");
+            assert!(
+                problem.contains(wanted) && problem.contains("node.toml"),
+                "{problem}"
+            );
         }
     }
 }

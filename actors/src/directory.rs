@@ -25,13 +25,18 @@ impl Directory {
     /// When it is not there, or another process has it.
     pub(crate) fn open(root: &Path) -> Result<Self, NodeError> {
         if !root.join("node.toml").is_file() {
-            return Err(NodeError::NotANode { path: root.to_path_buf() });
+            return Err(NodeError::NotANode {
+                path: root.to_path_buf(),
+            });
         }
         let lock = files::DirectoryLock::acquire(root).map_err(|error| NodeError::Directory {
             path: root.to_path_buf(),
             problem: error.to_string(),
         })?;
-        let directory = Self { root: root.to_path_buf(), _lock: lock };
+        let directory = Self {
+            root: root.to_path_buf(),
+            _lock: lock,
+        };
         for folder in ["log", "db", "modules", "files"] {
             directory.make(folder)?;
         }
@@ -40,8 +45,10 @@ impl Directory {
 
     fn make(&self, folder: &str) -> Result<(), NodeError> {
         let path = self.root.join(folder);
-        files::create_private_dir(&path)
-            .map_err(|error| NodeError::Directory { path, problem: error.to_string() })
+        files::create_private_dir(&path).map_err(|error| NodeError::Directory {
+            path,
+            problem: error.to_string(),
+        })
     }
 
     /// A file or folder of the node.
@@ -55,7 +62,10 @@ impl Directory {
     /// When it is missing or damaged.
     pub(crate) fn key(&self) -> Result<Keypair, NodeError> {
         let path = self.path("key");
-        let wrong = |problem: String| NodeError::Key { path: path.clone(), problem };
+        let wrong = |problem: String| NodeError::Key {
+            path: path.clone(),
+            problem,
+        };
         let bytes = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
         Keypair::from_protobuf_encoding(&bytes).map_err(|error| wrong(error.to_string()))
     }
@@ -67,7 +77,13 @@ impl Directory {
             return Ok(());
         }
         files::write_private(&path, wasm).map_err(|error| {
-            Failure::new(Code::Unavailable, format!("the module could not be stored in {}: {error}", path.display()))
+            Failure::new(
+                Code::Unavailable,
+                format!(
+                    "the module could not be stored in {}: {error}",
+                    path.display()
+                ),
+            )
         })
     }
 
@@ -75,10 +91,21 @@ impl Directory {
     pub(crate) fn module(&self, hash: &[u8; 32]) -> Result<Vec<u8>, Failure> {
         let path = self.module_path(hash);
         let corrupt = |problem: String| {
-            Failure::new(Code::Corrupt, format!("the module's binary {} {problem}; deploy it again or restore a backup", path.display()))
+            Failure::new(
+                Code::Corrupt,
+                format!(
+                    "the module's binary {} {problem}; deploy it again or restore a backup",
+                    path.display()
+                ),
+            )
         };
-        let wasm = std::fs::read(&path).map_err(|error| corrupt(format!("cannot be read: {error}")))?;
-        if blake3::hash(&wasm).as_bytes() == hash { Ok(wasm) } else { Err(corrupt("is damaged".to_string())) }
+        let wasm =
+            std::fs::read(&path).map_err(|error| corrupt(format!("cannot be read: {error}")))?;
+        if blake3::hash(&wasm).as_bytes() == hash {
+            Ok(wasm)
+        } else {
+            Err(corrupt("is damaged".to_string()))
+        }
     }
 
     fn module_path(&self, hash: &[u8; 32]) -> PathBuf {
@@ -88,13 +115,21 @@ impl Directory {
 }
 
 /// Makes the directory of a new node below `nodes`, which is made where it is missing.
-pub(crate) fn create(nodes: &Path, key: &Keypair, config: &crate::config::Config) -> Result<PathBuf, NodeError> {
+pub(crate) fn create(
+    nodes: &Path,
+    key: &Keypair,
+    config: &crate::config::Config,
+) -> Result<PathBuf, NodeError> {
     let root = nodes.join(key.public().to_peer_id().to_string());
-    let wrong = |error: std::io::Error| NodeError::Directory { path: root.clone(), problem: error.to_string() };
+    let wrong = |error: std::io::Error| NodeError::Directory {
+        path: root.clone(),
+        problem: error.to_string(),
+    };
     files::create_private_dir(&root).map_err(wrong)?;
-    let encoded = key
-        .to_protobuf_encoding()
-        .map_err(|error| NodeError::Key { path: root.join("key"), problem: error.to_string() })?;
+    let encoded = key.to_protobuf_encoding().map_err(|error| NodeError::Key {
+        path: root.join("key"),
+        problem: error.to_string(),
+    })?;
     files::write_private(&root.join("key"), &encoded).map_err(wrong)?;
     // Last: a directory with a configuration is a node.
     files::write_private(&root.join("node.toml"), config.to_toml()?.as_bytes()).map_err(wrong)?;

@@ -37,7 +37,13 @@ use interstice_abi::schema::Version;
 /// The version of Interstice that this is.
 #[must_use]
 pub fn version() -> Version {
-    let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|part| part.parse().unwrap_or(0));
+    let mut parts = env!("CARGO_PKG_VERSION")
+        .split('.')
+        .map(|part| part.parse().unwrap_or(0));
     let mut next = || parts.next().unwrap_or(0);
-    Version { major: next(), minor: next(), patch: next() }
+    Version {
+        major: next(),
+        minor: next(),
+        patch: next(),
+    }
 }

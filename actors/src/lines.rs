@@ -84,7 +84,13 @@ impl Lines {
     }
 
     fn say(&self, level: LogLevel, module: Option<&ModuleName>, seq: Option<Seq>, text: &str) {
-        let line = LogLine { time_ms: now_ms(), level, module: module.cloned(), seq, text: cut(text) };
+        let line = LogLine {
+            time_ms: now_ms(),
+            level,
+            module: module.cloned(),
+            seq,
+            text: cut(text),
+        };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.write(&line);
         state.tell(&line);
@@ -111,8 +117,16 @@ impl Lines {
     ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = state.tail(module.as_ref(), tail);
-        replies.send(Response { id: request, body: Ok(ResponseBody::Log(lines)) });
-        state.followers.push(Follower { replies, connection, request, module });
+        replies.send(Response {
+            id: request,
+            body: Ok(ResponseBody::Log(lines)),
+        });
+        state.followers.push(Follower {
+            replies,
+            connection,
+            request,
+            module,
+        });
     }
 
     /// Ends one follower, or all of a connection. Whether there was one.
@@ -120,7 +134,8 @@ impl Lines {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.followers.len();
         state.followers.retain(|follower| {
-            follower.connection != connection || request.is_some_and(|request| follower.request != request)
+            follower.connection != connection
+                || request.is_some_and(|request| follower.request != request)
         });
         before != state.followers.len()
     }
@@ -139,7 +154,14 @@ impl State {
     fn tail(&self, module: Option<&ModuleName>, tail: u32) -> Vec<LogLine> {
         let wanted = usize::try_from(tail).unwrap_or(usize::MAX);
         let matching = |line: &&LogLine| module.is_none() || line.module.as_ref() == module;
-        let mut lines: Vec<LogLine> = self.kept.iter().rev().filter(matching).take(wanted).cloned().collect();
+        let mut lines: Vec<LogLine> = self
+            .kept
+            .iter()
+            .rev()
+            .filter(matching)
+            .take(wanted)
+            .cloned()
+            .collect();
         lines.reverse();
         lines
     }
@@ -149,11 +171,20 @@ impl State {
             if follower.module.is_some() && follower.module != line.module {
                 return !follower.replies.is_closed();
             }
-            let response = Response { id: follower.request, body: Ok(ResponseBody::Log(vec![line.clone()])) };
+            let response = Response {
+                id: follower.request,
+                body: Ok(ResponseBody::Log(vec![line.clone()])),
+            };
             let kept = follower.replies.stream(response).is_ok();
             if !kept {
-                let failure = Failure::new(Code::Busy, "lines came faster than they were read; follow the log again");
-                follower.replies.send(Response { id: follower.request, body: Err(failure) });
+                let failure = Failure::new(
+                    Code::Busy,
+                    "lines came faster than they were read; follow the log again",
+                );
+                follower.replies.send(Response {
+                    id: follower.request,
+                    body: Err(failure),
+                });
             }
             kept
         });
@@ -200,13 +231,25 @@ fn format_line(line: &LogLine) -> String {
         LogLevel::Error => "ERROR",
     };
     let module = line.module.as_ref().map_or("-", ModuleName::as_str);
-    let seq = line.seq.map_or_else(|| "-".to_string(), |seq| seq.to_string());
+    let seq = line
+        .seq
+        .map_or_else(|| "-".to_string(), |seq| seq.to_string());
     let text: String = line
         .text
         .chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect();
-    format!("{} {level} {module} seq={seq} {}\n", timestamp(line.time_ms), text.replace('\n', "\n    "))
+    format!(
+        "{} {level} {module} seq={seq} {}\n",
+        timestamp(line.time_ms),
+        text.replace('\n', "\n    ")
+    )
 }
 
 /// RFC 3339 in UTC, by the civil-from-days algorithm of Howard Hinnant.
@@ -216,13 +259,22 @@ fn timestamp(time_ms: u64) -> String {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_shifted = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
+    let month = if month_shifted < 10 {
+        month_shifted + 3
+    } else {
+        month_shifted - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
+    let (hour, minute, second) = (
+        second_of_day / 3600,
+        second_of_day / 60 % 60,
+        second_of_day % 60,
+    );
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
@@ -240,7 +292,9 @@ fn cut(text: &str) -> String {
 
 /// The clock, in milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -285,7 +339,11 @@ mod tests {
         for number in 0..5 {
             lines.message(Some(&name), None, &number.to_string());
         }
-        let texts: Vec<String> = lines.kept(Some(&name), 2).into_iter().map(|line| line.text).collect();
+        let texts: Vec<String> = lines
+            .kept(Some(&name), 2)
+            .into_iter()
+            .map(|line| line.text)
+            .collect();
         assert_eq!(texts, ["3", "4"]);
         assert_eq!(lines.kept(None, 100).len(), 6);
         let file = fs::read_to_string(folder.path().join("node.log")).expect("is there");

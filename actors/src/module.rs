@@ -102,7 +102,10 @@ pub(crate) struct ModuleActor {
 impl ModuleActor {
     /// An actor around `core`.
     pub(crate) fn new(core: Core) -> Self {
-        Self { name: core.name().clone(), core: Some(core) }
+        Self {
+            name: core.name().clone(),
+            core: Some(core),
+        }
     }
 
     fn accept(&mut self, ctx: &mut Context<Self>, put: impl FnOnce(&mut Core)) {
@@ -120,7 +123,9 @@ impl ModuleActor {
             return;
         }
         let shared = core.shared().clone();
-        let driven = std::panic::AssertUnwindSafe(core.drive()).catch_unwind().into_actor(self);
+        let driven = std::panic::AssertUnwindSafe(core.drive())
+            .catch_unwind()
+            .into_actor(self);
         ctx.wait(driven.map(move |outcome, actor, ctx| match outcome {
             Ok(core) => {
                 let more = core.has_work();
@@ -160,7 +165,9 @@ impl Handler<Places> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, places: Places, ctx: &mut Context<Self>) {
-        self.accept(ctx, |core| places.0.into_iter().for_each(|place| core.place(place)));
+        self.accept(ctx, |core| {
+            places.0.into_iter().for_each(|place| core.place(place))
+        });
     }
 }
 

@@ -147,11 +147,25 @@ pub struct Node {
 ///
 /// # Errors
 /// When the name is not allowed, or the directory cannot be written.
-pub fn create(nodes: &Path, name: &str, port: u16, owners: Vec<NodeId>) -> Result<(NodeId, PathBuf), NodeError> {
-    interstice_abi::id::check_name("node name", name, true)
-        .map_err(|problem| NodeError::Config { path: "node.toml".into(), problem })?;
+pub fn create(
+    nodes: &Path,
+    name: &str,
+    port: u16,
+    owners: Vec<NodeId>,
+) -> Result<(NodeId, PathBuf), NodeError> {
+    interstice_abi::id::check_name("node name", name, true).map_err(|problem| {
+        NodeError::Config {
+            path: "node.toml".into(),
+            problem,
+        }
+    })?;
     let key = Keypair::generate_ed25519();
-    let config = Config { name: name.to_string(), port, owners, ..Config::default() };
+    let config = Config {
+        name: name.to_string(),
+        port,
+        owners,
+        ..Config::default()
+    };
     let path = directory::create(nodes, &key, &config)?;
     Ok((NodeId(key.public().to_peer_id().to_string()), path))
 }
@@ -186,7 +200,19 @@ impl Node {
             })
             .map_err(|error| broken(error.to_string()))?;
         match told.recv() {
-            Ok(Ready { id, name, addresses, port }) => Ok(Self { id, name, addresses, port, stop, thread }),
+            Ok(Ready {
+                id,
+                name,
+                addresses,
+                port,
+            }) => Ok(Self {
+                id,
+                name,
+                addresses,
+                port,
+                stop,
+                thread,
+            }),
             Err(_) => match thread.join() {
                 Ok(Err(error)) => Err(error),
                 Ok(Ok(())) => Err(broken("it ended before it listened".to_string())),
@@ -236,7 +262,11 @@ impl Node {
     /// # Errors
     /// When it did not end in order.
     pub fn wait(self) -> Result<(), NodeError> {
-        self.thread.join().unwrap_or_else(|_| Err(NodeError::Broken { problem: "its thread has panicked".to_string() }))
+        self.thread.join().unwrap_or_else(|_| {
+            Err(NodeError::Broken {
+                problem: "its thread has panicked".to_string(),
+            })
+        })
     }
 }
 
@@ -249,7 +279,12 @@ struct Ready {
 }
 
 /// The life of a node, on the thread of its system.
-async fn run(path: &Path, options: StartOptions, stop: Stop, tell: &mpsc::Sender<Ready>) -> Result<(), NodeError> {
+async fn run(
+    path: &Path,
+    options: StartOptions,
+    stop: Stop,
+    tell: &mpsc::Sender<Ready>,
+) -> Result<(), NodeError> {
     let directory = Arc::new(Directory::open(path)?);
     let mut config = Config::read(&directory.path("node.toml"))?;
     if let Some(workers) = options.workers {
@@ -262,12 +297,19 @@ async fn run(path: &Path, options: StartOptions, stop: Stop, tell: &mpsc::Sender
     let started = start_actors(&directory, &config, &key, &id, stop.clone())?;
     let door = Arc::new(Door {
         supervisor: started.supervisor.clone(),
-        welcome: Welcome { node: id.clone(), name: config.name.clone(), version: version(), standing: Standing::Guest },
+        welcome: Welcome {
+            node: id.clone(),
+            name: config.name.clone(),
+            version: version(),
+            standing: Standing::Guest,
+        },
         owners: config.owners.clone(),
     });
     let network = network::start(network_options(&config, key, port, options.listen), door)
         .await
-        .map_err(|error| NodeError::Network { problem: error.to_string() });
+        .map_err(|error| NodeError::Network {
+            problem: error.to_string(),
+        });
     let network = match network {
         Ok(network) => network,
         Err(error) => {
@@ -275,12 +317,25 @@ async fn run(path: &Path, options: StartOptions, stop: Stop, tell: &mpsc::Sender
             return Err(error);
         }
     };
-    let addresses: Vec<String> = network.addresses().iter().map(|address| format!("{address}/p2p/{id}")).collect();
+    let addresses: Vec<String> = network
+        .addresses()
+        .iter()
+        .map(|address| format!("{address}/p2p/{id}"))
+        .collect();
     started.supervisor.do_send(Listening(addresses.clone()));
     let port = network.addresses().iter().find_map(port_of).unwrap_or(port);
-    started.shared.lines.message(None, None, &format!("node `{}` listens on {}", config.name, addresses.join(", ")));
+    started.shared.lines.message(
+        None,
+        None,
+        &format!("node `{}` listens on {}", config.name, addresses.join(", ")),
+    );
     // The starter may have given up waiting; the node can still be stopped.
-    let _ = tell.send(Ready { id, name: config.name.clone(), addresses, port });
+    let _ = tell.send(Ready {
+        id,
+        name: config.name.clone(),
+        addresses,
+        port,
+    });
     stop.0.notified().await;
     network.stop_accepting().await;
     let ended = started.end().await;
@@ -302,7 +357,9 @@ impl Started {
         self.supervisor.do_send(Drain(done));
         // The supervisor ends by itself when it has drained before.
         drop(drained.await);
-        self.shared.lines.message(None, None, "the node has stopped");
+        self.shared
+            .lines
+            .message(None, None, "the node has stopped");
         self.shared.lines.flush();
         for arbiter in &self.arbiters {
             arbiter.stop();
@@ -311,8 +368,12 @@ impl Started {
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
         match closed {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(NodeError::Log { problem: error.to_string() }),
-            Err(panic) => Err(NodeError::Broken { problem: panic.to_string() }),
+            Ok(Err(error)) => Err(NodeError::Log {
+                problem: error.to_string(),
+            }),
+            Err(panic) => Err(NodeError::Broken {
+                problem: panic.to_string(),
+            }),
         }
     }
 }
@@ -328,10 +389,19 @@ fn start_actors(
         path: directory.path("node.log"),
         problem: error.to_string(),
     })?;
-    let (log, opened) = Log::open(&directory.path("log"), Arc::new(StdFiles), LogOptions::default())
-        .map_err(|error| NodeError::Log { problem: error.to_string() })?;
-    let store = Store::open(&directory.path("db"), config.store_cache_bytes)
-        .map_err(|error| NodeError::Store { problem: error.to_string() })?;
+    let (log, opened) = Log::open(
+        &directory.path("log"),
+        Arc::new(StdFiles),
+        LogOptions::default(),
+    )
+    .map_err(|error| NodeError::Log {
+        problem: error.to_string(),
+    })?;
+    let store = Store::open(&directory.path("db"), config.store_cache_bytes).map_err(|error| {
+        NodeError::Store {
+            problem: error.to_string(),
+        }
+    })?;
     let engine = Engine::new(Some(directory.path("cache"))).map_err(NodeError::Recovery)?;
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -339,16 +409,37 @@ fn start_actors(
     };
     let arbiters: Vec<Arbiter> = (1..workers).map(|_| Arbiter::new()).collect();
     // The first is this thread's own: the supervisor's and the network's.
-    let handles: Vec<ArbiterHandle> =
-        std::iter::once(Arbiter::current()).chain(arbiters.iter().map(Arbiter::handle)).collect();
-    let installer = Installer { engine, directory: directory.clone(), arbiters: Arc::new(handles) };
+    let handles: Vec<ArbiterHandle> = std::iter::once(Arbiter::current())
+        .chain(arbiters.iter().map(Arbiter::handle))
+        .collect();
+    let installer = Installer {
+        engine,
+        directory: directory.clone(),
+        arbiters: Arc::new(handles),
+    };
     let recovered = recover(&installer, config, &store, &log, &opened)?;
     say_recovered(&lines, &opened, &recovered);
-    let shared = Arc::new(Shared::new(id.clone(), seed_of(key)?, recovered.epoch, log, lines));
-    let restart = Record::Restart { epoch: recovered.epoch }.encode().map_err(NodeError::Recovery)?;
+    let shared = Arc::new(Shared::new(
+        id.clone(),
+        seed_of(key)?,
+        recovered.epoch,
+        log,
+        lines,
+    ));
+    let restart = Record::Restart {
+        epoch: recovered.epoch,
+    }
+    .encode()
+    .map_err(NodeError::Recovery)?;
     shared.append(restart);
-    let supervisor = supervisor(recovered, &shared, config, store, installer, stop, directory);
-    Ok(Started { supervisor, shared, arbiters })
+    let supervisor = supervisor(
+        recovered, &shared, config, store, installer, stop, directory,
+    );
+    Ok(Started {
+        supervisor,
+        shared,
+        arbiters,
+    })
 }
 
 fn say_recovered(lines: &Lines, opened: &Opened, recovered: &Recovered) {
@@ -381,7 +472,16 @@ fn supervisor(
     stop: Stop,
     directory: &Directory,
 ) -> Addr<Supervisor> {
-    let Recovered { last_seq, last_ms, modules, half_done, connected, history, marks, .. } = recovered;
+    let Recovered {
+        last_seq,
+        last_ms,
+        modules,
+        half_done,
+        connected,
+        history,
+        marks,
+        ..
+    } = recovered;
     let mut installed = BTreeMap::new();
     let mut places: BTreeMap<ModuleName, usize> = BTreeMap::new();
     for (name, module) in modules {
@@ -392,8 +492,15 @@ fn supervisor(
         let mut world = installer.module(module.binary, module.tables, config);
         world.set_revoked(revocations(&module.grants));
         let address = installer.start(shared.clone(), world, place);
-        let entry =
-            Installed { schema, hash, state: module.state, grants: module.grants, since: module.since, place, address };
+        let entry = Installed {
+            schema,
+            hash,
+            state: module.state,
+            grants: module.grants,
+            since: module.since,
+            place,
+            address,
+        };
         installed.insert(name, entry);
     }
     let catalogue = Catalogue::new(installed);
@@ -445,9 +552,20 @@ fn resume(
         .pending
         .into_iter()
         .filter_map(|(module, reducer, arguments, of_load)| {
-            let what = if reducer.is_empty() { StepKind::Nothing } else { StepKind::Event(reducer.as_str().into()) };
+            let what = if reducer.is_empty() {
+                StepKind::Nothing
+            } else {
+                StepKind::Event(reducer.as_str().into())
+            };
             let module = catalogue.index_of(&module)?;
-            Some(PendingStep { module, what, invocation: invocation.clone(), arguments, from_outside: false, of_load })
+            Some(PendingStep {
+                module,
+                what,
+                invocation: invocation.clone(),
+                arguments,
+                from_outside: false,
+                of_load,
+            })
         })
         .collect();
     let home = pending.front()?.module;
@@ -477,9 +595,10 @@ fn resume(
 
 /// The key of the node's random streams: derived from its secret key, so that nobody else can foresee them.
 fn seed_of(key: &Keypair) -> Result<[u8; 32], NodeError> {
-    let encoded = key
-        .to_protobuf_encoding()
-        .map_err(|error| NodeError::Key { path: "key".into(), problem: error.to_string() })?;
+    let encoded = key.to_protobuf_encoding().map_err(|error| NodeError::Key {
+        path: "key".into(),
+        problem: error.to_string(),
+    })?;
     Ok(blake3::derive_key("interstice node seed v1", &encoded))
 }
 
@@ -489,7 +608,10 @@ fn network_options(config: &Config, key: Keypair, port: u16, listen: Listen) -> 
         Listen::Everywhere => "0.0.0.0",
     };
     NetworkOptions {
-        listen: format!("/ip4/{host}/tcp/{port}").parse().into_iter().collect(),
+        listen: format!("/ip4/{host}/tcp/{port}")
+            .parse()
+            .into_iter()
+            .collect(),
         connections_max: config.connections_max,
         module_bytes_max: config.limits.module_bytes_max,
         requests_in_flight_per_connection: config.requests_per_connection_max,
@@ -529,6 +651,9 @@ impl FrontDoor for Door {
     }
 
     fn welcome(&self, peer: &Peer) -> Welcome {
-        Welcome { standing: peer.standing, ..self.welcome.clone() }
+        Welcome {
+            standing: peer.standing,
+            ..self.welcome.clone()
+        }
     }
 }

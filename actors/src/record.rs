@@ -189,10 +189,17 @@ impl Record {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         match bytes.split_first() {
             Some((&RECORD_FORMAT, rest)) => {
-                let (record, left) = postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
-                if left.is_empty() { Ok(record) } else { Err(format!("{} bytes follow a record", left.len())) }
+                let (record, left) =
+                    postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
+                if left.is_empty() {
+                    Ok(record)
+                } else {
+                    Err(format!("{} bytes follow a record", left.len()))
+                }
             }
-            Some((format, _)) => Err(format!("its format is {format}; this program reads format {RECORD_FORMAT}")),
+            Some((format, _)) => Err(format!(
+                "its format is {format}; this program reads format {RECORD_FORMAT}"
+            )),
             None => Err("it is empty".to_string()),
         }
     }
@@ -235,7 +242,9 @@ mod tests {
             seq: Seq(7),
             step: StepIndex(0),
             timestamp_ms: 1,
-            input: Some(Input::NodeStart { disconnected: vec![NodeId::from("x")] }),
+            input: Some(Input::NodeStart {
+                disconnected: vec![NodeId::from("x")],
+            }),
             ran: None,
             outcome: Outcome::Committed,
             effects: Vec::new(),

@@ -84,11 +84,18 @@ pub(crate) fn recover(
 ) -> Result<Recovered, NodeError> {
     let marker = store
         .marker()
-        .map_err(|error| NodeError::Store { problem: error.to_string() })?
+        .map_err(|error| NodeError::Store {
+            problem: error.to_string(),
+        })?
         .map(|bytes| Marker::decode(&bytes))
         .transpose()
         .map_err(|problem| NodeError::Store { problem })?;
-    let mut recovery = Recovery { installer, config, state: before(marker.as_ref(), opened), open: BTreeMap::new() };
+    let mut recovery = Recovery {
+        installer,
+        config,
+        state: before(marker.as_ref(), opened),
+        open: BTreeMap::new(),
+    };
     let mut marked_seq = Seq(0);
     let mut start = opened.start;
     let mut clean = false;
@@ -109,9 +116,12 @@ pub(crate) fn recover(
         }
     }
     for entry in log.read(start) {
-        let (position, bytes) = entry.map_err(|error| NodeError::Log { problem: error.to_string() })?;
-        let record = Record::decode(&bytes)
-            .map_err(|problem| NodeError::Log { problem: format!("record {position} is damaged: {problem}") })?;
+        let (position, bytes) = entry.map_err(|error| NodeError::Log {
+            problem: error.to_string(),
+        })?;
+        let record = Record::decode(&bytes).map_err(|problem| NodeError::Log {
+            problem: format!("record {position} is damaged: {problem}"),
+        })?;
         if let Record::Step(step) = record
             && step.seq > marked_seq
         {
@@ -123,7 +133,11 @@ pub(crate) fn recover(
     if !clean {
         state.last_seq = state.last_seq.max(Seq(opened.reserved_seq));
     }
-    state.half_done = recovery.open.into_values().filter(|turn| !turn.pending.is_empty()).collect();
+    state.half_done = recovery
+        .open
+        .into_values()
+        .filter(|turn| !turn.pending.is_empty())
+        .collect();
     for module in state.modules.values_mut() {
         module.tables.clear_ephemeral();
     }
@@ -140,7 +154,9 @@ fn before(marker: Option<&Marker>, opened: &Opened) -> Recovered {
         last_ms: marker.map_or(0, |marker| marker.timestamp_ms),
         modules: BTreeMap::new(),
         half_done: Vec::new(),
-        connected: marker.map(|marker| marker.connected.clone()).unwrap_or_default(),
+        connected: marker
+            .map(|marker| marker.connected.clone())
+            .unwrap_or_default(),
         // The log may have been cut further than the marker knew when it was written.
         history: (history.0, LogPosition(history.1.0.max(opened.start.0))),
         marks: vec![(seq, position)],
@@ -154,7 +170,13 @@ impl Recovery<'_> {
         let binary = self.installer.stored(&marked.hash, &self.config.limits)?;
         let mut tables = Tables::new(binary.schema.clone(), self.config.limits.rows())?;
         let corrupt = |problem: String| {
-            Failure::new(Code::Corrupt, format!("the stored tables of module `{}` are damaged: {problem}", marked.name))
+            Failure::new(
+                Code::Corrupt,
+                format!(
+                    "the stored tables of module `{}` are damaged: {problem}",
+                    marked.name
+                ),
+            )
         };
         let stored = marked.stored_as();
         for tree in store.trees(&stored) {
@@ -190,18 +212,34 @@ impl Recovery<'_> {
     /// Redoes what an input does to the catalogue.
     fn input(&mut self, input: &Input, seq: Seq) -> Result<(), Failure> {
         match input {
-            Input::Install { module, hash, on_conflict, .. } => self.install(module, hash, *on_conflict, seq)?,
+            Input::Install {
+                module,
+                hash,
+                on_conflict,
+                ..
+            } => self.install(module, hash, *on_conflict, seq)?,
             Input::Remove { module } => {
                 self.state.modules.remove(module);
             }
             Input::Load { module } => self.set_state(module, ModuleState::Loaded),
             Input::Unload { module } => self.set_state(module, ModuleState::Unloaded),
             Input::Quarantine { module, reason } => {
-                self.set_state(module, ModuleState::Quarantined { reason: reason.clone() });
+                self.set_state(
+                    module,
+                    ModuleState::Quarantined {
+                        reason: reason.clone(),
+                    },
+                );
             }
-            Input::Grant { module, target, change } => self.grant(module, target, *change, seq)?,
+            Input::Grant {
+                module,
+                target,
+                change,
+            } => self.grant(module, target, *change, seq)?,
             Input::Connect { node } => self.state.connected.push(node.clone()),
-            Input::Disconnect { node } => self.state.connected.retain(|connected| connected != node),
+            Input::Disconnect { node } => {
+                self.state.connected.retain(|connected| connected != node)
+            }
             Input::NodeStart { .. } => self.state.connected.clear(),
             Input::Call { .. } | Input::Timer { .. } => {}
         }
@@ -214,28 +252,54 @@ impl Recovery<'_> {
         }
     }
 
-    fn grant(&mut self, module: &ModuleName, target: &GrantTarget, change: GrantChange, seq: Seq) -> Result<(), Failure> {
+    fn grant(
+        &mut self,
+        module: &ModuleName,
+        target: &GrantTarget,
+        change: GrantChange,
+        seq: Seq,
+    ) -> Result<(), Failure> {
         match self.state.modules.get_mut(module) {
             Some(module) => module.grants.change(target, change, seq),
             None => Ok(()),
         }
     }
 
-    fn install(&mut self, name: &ModuleName, hash: &[u8; 32], on_conflict: OnConflict, seq: Seq) -> Result<(), Failure> {
+    fn install(
+        &mut self,
+        name: &ModuleName,
+        hash: &[u8; 32],
+        on_conflict: OnConflict,
+        seq: Seq,
+    ) -> Result<(), Failure> {
         let binary = self.installer.stored(hash, &self.config.limits)?;
         let schema = binary.schema.clone();
         let old = self.state.modules.remove(name);
         let (tables, grants) = match old {
-            None => (Tables::new(schema.clone(), self.config.limits.rows())?, None),
+            None => (
+                Tables::new(schema.clone(), self.config.limits.rows())?,
+                None,
+            ),
             Some(old) => {
-                let tables = old.tables.migrate(schema.clone(), on_conflict == OnConflict::Wipe).map_err(|(_, difference)| {
-                    Failure::internal(format!("an upgrade of `{name}` that was recorded does not fit: {difference}"))
-                })?;
+                let tables = old
+                    .tables
+                    .migrate(schema.clone(), on_conflict == OnConflict::Wipe)
+                    .map_err(|(_, difference)| {
+                        Failure::internal(format!(
+                            "an upgrade of `{name}` that was recorded does not fit: {difference}"
+                        ))
+                    })?;
                 (tables, Some(old.grants))
             }
         };
         let grants = Grants::asked_by(&schema, seq, grants.as_ref());
-        let module = RecoveredModule { binary, tables, state: ModuleState::Loaded, grants, since: seq };
+        let module = RecoveredModule {
+            binary,
+            tables,
+            state: ModuleState::Loaded,
+            grants,
+            since: seq,
+        };
         self.state.modules.insert(name.clone(), module);
         Ok(())
     }
@@ -274,8 +338,13 @@ impl Recovery<'_> {
         for start in &step.starts {
             let arguments = step.start_arguments(start).unwrap_or_default();
             // A load that a crash cut off is replaced by that of the restart, but keeps its place in the count of steps.
-            let reducer = if start.is_load { String::new() } else { start.reducer.clone() };
-            turn.pending.push((start.module.clone(), reducer, arguments, start.of_load));
+            let reducer = if start.is_load {
+                String::new()
+            } else {
+                start.reducer.clone()
+            };
+            turn.pending
+                .push((start.module.clone(), reducer, arguments, start.of_load));
         }
         if turn.pending.is_empty() {
             self.open.remove(&step.seq);

@@ -57,7 +57,8 @@ impl Shared {
 
     /// Appends a record.
     pub(crate) fn append(&self, bytes: Vec<u8>) {
-        self.recorded_bytes.fetch_add(u64::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
+        self.recorded_bytes
+            .fetch_add(u64::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
         self.log.append(bytes);
     }
 
@@ -77,7 +78,11 @@ impl Shared {
 
     /// Stops the node because it cannot keep its promises.
     pub(crate) fn stop_because(&self, reason: &str) {
-        self.lines.error(None, None, &format!("the node stops taking turns: {reason}"));
+        self.lines.error(
+            None,
+            None,
+            &format!("the node stops taking turns: {reason}"),
+        );
         if let Some(supervisor) = self.supervisor.get() {
             supervisor.do_send(Broken(reason.to_string()));
         }

@@ -197,7 +197,9 @@ impl Supervisor {
         let invocation = invocation_of_node(&self.shared.id);
         let mut steps = Vec::new();
         for index in self.catalogue.in_order_of_dependencies() {
-            let Some(entry) = self.catalogue.entry(index) else { continue };
+            let Some(entry) = self.catalogue.entry(index) else {
+                continue;
+            };
             let reducer = entry.reducers_on(&Event::Load).next().map(Into::into);
             steps.push(PendingStep {
                 module: index,
@@ -235,9 +237,14 @@ impl Supervisor {
 
     /// Raises `connect` or `disconnect` where a module wants to hear of either.
     fn stamp_connection(&mut self, node: &NodeId, event: &Event) {
-        let heard = [Event::Connect, Event::Disconnect].iter().any(|event| !self.catalogue.subscribers_of(event).is_empty());
+        let heard = [Event::Connect, Event::Disconnect]
+            .iter()
+            .any(|event| !self.catalogue.subscribers_of(event).is_empty());
         let is_connect = *event == Event::Connect;
-        let known = self.connected.iter().position(|connected| connected == node);
+        let known = self
+            .connected
+            .iter()
+            .position(|connected| connected == node);
         if is_connect && !heard || !is_connect && known.is_none() {
             return;
         }
@@ -254,7 +261,10 @@ impl Supervisor {
 
     /// Stamps an input whose step 0 is the node's own and starts `steps`.
     pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>) {
-        let starts = steps.iter().filter_map(|step| self.start_of(step)).collect();
+        let starts = steps
+            .iter()
+            .filter_map(|step| self.start_of(step))
+            .collect();
         let mut turn = self.new_turn(input, steps, Waiter::Nobody);
         self.record_own_step(&mut turn, starts);
         self.place_turn(turn);
@@ -281,13 +291,17 @@ impl Supervisor {
         if let Some(reason) = &self.broken {
             return Err(Failure::new(
                 Code::Unavailable,
-                format!("the node takes no more turns: {reason}; restart it, it recovers from its log"),
+                format!(
+                    "the node takes no more turns: {reason}; restart it, it recovers from its log"
+                ),
             ));
         }
         if let Some(error) = self.shared.log.is_poisoned() {
             return Err(Failure::new(
                 Code::Unavailable,
-                format!("the node takes no more turns because its log could not be written: {error}; mend the disk and restart the node"),
+                format!(
+                    "the node takes no more turns because its log could not be written: {error}; mend the disk and restart the node"
+                ),
             ));
         }
         match self.stopping {
@@ -305,11 +319,20 @@ impl Supervisor {
     }
 
     fn maybe_drained(&mut self, ctx: &mut Context<Self>) {
-        let Stopping::Draining(waiting) = &mut self.stopping else { return };
-        if waiting.is_empty() || !self.admission.is_idle() || self.barrier.is_busy() || self.checkpoints.is_running() {
+        let Stopping::Draining(waiting) = &mut self.stopping else {
+            return;
+        };
+        if waiting.is_empty()
+            || !self.admission.is_idle()
+            || self.barrier.is_busy()
+            || self.checkpoints.is_running()
+        {
             return;
         }
-        if self.checkpoints.needs_last(&self.stamper) && self.broken.is_none() && self.shared.log.is_poisoned().is_none() {
+        if self.checkpoints.needs_last(&self.stamper)
+            && self.broken.is_none()
+            && self.shared.log.is_poisoned().is_none()
+        {
             self.start_checkpoint(ctx);
             return;
         }
@@ -343,7 +366,13 @@ impl Handler<Endings> for Supervisor {
             self.arm_timer(ctx);
         }
         if let Some((module, reason)) = endings.quarantine {
-            self.park(Parked::Change(change::Change::Quarantine { module, reason }, change::Asker::Nobody), ctx);
+            self.park(
+                Parked::Change(
+                    change::Change::Quarantine { module, reason },
+                    change::Asker::Nobody,
+                ),
+                ctx,
+            );
         }
         self.after_endings(ctx);
     }
@@ -379,7 +408,10 @@ impl Handler<Disconnected> for Supervisor {
         self.connections.remove(&peer.connection);
         self.shared.watchers.end(peer.connection.0, None);
         self.shared.lines.unfollow(peer.connection.0, None);
-        self.park_or(Parked::Connection(peer.node.clone(), Event::Disconnect), ctx);
+        self.park_or(
+            Parked::Connection(peer.node.clone(), Event::Disconnect),
+            ctx,
+        );
         self.send_out();
     }
 }

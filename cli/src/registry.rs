@@ -6,10 +6,11 @@
 use std::{fs, io, path::PathBuf};
 
 use interstice_abi::{failure::nearest, id::check_name};
+use interstice_client::Target as Address;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    address::Address,
+    address::check_id,
     home::{self, Home},
     problem::{Outcome, Problem},
 };
@@ -163,9 +164,9 @@ fn check(nodes: &[Entry]) -> Result<(), String> {
     for (place, entry) in nodes.iter().enumerate() {
         let field = |field: &str, problem: String| format!("node {} (`{}`), field `{field}`: {problem}", place + 1, entry.name.escape_debug());
         check_name("node name", &entry.name, true).map_err(|problem| field("name", problem))?;
-        let address: Address = entry.address.parse().map_err(|problem| field("address", problem))?;
-        crate::address::check_id(&entry.id).map_err(|problem| field("id", problem))?;
-        if address.id().is_some_and(|id| id != entry.id) {
+        let address = entry.address.parse::<Address>().map_err(|error| field("address", error.to_string()))?;
+        check_id(&entry.id).map_err(|problem| field("id", problem))?;
+        if address.pin().is_some_and(|id| id.0 != entry.id) {
             return Err(field("address", "it ends in another id than the field `id`".to_string()));
         }
         let before = nodes.iter().take(place);

@@ -7,9 +7,10 @@ use std::{
 };
 
 use interstice_abi::id::NodeId;
+use interstice_client::Target as Address;
 
 use crate::{
-    address::{self, Address},
+    address::{is_address, same_place},
     app::App,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
@@ -50,19 +51,19 @@ impl Target {
         if let Some(entry) = registry.find(word) {
             return Self::of(app, entry);
         }
-        if !address::is_address(word) {
+        if !is_address(word) {
             return Err(registry.unknown(word));
         }
         let address: Address = word.parse().map_err(Problem::usage)?;
         let same = |entry: &&Entry| {
-            entry.address.parse::<Address>().is_ok_and(|known| known.multiaddr() == address.multiaddr())
-                && address.id().is_none_or(|id| id == entry.id)
+            entry.address.parse::<Address>().is_ok_and(|known| same_place(&known, &address))
+                && address.pin().is_none_or(|id| id.0 == entry.id)
         };
         match registry.nodes().iter().find(same) {
             Some(entry) => Self::of(app, entry),
             None => Ok(Self {
                 label: word.to_string(),
-                id: address.id().map(NodeId::from),
+                id: address.pin(),
                 address,
                 folder: None,
             }),
@@ -99,7 +100,7 @@ impl Target {
     /// Whether something listens at the node's address.
     #[must_use]
     pub fn accepts(&self) -> bool {
-        let Ok(addresses) = self.address.host_and_port().to_socket_addrs() else {
+        let Ok(addresses) = (self.address.host(), self.address.port()).to_socket_addrs() else {
             return false;
         };
         addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, LOCAL_CONNECT_TIME).is_ok())

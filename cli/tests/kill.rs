@@ -27,7 +27,7 @@ use std::{
 
 use guest::{GuestModule, GuestTable, Op, arg, call, insert, must, reg, upsert};
 use interstice_abi::{event::RowEvent, schema::IndexKind};
-use libp2p::identity::Keypair;
+use interstice_client::Identity;
 use peer::Peer;
 use tokio::sync::Notify;
 
@@ -233,8 +233,7 @@ async fn every_acknowledged_row_survives_kills_exactly_once() {
     for module in [tally(), ledger(), mirror()] {
         deploy(home.path(), &module);
     }
-    let key = std::fs::read(home.path().join("key")).expect("`up` has made a key");
-    let key = Keypair::from_protobuf_encoding(&key).expect("it is one");
+    let key = Identity::load(&home.path().join("key")).expect("`up` has made a key");
     let mut tokens = Tokens::default();
     let mut known = BTreeMap::new();
     for number in 0..ROUNDS {
@@ -242,7 +241,7 @@ async fn every_acknowledged_row_survives_kills_exactly_once() {
         let round = Arc::new(Round { acknowledged: AtomicU64::new(0), kill_at, kill: Notify::new() });
         let mut clients = Vec::new();
         for client_number in 0..CLIENTS {
-            let peer = Peer::connect(&node.address, key.clone()).await;
+            let peer = Peer::connect(&node.address, &key).await;
             let first = (number * CLIENTS + client_number + 1) * 1_000_000;
             clients.push(tokio::spawn(client(peer, client_number, first, round.clone())));
         }
@@ -254,7 +253,7 @@ async fn every_acknowledged_row_survives_kills_exactly_once() {
             tokens.acknowledged.extend(theirs.acknowledged);
         }
         node = Running::up(home.path());
-        let peer = Peer::connect(&node.address, key.clone()).await;
+        let peer = Peer::connect(&node.address, &key).await;
         check(&peer, &tokens, &mut known).await;
         eprintln!("round {number}: killed after {kill_at} acknowledgements; {} rows", known.len());
     }

@@ -14,6 +14,9 @@ pub(crate) struct Frozen {
 impl Frozen {
     /// Freezes what has changed.
     pub(super) fn of(module: &ModuleName, tables: &mut Tables) -> Self {
-        Self { module: module.clone(), pages: tables.freeze() }
+        Self {
+            module: module.clone(),
+            pages: tables.freeze(),
+        }
     }
 }

@@ -194,7 +194,9 @@ impl Core {
     /// Works off what heads the queue, up to a batch.
     pub(crate) async fn drive(mut self) -> Self {
         for _ in 0..WORK_PER_DRIVE {
-            let Some((_, work)) = self.queue.next() else { break };
+            let Some((_, work)) = self.queue.next() else {
+                break;
+            };
             let started = Instant::now();
             match work {
                 Work::Turn(turn) => {
@@ -236,8 +238,15 @@ impl Core {
     pub(super) fn end_turn(&mut self, mut turn: Box<Turn>) {
         let result = turn.result();
         match std::mem::replace(&mut turn.waiter, Waiter::Nobody) {
-            Waiter::Client { replies, request, ack } => {
-                let response = Response { id: request, body: result.map(ResponseBody::Called) };
+            Waiter::Client {
+                replies,
+                request,
+                ack,
+            } => {
+                let response = Response {
+                    id: request,
+                    body: result.map(ResponseBody::Called),
+                };
                 self.answer(ack, replies, response);
             }
             Waiter::Node(waiter) => {
@@ -247,12 +256,18 @@ impl Core {
             }
             Waiter::Nobody => {}
         }
-        self.endings.ended.push(Ended { home: turn.home, bytes: turn.bytes });
+        self.endings.ended.push(Ended {
+            home: turn.home,
+            bytes: turn.bytes,
+        });
     }
 
     /// Ends a place that was no turn.
     pub(super) fn end_place(&mut self, home: ModuleIndex, bytes: u64) {
-        self.endings.ended.push(Ended { home: Some(home), bytes });
+        self.endings.ended.push(Ended {
+            home: Some(home),
+            bytes,
+        });
     }
 
     /// Sends an answer at its level.
@@ -268,7 +283,10 @@ impl Core {
         let next = self.module.tables().next_timer();
         if next != self.next_timer {
             self.next_timer = next;
-            self.endings.timers = Some(TimerNews { module: self.name.clone(), next });
+            self.endings.timers = Some(TimerNews {
+                module: self.name.clone(),
+                next,
+            });
         }
     }
 
@@ -277,17 +295,23 @@ impl Core {
         self.next_timer = None;
         let next = self.module.tables().next_timer();
         self.next_timer = next;
-        self.endings.timers = Some(TimerNews { module: self.name.clone(), next });
+        self.endings.timers = Some(TimerNews {
+            module: self.name.clone(),
+            next,
+        });
     }
 
     /// Hands on what was gathered.
     pub(super) fn flush(&mut self) {
         if !self.acks.durable.is_empty() {
             let waiting = std::mem::take(&mut self.acks.durable);
-            self.shared.log.when_durable(Box::new(move |durable| release(waiting, durable.err().as_ref())));
+            self.shared.log.when_durable(Box::new(move |durable| {
+                release(waiting, durable.err().as_ref())
+            }));
         }
         if !self.endings.is_empty() {
-            self.shared.tell_supervisor(std::mem::take(&mut self.endings));
+            self.shared
+                .tell_supervisor(std::mem::take(&mut self.endings));
         }
     }
 }
@@ -308,7 +332,12 @@ fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::l
 /// The answer of a turn that failed before it had a place.
 pub(crate) fn refuse(waiter: Waiter, failure: Failure) {
     match waiter {
-        Waiter::Client { replies, request, .. } => replies.send(Response { id: request, body: Err(failure) }),
+        Waiter::Client {
+            replies, request, ..
+        } => replies.send(Response {
+            id: request,
+            body: Err(failure),
+        }),
         Waiter::Node(waiter) => {
             let _ = waiter.send(Err::<Called, _>(failure));
         }

@@ -76,7 +76,13 @@ impl Way {
 
     /// The start of a client query's way.
     pub(super) fn of_query(ticket: Ticket, catalogue: Arc<Catalogue>, own: ModuleIndex) -> Self {
-        Self { ticket, catalogue, chain: vec![own], of_client_query: true, of_load: false }
+        Self {
+            ticket,
+            catalogue,
+            chain: vec![own],
+            of_client_query: true,
+            of_load: false,
+        }
     }
 
     fn to(&self, module: ModuleIndex) -> Self {
@@ -110,7 +116,12 @@ impl Touched {
             Entry::Occupied(mut known) => {
                 // Later values stand for what both calls did.
                 let counters = &mut known.get_mut().counters;
-                counters.retain(|old| !part.counters.iter().any(|new| (new.table, new.field) == (old.table, old.field)));
+                counters.retain(|old| {
+                    !part
+                        .counters
+                        .iter()
+                        .any(|new| (new.table, new.field) == (old.table, old.field))
+                });
                 counters.extend(part.counters);
             }
         }
@@ -125,7 +136,10 @@ impl Touched {
 
     /// Every module with its earliest point.
     pub(super) fn earliest(&self) -> Vec<(ModuleIndex, Savepoint)> {
-        self.locked().iter().map(|(module, part)| (*module, part.savepoint)).collect()
+        self.locked()
+            .iter()
+            .map(|(module, part)| (*module, part.savepoint))
+            .collect()
     }
 
     /// Every module.
@@ -136,7 +150,11 @@ impl Touched {
     /// Every counter that moved.
     pub(super) fn counters(&self) -> Vec<(ModuleName, Counter)> {
         let parts = self.locked();
-        let all = parts.values().flat_map(|part| part.counters.iter().map(|counter| (part.name.clone(), counter.clone())));
+        let all = parts.values().flat_map(|part| {
+            part.counters
+                .iter()
+                .map(|counter| (part.name.clone(), counter.clone()))
+        });
         all.collect()
     }
 }
@@ -151,31 +169,61 @@ pub(crate) struct Reacher {
 impl Reacher {
     /// For a guest at the end of `way`; what it touches is added to `touched`.
     pub(super) fn new(shared: Arc<Shared>, way: Way, touched: Touched) -> Self {
-        Self { shared, way, touched }
+        Self {
+            shared,
+            way,
+            touched,
+        }
     }
 
     /// The module called `name`, if it can be called from here at all.
-    fn callee(&self, node: Option<&str>, name: &str) -> Result<(ModuleIndex, &catalogue::Entry), Failure> {
+    fn callee(
+        &self,
+        node: Option<&str>,
+        name: &str,
+    ) -> Result<(ModuleIndex, &catalogue::Entry), Failure> {
         if let Some(node) = node {
             return Err(Failure::new(
                 Code::Unavailable,
-                format!("node `{}` is not connected, so its module `{}` cannot be called", node.escape_debug(), name.escape_debug()),
+                format!(
+                    "node `{}` is not connected, so its module `{}` cannot be called",
+                    node.escape_debug(),
+                    name.escape_debug()
+                ),
             ));
         }
         let index = self.way.catalogue.find(name)?;
-        let entry = self.way.catalogue.entry(index).ok_or_else(|| Failure::internal("a module has no entry"))?;
+        let entry = self
+            .way
+            .catalogue
+            .entry(index)
+            .ok_or_else(|| Failure::internal("a module has no entry"))?;
         if self.way.chain.contains(&index) {
-            let chain: Vec<&str> = self.way.chain.iter().filter_map(|index| self.way.catalogue.entry(*index)).map(|entry| entry.installed.schema.name.as_str()).collect();
+            let chain: Vec<&str> = self
+                .way
+                .chain
+                .iter()
+                .filter_map(|index| self.way.catalogue.entry(*index))
+                .map(|entry| entry.installed.schema.name.as_str())
+                .collect();
             return Err(Failure::new(
                 Code::CallCycle,
-                format!("module `{name}` is already in the chain of calls {}; react to a table's change instead", chain.join(" -> ")),
+                format!(
+                    "module `{name}` is already in the chain of calls {}; react to a table's change instead",
+                    chain.join(" -> ")
+                ),
             ));
         }
         serving(entry)?;
         Ok((index, entry))
     }
 
-    async fn reach(&self, kind: CallKind, request: CallRequest, context: CallContext) -> Result<OutsideReply, Failure> {
+    async fn reach(
+        &self,
+        kind: CallKind,
+        request: CallRequest,
+        context: CallContext,
+    ) -> Result<OutsideReply, Failure> {
         let (index, entry) = self.callee(request.node.as_deref(), &request.module)?;
         let schema = &entry.installed.schema;
         match kind {
@@ -186,10 +234,16 @@ impl Reacher {
             }
             CallKind::Query => {}
         }
-        let caller = self.way.chain.last().and_then(|index| self.way.catalogue.entry(*index));
+        let caller = self
+            .way
+            .chain
+            .last()
+            .and_then(|index| self.way.catalogue.entry(*index));
         let invocation = Invocation {
             caller_node_id: self.shared.id.0.clone(),
-            caller_module_name: caller.map(|entry| entry.installed.schema.name.to_string()).unwrap_or_default(),
+            caller_module_name: caller
+                .map(|entry| entry.installed.schema.name.to_string())
+                .unwrap_or_default(),
             caller_is_owner: false,
         };
         let mut turn = context.turn;
@@ -211,7 +265,10 @@ impl Reacher {
             },
             reply,
         };
-        entry.installed.address.do_send(Traffic::Call(Box::new(call)));
+        entry
+            .installed
+            .address
+            .do_send(Traffic::Call(Box::new(call)));
         let (reply, touched) = answer.await.map_err(|_| gone(&schema.name))?;
         self.touched.merge(&touched);
         Ok(reply)
@@ -219,9 +276,16 @@ impl Reacher {
 }
 
 impl Outside for Reacher {
-    fn call(&mut self, kind: CallKind, request: CallRequest, context: CallContext) -> BoxFuture<'_, OutsideReply> {
+    fn call(
+        &mut self,
+        kind: CallKind,
+        request: CallRequest,
+        context: CallContext,
+    ) -> BoxFuture<'_, OutsideReply> {
         Box::pin(async move {
-            self.reach(kind, request, context).await.unwrap_or_else(OutsideReply::refused)
+            self.reach(kind, request, context)
+                .await
+                .unwrap_or_else(OutsideReply::refused)
         })
     }
 
@@ -230,8 +294,15 @@ impl Outside for Reacher {
             let (_, entry) = self.callee(None, &request.module)?;
             let name = entry.installed.schema.name.clone();
             let (reply, answer) = oneshot::channel();
-            let read = NestedRead { ticket: self.way.ticket, request, reply };
-            entry.installed.address.do_send(Traffic::Read(Box::new(read)));
+            let read = NestedRead {
+                ticket: self.way.ticket,
+                request,
+                reply,
+            };
+            entry
+                .installed
+                .address
+                .do_send(Traffic::Read(Box::new(read)));
             answer.await.map_err(|_| gone(&name))?
         })
     }
@@ -255,7 +326,9 @@ pub(crate) fn serving(entry: &catalogue::Entry) -> Result<(), Failure> {
         )),
         ModuleState::Quarantined { reason } => Err(Failure::new(
             Code::Quarantined,
-            format!("module `{name}` is quarantined because it failed again and again; last: {reason}"),
+            format!(
+                "module `{name}` is quarantined because it failed again and again; last: {reason}"
+            ),
         )),
     }
 }
@@ -272,12 +345,20 @@ pub(crate) fn callable(entry: &catalogue::Entry, reducer: &str) -> Result<(), Fa
             let events: Vec<String> = found.events.iter().map(ToString::to_string).collect();
             Err(Failure::new(
                 Code::Denied,
-                format!("reducer `{reducer}` of module `{}` handles `{}` and cannot be called", schema.name, events.join("`, `")),
+                format!(
+                    "reducer `{reducer}` of module `{}` handles `{}` and cannot be called",
+                    schema.name,
+                    events.join("`, `")
+                ),
             ))
         }
         None => {
-            let known = schema.reducers.iter().filter(|known| known.events.is_empty());
-            let mut failure = Failure::not_found("reducer", reducer, known.map(|known| known.name.as_str()));
+            let known = schema
+                .reducers
+                .iter()
+                .filter(|known| known.events.is_empty());
+            let mut failure =
+                Failure::not_found("reducer", reducer, known.map(|known| known.name.as_str()));
             failure.message = format!("{} in module `{}`", failure.message, schema.name);
             Err(failure)
         }
@@ -287,7 +368,13 @@ pub(crate) fn callable(entry: &catalogue::Entry, reducer: &str) -> Result<(), Fa
 impl Core {
     /// Runs a call from another module's step or query. Its part stays open until `Commit` or `Undo`.
     pub(super) async fn nested_call(&mut self, call: NestedCall) {
-        let NestedCall { kind, way, request, reply, .. } = call;
+        let NestedCall {
+            kind,
+            way,
+            request,
+            reply,
+            ..
+        } = call;
         let savepoint = self.module.tables().savepoint();
         let touched = Touched::default();
         let function = request.function.clone();
@@ -295,10 +382,18 @@ impl Core {
         let own = way.chain.last().copied();
         let catalogue = way.catalogue.clone();
         let ticket = way.ticket;
-        let reacher = Box::new(Reacher::new(self.shared.clone(), way.clone(), touched.clone()));
+        let reacher = Box::new(Reacher::new(
+            self.shared.clone(),
+            way.clone(),
+            touched.clone(),
+        ));
         let outcome = match kind {
             CallKind::Reducer => self.module.run(request, reacher).await,
-            CallKind::Query => self.module.query(request, way.of_client_query, reacher).await,
+            CallKind::Query => {
+                self.module
+                    .query(request, way.of_client_query, reacher)
+                    .await
+            }
         };
         let mut effects = outcome.effects;
         match (&outcome.result, kind) {
@@ -307,14 +402,24 @@ impl Core {
                 self.add_call(&catalogue, &function, arguments, &mut effects);
                 if let Some(own) = own {
                     let counters = self.module.tables().counters_since(savepoint);
-                    touched.add(own, Part { savepoint, name: self.name.clone(), counters });
+                    touched.add(
+                        own,
+                        Part {
+                            savepoint,
+                            name: self.name.clone(),
+                            counters,
+                        },
+                    );
                 }
             }
             (Ok(_), CallKind::Query) => self.counters.queries += 1,
             (Err(failure), _) => {
                 for (module, savepoint) in touched.earliest() {
                     if let Some(entry) = catalogue.entry(module) {
-                        entry.installed.address.do_send(Traffic::Undo(ticket, savepoint));
+                        entry
+                            .installed
+                            .address
+                            .do_send(Traffic::Undo(ticket, savepoint));
                     }
                 }
                 effects.clear();
@@ -327,7 +432,11 @@ impl Core {
                 }
             }
         }
-        let touched = if outcome.result.is_ok() { touched } else { Touched::default() };
+        let touched = if outcome.result.is_ok() {
+            touched
+        } else {
+            Touched::default()
+        };
         let answer = OutsideReply {
             result: outcome.result,
             ends_step: outcome.ends_step,
@@ -343,14 +452,26 @@ impl Core {
     pub(super) fn nested_read(&mut self, read: NestedRead) {
         let NestedRead { request, reply, .. } = read;
         let schema = self.module.tables().schema().clone();
-        let known = schema.tables.iter().filter(|table| table.visibility == Visibility::Public);
+        let known = schema
+            .tables
+            .iter()
+            .filter(|table| table.visibility == Visibility::Public);
         let answer = match schema.table(&request.table) {
-            Some((table, found)) if found.visibility == Visibility::Public => self.module.read(table, &request.read),
+            Some((table, found)) if found.visibility == Visibility::Public => {
+                self.module.read(table, &request.read)
+            }
             Some(_) => Err(Failure::new(
                 Code::Denied,
-                format!("table `{}` of module `{}` is private", request.table, self.name),
+                format!(
+                    "table `{}` of module `{}` is private",
+                    request.table, self.name
+                ),
             )),
-            None => Err(Failure::not_found("table", &request.table, known.map(|table| table.name.as_str()))),
+            None => Err(Failure::not_found(
+                "table",
+                &request.table,
+                known.map(|table| table.name.as_str()),
+            )),
         };
         let _ = reply.send(answer);
     }

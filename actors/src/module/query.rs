@@ -87,12 +87,30 @@ impl Core {
             self.counters.faults += 1;
             self.counters.restarts += 1;
         }
-        let body = outcome.result.map(|bytes| ResponseBody::Value { bytes, seq: query.seq });
-        self.answer(query.ack, query.replies, Response { id: query.request, body });
+        let body = outcome.result.map(|bytes| ResponseBody::Value {
+            bytes,
+            seq: query.seq,
+        });
+        self.answer(
+            query.ack,
+            query.replies,
+            Response {
+                id: query.request,
+                body,
+            },
+        );
         self.queue.release(query.ticket);
         if let Some(entry) = query.catalogue.entry(query.module) {
-            for module in entry.query_reach.iter().skip(1).filter_map(|index| query.catalogue.entry(*index)) {
-                module.installed.address.do_send(Traffic::Release(query.ticket));
+            for module in entry
+                .query_reach
+                .iter()
+                .skip(1)
+                .filter_map(|index| query.catalogue.entry(*index))
+            {
+                module
+                    .installed
+                    .address
+                    .do_send(Traffic::Release(query.ticket));
             }
         }
         self.end_place(query.module, bytes);
@@ -101,21 +119,37 @@ impl Core {
     /// Reads a page of rows.
     pub(super) fn read_rows(&mut self, rows: ReadRows) {
         let body = self.page(&rows).map(ResponseBody::Rows);
-        self.answer(Ack::Durable, rows.replies, Response { id: rows.request, body });
+        self.answer(
+            Ack::Durable,
+            rows.replies,
+            Response {
+                id: rows.request,
+                body,
+            },
+        );
         self.queue.release(rows.ticket);
         self.end_place(rows.module, 0);
     }
 
     fn page(&self, rows: &ReadRows) -> Result<RowsPage, Failure> {
-        let limit = usize::try_from(rows.limit.clamp(1, interstice_abi::wire::ROWS_PER_PAGE_MAX)).unwrap_or(1);
+        let limit = usize::try_from(rows.limit.clamp(1, interstice_abi::wire::ROWS_PER_PAGE_MAX))
+            .unwrap_or(1);
         let tables = self.module.tables();
-        let filter = rows.filter.as_ref().map(|filter| self.filter(rows.table, filter)).transpose()?;
+        let filter = rows
+            .filter
+            .as_ref()
+            .map(|filter| self.filter(rows.table, filter))
+            .transpose()?;
         let mut found = Vec::new();
         let mut after = rows.after.clone();
         loop {
             let batch = tables.rows_after(rows.table, after.as_deref(), limit, PAGE_BYTES_MAX)?;
             let Some((last, _)) = batch.last() else {
-                return Ok(RowsPage { rows: found, next: None, seq: rows.seq });
+                return Ok(RowsPage {
+                    rows: found,
+                    next: None,
+                    seq: rows.seq,
+                });
             };
             after = Some(last.to_vec());
             for (key, row) in batch {
@@ -123,11 +157,19 @@ impl Core {
                     found.push(row.into_vec());
                 }
                 if found.len() == limit {
-                    return Ok(RowsPage { rows: found, next: Some(key.into_vec()), seq: rows.seq });
+                    return Ok(RowsPage {
+                        rows: found,
+                        next: Some(key.into_vec()),
+                        seq: rows.seq,
+                    });
                 }
             }
             if filter.is_none() {
-                return Ok(RowsPage { rows: found, next: after, seq: rows.seq });
+                return Ok(RowsPage {
+                    rows: found,
+                    next: after,
+                    seq: rows.seq,
+                });
             }
         }
     }
@@ -138,13 +180,24 @@ impl Core {
             .tables
             .get(usize::from(table.0))
             .ok_or_else(|| Failure::internal("a table that was looked up is not there"))?;
-        let place = found.fields.iter().position(|field| field.name == filter.column).ok_or_else(|| {
-            let known = found.fields.iter().map(|field| field.name.as_str());
-            Failure::not_found("column", &filter.column, known).about_table(found.name.clone())
-        })?;
+        let place = found
+            .fields
+            .iter()
+            .position(|field| field.name == filter.column)
+            .ok_or_else(|| {
+                let known = found.fields.iter().map(|field| field.name.as_str());
+                Failure::not_found("column", &filter.column, known).about_table(found.name.clone())
+            })?;
         let mut layout = Layout::new(&schema.types).map_err(Failure::internal)?;
-        let columns = layout.resolve_fields(&found.fields).map_err(Failure::internal)?;
-        Ok(Filter { layout, columns, place, value: filter.value.clone() })
+        let columns = layout
+            .resolve_fields(&found.fields)
+            .map_err(Failure::internal)?;
+        Ok(Filter {
+            layout,
+            columns,
+            place,
+            value: filter.value.clone(),
+        })
     }
 }
 

@@ -28,7 +28,10 @@ enum Arrival<W> {
 impl<W> Queue<W> {
     /// An empty queue.
     pub(crate) fn new() -> Self {
-        Self { places: VecDeque::new(), early: Vec::new() }
+        Self {
+            places: VecDeque::new(),
+            early: Vec::new(),
+        }
     }
 
     /// How many places there are.
@@ -38,9 +41,16 @@ impl<W> Queue<W> {
 
     /// Adds a place behind all others.
     pub(crate) fn place(&mut self, ticket: Ticket) {
-        self.places.push_back(Place { ticket, work: VecDeque::new(), released: false });
+        self.places.push_back(Place {
+            ticket,
+            work: VecDeque::new(),
+            released: false,
+        });
         if !self.early.is_empty() {
-            let (now, later) = self.early.drain(..).partition(|(early, _)| *early == ticket);
+            let (now, later) = self
+                .early
+                .drain(..)
+                .partition(|(early, _)| *early == ticket);
             self.early = later;
             let now: Vec<(Ticket, Arrival<W>)> = now;
             for (_, arrival) in now {
@@ -63,9 +73,14 @@ impl<W> Queue<W> {
         // Tickets only grow along the queue, and the first place is by far the most common one.
         let found = match self.places.front() {
             Some(first) if first.ticket == ticket => Ok(0),
-            _ => self.places.binary_search_by(|place| place.ticket.cmp(&ticket)),
+            _ => self
+                .places
+                .binary_search_by(|place| place.ticket.cmp(&ticket)),
         };
-        match (found.ok().and_then(|place| self.places.get_mut(place)), arrival) {
+        match (
+            found.ok().and_then(|place| self.places.get_mut(place)),
+            arrival,
+        ) {
             (Some(place), Arrival::Work(work)) => place.work.push_back(work),
             (Some(place), Arrival::Release) => place.released = true,
             (None, arrival) => self.early.push((ticket, arrival)),
@@ -74,7 +89,9 @@ impl<W> Queue<W> {
 
     /// Whether [`Queue::next`] has something to hand out or to drop.
     pub(crate) fn is_ready(&self) -> bool {
-        self.places.front().is_some_and(|first| first.released || !first.work.is_empty())
+        self.places
+            .front()
+            .is_some_and(|first| first.released || !first.work.is_empty())
     }
 
     /// The next piece of work of the first place, after dropping places that are done.

@@ -60,7 +60,12 @@ impl Core {
     }
 
     /// Sends to another module's actor, or, for this module, into its own queue.
-    fn send_traffic(&mut self, catalogue: &Catalogue, module: super::super::supervisor::catalogue::ModuleIndex, traffic: Traffic) {
+    fn send_traffic(
+        &mut self,
+        catalogue: &Catalogue,
+        module: super::super::supervisor::catalogue::ModuleIndex,
+        traffic: Traffic,
+    ) {
         match catalogue.entry(module) {
             Some(entry) if entry.installed.schema.name == self.name => self.traffic(traffic),
             Some(entry) => entry.installed.address.do_send(traffic),
@@ -85,7 +90,10 @@ impl Core {
             timestamp_ms: turn.timestamp_ms,
             input: turn.input.take(),
             ran: ended.ran,
-            outcome: ended.result.clone().map_or_else(Outcome::Failed, |()| Outcome::Committed),
+            outcome: ended
+                .result
+                .clone()
+                .map_or_else(Outcome::Failed, |()| Outcome::Committed),
             effects: ended.effects,
             counters: ended.counters,
             starts,
@@ -100,7 +108,11 @@ impl Core {
                 self.send_traffic(&turn.catalogue, module, Traffic::Commit(turn.ticket));
             }
         }
-        if report_again { self.report_timer_again() } else { self.report_timer() }
+        if report_again {
+            self.report_timer_again()
+        } else {
+            self.report_timer()
+        }
         turn.pending.extend(arguments);
         turn.dropped += dropped;
         match ended.result {
@@ -112,10 +124,21 @@ impl Core {
 
     /// Runs the guest of a step. When it fails, everything since `savepoint` but a timer's removal is undone, here and in
     /// every module that it called.
-    async fn run(&mut self, turn: &Turn, step: StepIndex, pending: PendingStep, savepoint: Savepoint) -> Ended {
-        let own = turn.catalogue.index_of(&self.name).unwrap_or(pending.module);
+    async fn run(
+        &mut self,
+        turn: &Turn,
+        step: StepIndex,
+        pending: PendingStep,
+        savepoint: Savepoint,
+    ) -> Ended {
+        let own = turn
+            .catalogue
+            .index_of(&self.name)
+            .unwrap_or(pending.module);
         let (function, mut of_load) = match &pending.what {
-            StepKind::Call(reducer) | StepKind::Event(reducer) => (Some(reducer.to_string()), pending.of_load),
+            StepKind::Call(reducer) | StepKind::Event(reducer) => {
+                (Some(reducer.to_string()), pending.of_load)
+            }
             StepKind::Timer(timer) => match self.module.tables_mut().take_timer(*timer) {
                 Some(timer) => (Some(timer.reducer), timer.of_load),
                 None => (None, false),
@@ -130,11 +153,26 @@ impl Core {
         of_load |= pending.of_load;
         let removed = self.own_changes(savepoint);
         let touched = Touched::default();
-        let serves = turn.catalogue.entry(own).is_some_and(super::super::supervisor::catalogue::Entry::serves);
-        let Some(function) = function.filter(|_| serves || matches!(pending.what, StepKind::Nothing)) else {
-            return Ended { ran: None, effects: removed, counters: Vec::new(), result: Ok(()), touched, of_load };
+        let serves = turn
+            .catalogue
+            .entry(own)
+            .is_some_and(super::super::supervisor::catalogue::Entry::serves);
+        let Some(function) =
+            function.filter(|_| serves || matches!(pending.what, StepKind::Nothing))
+        else {
+            return Ended {
+                ran: None,
+                effects: removed,
+                counters: Vec::new(),
+                result: Ok(()),
+                touched,
+                of_load,
+            };
         };
-        let ran = Some(Ran { module: self.name.clone(), reducer: function.clone() });
+        let ran = Some(Ran {
+            module: self.name.clone(),
+            reducer: function.clone(),
+        });
         let request = StepRequest {
             function: function.clone(),
             invocation: pending.invocation,
@@ -152,7 +190,11 @@ impl Core {
             running_us_used: 0,
             depth: 0,
         };
-        let reacher = Reacher::new(self.shared.clone(), Way::of_step(turn, own, of_load), touched.clone());
+        let reacher = Reacher::new(
+            self.shared.clone(),
+            Way::of_step(turn, own, of_load),
+            touched.clone(),
+        );
         let outcome = self.module.run(request, Box::new(reacher)).await;
         self.counters.reducers += 1;
         match outcome.result {
@@ -163,16 +205,34 @@ impl Core {
                 let mut counters = touched.counters();
                 let own = self.module.tables().counters_since(savepoint);
                 counters.extend(own.into_iter().map(|counter| (self.name.clone(), counter)));
-                Ended { ran, effects, counters, result: Ok(()), touched, of_load }
+                Ended {
+                    ran,
+                    effects,
+                    counters,
+                    result: Ok(()),
+                    touched,
+                    of_load,
+                }
             }
             Err(failure) => {
                 for (module, savepoint) in touched.earliest() {
-                    self.send_traffic(&turn.catalogue, module, Traffic::Undo(turn.ticket, savepoint));
+                    self.send_traffic(
+                        &turn.catalogue,
+                        module,
+                        Traffic::Undo(turn.ticket, savepoint),
+                    );
                 }
                 self.counters.restarts += 1;
                 self.note_failure(turn, step, &function, &failure, outcome.is_fault);
                 let (touched, counters) = (Touched::default(), Vec::new());
-                Ended { ran, effects: removed, counters, result: Err(failure), touched, of_load }
+                Ended {
+                    ran,
+                    effects: removed,
+                    counters,
+                    result: Err(failure),
+                    touched,
+                    of_load,
+                }
             }
         }
     }
@@ -180,17 +240,40 @@ impl Core {
     /// This module's changes since `savepoint`, as effects.
     fn own_changes(&self, savepoint: Savepoint) -> Vec<Effect> {
         let changes = self.module.tables().changes_since(savepoint);
-        changes.iter().map(|change| Effect::Change { module: self.name.clone(), change: change.clone() }).collect()
+        changes
+            .iter()
+            .map(|change| Effect::Change {
+                module: self.name.clone(),
+                change: change.clone(),
+            })
+            .collect()
     }
 
     /// Adds the effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
-    pub(super) fn add_call(&self, catalogue: &Catalogue, reducer: &str, arguments: Vec<u8>, effects: &mut Vec<Effect>) {
+    pub(super) fn add_call(
+        &self,
+        catalogue: &Catalogue,
+        reducer: &str,
+        arguments: Vec<u8>,
+        effects: &mut Vec<Effect>,
+    ) {
         if !catalogue.call_subscribers(&self.name, reducer).is_empty() {
-            effects.push(Effect::Called { module: self.name.clone(), reducer: reducer.to_string(), arguments });
+            effects.push(Effect::Called {
+                module: self.name.clone(),
+                reducer: reducer.to_string(),
+                arguments,
+            });
         }
     }
 
-    fn note_failure(&mut self, turn: &Turn, step: StepIndex, function: &str, failure: &Failure, is_fault: bool) {
+    fn note_failure(
+        &mut self,
+        turn: &Turn,
+        step: StepIndex,
+        function: &str,
+        failure: &Failure,
+        is_fault: bool,
+    ) {
         if is_fault {
             self.counters.faults += 1;
             self.last_fault = Some(format!("{function}: {failure}"));
@@ -198,8 +281,16 @@ impl Core {
             self.counters.rejected += 1;
         }
         if is_fault || step.0 > 0 {
-            let what = if is_fault { "faulted" } else { "returned an error" };
-            self.shared.lines.warn(Some(&self.name), Some(turn.seq), &format!("reducer `{function}` {what}: {failure}"));
+            let what = if is_fault {
+                "faulted"
+            } else {
+                "returned an error"
+            };
+            self.shared.lines.warn(
+                Some(&self.name),
+                Some(turn.seq),
+                &format!("reducer `{function}` {what}: {failure}"),
+            );
         }
     }
 
@@ -208,8 +299,15 @@ impl Core {
         if !counts_to_quarantine || ended.ran.is_none() {
             return;
         }
-        let is_fault = ended.result.as_ref().is_err_and(|failure| is_fault(failure.code));
-        self.faults_in_a_row = if is_fault { self.faults_in_a_row + 1 } else { 0 };
+        let is_fault = ended
+            .result
+            .as_ref()
+            .is_err_and(|failure| is_fault(failure.code));
+        self.faults_in_a_row = if is_fault {
+            self.faults_in_a_row + 1
+        } else {
+            0
+        };
         if self.faults_in_a_row >= FAULTS_IN_A_ROW_MAX && !self.quarantine_asked {
             self.quarantine_asked = true;
             let reason = self.last_fault.clone().unwrap_or_default();
@@ -222,7 +320,10 @@ impl Core {
         let mut starts = Vec::new();
         let mut pending = Vec::new();
         let mut dropped = 0;
-        let used = turn.next_step.0.saturating_add(u32::try_from(turn.pending.len()).unwrap_or(u32::MAX));
+        let used = turn
+            .next_step
+            .0
+            .saturating_add(u32::try_from(turn.pending.len()).unwrap_or(u32::MAX));
         let room = turn.budget.saturating_sub(used);
         let mut recorded = 0_u32;
         for effect in &ended.effects {
@@ -256,8 +357,13 @@ impl Core {
             recorded += u32::from(is_recorded);
         }
         if dropped > 0 {
-            let text = format!("the turn reached its limit of {} steps; {dropped} reactions were dropped", turn.budget);
-            self.shared.lines.warn(Some(&self.name), Some(turn.seq), &text);
+            let text = format!(
+                "the turn reached its limit of {} steps; {dropped} reactions were dropped",
+                turn.budget
+            );
+            self.shared
+                .lines
+                .warn(Some(&self.name), Some(turn.seq), &text);
         }
         (starts, pending, dropped)
     }
@@ -265,13 +371,20 @@ impl Core {
     /// Tells watchers, once the record is synced. Before anything is released, so that no later change overtakes.
     fn publish(&self, turn: &Turn, record: &StepRecord) {
         if !self.shared.watchers.is_empty() {
-            let changes = self.shared.watchers.select(&turn.catalogue, self.shared.epoch, record);
-            self.shared.watchers.publish_when_durable(&self.shared.log, changes);
+            let changes = self
+                .shared
+                .watchers
+                .select(&turn.catalogue, self.shared.epoch, record);
+            self.shared
+                .watchers
+                .publish_when_durable(&self.shared.log, changes);
         }
     }
 
     fn without_ephemeral(&self, catalogue: &Catalogue, mut record: StepRecord) -> StepRecord {
-        record.effects.retain(|effect| !is_ephemeral(catalogue, effect));
+        record
+            .effects
+            .retain(|effect| !is_ephemeral(catalogue, effect));
         record
     }
 
@@ -286,7 +399,10 @@ impl Core {
 
 /// Whether a failure is the guest's crash rather than its answer.
 pub(crate) const fn is_fault(code: Code) -> bool {
-    matches!(code, Code::Trap | Code::Deadline | Code::OutOfMemory | Code::StackOverflow | Code::Internal)
+    matches!(
+        code,
+        Code::Trap | Code::Deadline | Code::OutOfMemory | Code::StackOverflow | Code::Internal
+    )
 }
 
 fn subscribers<'a>(
@@ -294,17 +410,29 @@ fn subscribers<'a>(
     effect: &Effect,
 ) -> &'a [crate::supervisor::catalogue::Subscriber] {
     match effect {
-        Effect::Change { module, change } => catalogue.row_subscribers(module, change.table, change.event()),
-        Effect::Called { module, reducer, .. } => catalogue.call_subscribers(module, reducer),
+        Effect::Change { module, change } => {
+            catalogue.row_subscribers(module, change.table, change.event())
+        }
+        Effect::Called {
+            module, reducer, ..
+        } => catalogue.call_subscribers(module, reducer),
     }
 }
 
 /// Whether a change is of an ephemeral table. Hidden tables are logged.
 pub(crate) fn is_ephemeral(catalogue: &Catalogue, effect: &Effect) -> bool {
-    let Effect::Change { module, change } = effect else { return false };
+    let Effect::Change { module, change } = effect else {
+        return false;
+    };
     catalogue
         .index_of(module)
         .and_then(|index| catalogue.entry(index))
-        .and_then(|entry| entry.installed.schema.tables.get(usize::from(change.table.0)))
+        .and_then(|entry| {
+            entry
+                .installed
+                .schema
+                .tables
+                .get(usize::from(change.table.0))
+        })
         .is_some_and(|table| table.persistence == Persistence::Ephemeral)
 }

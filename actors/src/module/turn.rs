@@ -114,14 +114,23 @@ impl Turn {
     pub(crate) fn result(&mut self) -> Result<Called, Failure> {
         match self.refused.take() {
             Some(failure) => Err(failure),
-            None => Ok(Called { seq: self.seq, failed: self.failed, dropped: self.dropped }),
+            None => Ok(Called {
+                seq: self.seq,
+                failed: self.failed,
+                dropped: self.dropped,
+            }),
         }
     }
 
     /// The modules of `held` that nothing pending can reach, taken out of it.
     pub(crate) fn take_unreachable(&mut self) -> Vec<ModuleIndex> {
         let mut reachable = BTreeSet::new();
-        for module in self.pending.iter().map(|step| step.module).collect::<BTreeSet<_>>() {
+        for module in self
+            .pending
+            .iter()
+            .map(|step| step.module)
+            .collect::<BTreeSet<_>>()
+        {
             if let Some(entry) = self.catalogue.entry(module) {
                 reachable.extend(entry.reach.iter().copied());
             }
@@ -136,5 +145,9 @@ impl Turn {
 
 /// The invocation of everything that happens inside the node: this node calls, no module is named.
 pub(crate) fn invocation_of_node(node: &NodeId) -> Invocation {
-    Invocation { caller_node_id: node.0.clone(), caller_module_name: String::new(), caller_is_owner: false }
+    Invocation {
+        caller_node_id: node.0.clone(),
+        caller_module_name: String::new(),
+        caller_is_owner: false,
+    }
 }

@@ -79,7 +79,10 @@ impl Watchers {
     }
 
     fn add(&self, module: &ModuleName, table: &str, watcher: Arc<Watcher>) {
-        self.tables.entry((module.clone(), table.to_string())).or_default().push(watcher);
+        self.tables
+            .entry((module.clone(), table.to_string()))
+            .or_default()
+            .push(watcher);
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -98,7 +101,8 @@ impl Watchers {
     /// Ends one watch of a connection, or all of them. Whether there was one.
     pub(crate) fn end(&self, connection: u64, request: Option<u64>) -> bool {
         let ended = |watcher: &Watcher| {
-            watcher.connection == connection && request.is_none_or(|request| watcher.request == request)
+            watcher.connection == connection
+                && request.is_none_or(|request| watcher.request == request)
         };
         self.retain(|_, watcher| {
             let ends = ended(watcher);
@@ -110,7 +114,12 @@ impl Watchers {
     }
 
     /// Ends the watches of a module's tables that `ends` names, with a failure that says why.
-    pub(crate) fn end_tables(&self, module: &ModuleName, why: &Failure, ends: impl Fn(&str) -> bool) {
+    pub(crate) fn end_tables(
+        &self,
+        module: &ModuleName,
+        why: &Failure,
+        ends: impl Fn(&str) -> bool,
+    ) {
         self.retain(|(watched, table), watcher| {
             let ended = watched == module && ends(table);
             if ended {
@@ -121,18 +130,37 @@ impl Watchers {
     }
 
     /// The changes of a step that somebody watches, with their positions.
-    pub(crate) fn select(&self, catalogue: &Catalogue, epoch: Epoch, record: &StepRecord) -> Selected {
+    pub(crate) fn select(
+        &self,
+        catalogue: &Catalogue,
+        epoch: Epoch,
+        record: &StepRecord,
+    ) -> Selected {
         let mut selected: Selected = Vec::new();
         let mut index = 0;
         for effect in &record.effects {
-            let position = Position { epoch, seq: record.seq, step: record.step, index };
+            let position = Position {
+                epoch,
+                seq: record.seq,
+                step: record.step,
+                index,
+            };
             index += u32::from(!is_ephemeral(catalogue, effect));
-            let Effect::Change { module, change } = effect else { continue };
-            let Some(table) = table_name(catalogue, module, change.table) else { continue };
-            let Some(watchers) = self.tables.get(&(module.clone(), table)) else { continue };
+            let Effect::Change { module, change } = effect else {
+                continue;
+            };
+            let Some(table) = table_name(catalogue, module, change.table) else {
+                continue;
+            };
+            let Some(watchers) = self.tables.get(&(module.clone(), table)) else {
+                continue;
+            };
             for watcher in watchers.iter() {
                 let changed = watched(position, change);
-                match selected.iter_mut().find(|(known, _)| Arc::ptr_eq(known, watcher)) {
+                match selected
+                    .iter_mut()
+                    .find(|(known, _)| Arc::ptr_eq(known, watcher))
+                {
                     Some((_, changes)) => changes.push(changed),
                     None => selected.push((watcher.clone(), vec![changed])),
                 }
@@ -146,7 +174,9 @@ impl Watchers {
         if !selected.is_empty() {
             log.when_durable(Box::new(move |durable| {
                 if durable.is_ok() {
-                    selected.into_iter().for_each(|(watcher, changes)| watcher.changes(changes));
+                    selected
+                        .into_iter()
+                        .for_each(|(watcher, changes)| watcher.changes(changes));
                 }
             }));
         }
@@ -155,7 +185,12 @@ impl Watchers {
 
 fn table_name(catalogue: &Catalogue, module: &ModuleName, table: TableId) -> Option<String> {
     let entry = catalogue.entry(catalogue.index_of(module)?)?;
-    entry.installed.schema.tables.get(usize::from(table.0)).map(|table| table.name.clone())
+    entry
+        .installed
+        .schema
+        .tables
+        .get(usize::from(table.0))
+        .map(|table| table.name.clone())
 }
 
 fn watched(position: Position, change: &Change) -> WatchedChange {
@@ -182,19 +217,36 @@ impl Watcher {
 
     /// Whether the client takes them.
     fn send(&self, changes: Vec<WatchedChange>) -> bool {
-        let Some(first) = changes.first().map(|change| change.position) else { return true };
+        let Some(first) = changes.first().map(|change| change.position) else {
+            return true;
+        };
         let body = Ok(ResponseBody::Watch(WatchEvent::Changes(changes)));
-        if self.replies.stream(Response { id: self.request, body }).is_ok() {
+        if self
+            .replies
+            .stream(Response {
+                id: self.request,
+                body,
+            })
+            .is_ok()
+        {
             return true;
         }
-        let text = format!("changes came faster than they were read; those from {first} on were not sent, resume with --from the last one seen");
-        self.replies.send(Response { id: self.request, body: Err(Failure::new(Code::Busy, text)) });
+        let text = format!(
+            "changes came faster than they were read; those from {first} on were not sent, resume with --from the last one seen"
+        );
+        self.replies.send(Response {
+            id: self.request,
+            body: Err(Failure::new(Code::Busy, text)),
+        });
         false
     }
 
     fn fail(&self, why: Failure) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended;
-        self.replies.send(Response { id: self.request, body: Err(why) });
+        self.replies.send(Response {
+            id: self.request,
+            body: Err(why),
+        });
     }
 
     /// What the log had is sent; from here on changes go straight out.
@@ -202,7 +254,11 @@ impl Watcher {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::CatchingUp(waiting) = &mut *state {
             let waiting = std::mem::take(waiting);
-            *state = if self.send(waiting) { State::Live } else { State::Ended };
+            *state = if self.send(waiting) {
+                State::Live
+            } else {
+                State::Ended
+            };
         }
     }
 }
@@ -212,7 +268,10 @@ impl Core {
     pub(super) fn start_watch(&mut self, watch: StartWatch) {
         let (ticket, module) = (watch.ticket, watch.module);
         if let Err(failure) = self.begin(&watch) {
-            watch.replies.send(Response { id: watch.request, body: Err(failure) });
+            watch.replies.send(Response {
+                id: watch.request,
+                body: Err(failure),
+            });
         }
         self.queue.release(ticket);
         self.end_place(module, 0);
@@ -220,8 +279,15 @@ impl Core {
 
     fn begin(&self, watch: &StartWatch) -> Result<(), Failure> {
         let schema = self.module.tables().schema();
-        let persistence = schema.tables.get(usize::from(watch.table.0)).map(|table| table.persistence);
-        let state = if watch.from.is_some() { State::CatchingUp(Vec::new()) } else { State::Live };
+        let persistence = schema
+            .tables
+            .get(usize::from(watch.table.0))
+            .map(|table| table.persistence);
+        let state = if watch.from.is_some() {
+            State::CatchingUp(Vec::new())
+        } else {
+            State::Live
+        };
         let watcher = Arc::new(Watcher {
             connection: watch.connection,
             request: watch.request,
@@ -233,12 +299,17 @@ impl Core {
             Some(_) if persistence == Some(Persistence::Ephemeral) => {
                 return Err(Failure::new(
                     Code::BadArguments,
-                    format!("table `{}` is ephemeral and has no history; watch it without --from", watch.table_name),
+                    format!(
+                        "table `{}` is ephemeral and has no history; watch it without --from",
+                        watch.table_name
+                    ),
                 ));
             }
             Some(from) => self.catch_up(watch, from, &watcher)?,
         }
-        self.shared.watchers.add(&self.name, &watch.table_name, watcher);
+        self.shared
+            .watchers
+            .add(&self.name, &watch.table_name, watcher);
         Ok(())
     }
 
@@ -246,31 +317,59 @@ impl Core {
         let mut frames = Vec::new();
         let mut after: Option<Box<[u8]>> = None;
         loop {
-            let page = self.module.tables().rows_after(watch.table, after.as_deref(), usize::MAX, SNAPSHOT_FRAME_BYTES)?;
+            let page = self.module.tables().rows_after(
+                watch.table,
+                after.as_deref(),
+                usize::MAX,
+                SNAPSHOT_FRAME_BYTES,
+            )?;
             let Some((last, _)) = page.last() else { break };
             after = Some(last.clone());
-            frames.push(page.into_iter().map(|(_, row)| row.into_vec()).collect::<Vec<_>>());
+            frames.push(
+                page.into_iter()
+                    .map(|(_, row)| row.into_vec())
+                    .collect::<Vec<_>>(),
+            );
         }
-        let complete = Position { epoch: self.shared.epoch, seq: watch.seq, step: StepIndex(u32::MAX), index: u32::MAX };
+        let complete = Position {
+            epoch: self.shared.epoch,
+            seq: watch.seq,
+            step: StepIndex(u32::MAX),
+            index: u32::MAX,
+        };
         if frames.is_empty() {
             frames.push(Vec::new());
         }
         let (watcher, count) = (watcher.clone(), frames.len());
         self.shared.log.when_durable(Box::new(move |_| {
             for (place, rows) in frames.into_iter().enumerate() {
-                let event = WatchEvent::Rows { rows, complete: (place + 1 == count).then_some(complete) };
-                watcher.replies.send(Response { id: watcher.request, body: Ok(ResponseBody::Watch(event)) });
+                let event = WatchEvent::Rows {
+                    rows,
+                    complete: (place + 1 == count).then_some(complete),
+                };
+                watcher.replies.send(Response {
+                    id: watcher.request,
+                    body: Ok(ResponseBody::Watch(event)),
+                });
             }
         }));
         Ok(())
     }
 
     /// Reads the log on a thread of its own, from behind `from` up to what this module has done so far.
-    fn catch_up(&self, watch: &StartWatch, from: Position, watcher: &Arc<Watcher>) -> Result<(), Failure> {
+    fn catch_up(
+        &self,
+        watch: &StartWatch,
+        from: Position,
+        watcher: &Arc<Watcher>,
+    ) -> Result<(), Failure> {
         if from < watch.oldest {
             return Err(Failure::new(
                 Code::NotFound,
-                format!("the log no longer resumes from {from}, only from {}; watch without --from", watch.oldest),
+                format!(
+                    "the log no longer resumes from {from}, only from {}; watch without --from",
+                    watch.oldest
+                ),
             ));
         }
         let log = self.shared.log.clone();
@@ -305,15 +404,20 @@ struct Search {
 impl Search {
     fn run(&self, log: &Log, watcher: &Watcher) -> Result<(), Failure> {
         for entry in log.read(self.start) {
-            let (_, bytes) = entry.map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
-            let record = Record::decode(&bytes).map_err(|problem| Failure::new(Code::Corrupt, problem))?;
+            let (_, bytes) =
+                entry.map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
+            let record =
+                Record::decode(&bytes).map_err(|problem| Failure::new(Code::Corrupt, problem))?;
             let Record::Step(step) = record else { continue };
             if step.seq < self.from.seq || step.seq > self.until {
                 continue;
             }
             let found = self.changes(&step);
             if !watcher.send(found) {
-                return Err(Failure::new(Code::Busy, "the history was not read fast enough; watch again from the last position"));
+                return Err(Failure::new(
+                    Code::Busy,
+                    "the history was not read fast enough; watch again from the last position",
+                ));
             }
         }
         Ok(())
@@ -323,10 +427,17 @@ impl Search {
         (0..)
             .zip(&step.effects)
             .filter_map(|(index, effect)| {
-                let position = Position { epoch: self.from.epoch, seq: step.seq, step: step.step, index };
+                let position = Position {
+                    epoch: self.from.epoch,
+                    seq: step.seq,
+                    step: step.step,
+                    index,
+                };
                 match effect {
                     Effect::Change { module, change }
-                        if *module == self.module && change.table == self.table && position > self.from =>
+                        if *module == self.module
+                            && change.table == self.table
+                            && position > self.from =>
                     {
                         Some(watched(position, change))
                     }

@@ -42,19 +42,30 @@ impl Admission {
     ///
     /// # Errors
     /// `Busy`, with the bound.
-    pub(crate) fn check(&self, name: &ModuleName, module: ModuleIndex, bytes: u64) -> Result<(), Failure> {
+    pub(crate) fn check(
+        &self,
+        name: &ModuleName,
+        module: ModuleIndex,
+        bytes: u64,
+    ) -> Result<(), Failure> {
         let load = self.modules.get(&module).copied().unwrap_or_default();
         if load.turns >= self.turns_max {
             return Err(Failure::new(
                 Code::Busy,
-                format!("module `{name}` has {} calls waiting, which is its limit; try again later", load.turns),
+                format!(
+                    "module `{name}` has {} calls waiting, which is its limit; try again later",
+                    load.turns
+                ),
             ));
         }
         // One call larger than the bound is let in alone: its own size limit has passed it.
         if load.turns > 0 && load.bytes.saturating_add(bytes) > self.bytes_max {
             return Err(Failure::new(
                 Code::Busy,
-                format!("module `{name}` has {} bytes of arguments waiting; the limit is {}", load.bytes, self.bytes_max),
+                format!(
+                    "module `{name}` has {} bytes of arguments waiting; the limit is {}",
+                    load.bytes, self.bytes_max
+                ),
             ));
         }
         Ok(())
@@ -108,13 +119,29 @@ mod tests {
         config.admission.bytes_per_module_max = 100;
         let mut admission = Admission::new(&config);
         let (name, module) = (ModuleName::new("m").expect("a name"), ModuleIndex(0));
-        assert!(admission.check(&name, module, 1000).is_ok(), "alone it may be larger");
+        assert!(
+            admission.check(&name, module, 1000).is_ok(),
+            "alone it may be larger"
+        );
         admission.enter(Some(module), 90);
-        assert_eq!(admission.check(&name, module, 20).map_err(|failure| failure.code), Err(Code::Busy));
+        assert_eq!(
+            admission
+                .check(&name, module, 20)
+                .map_err(|failure| failure.code),
+            Err(Code::Busy)
+        );
         assert!(admission.check(&name, module, 10).is_ok());
         admission.enter(Some(module), 10);
-        assert_eq!(admission.check(&name, module, 0).map_err(|failure| failure.code), Err(Code::Busy));
-        assert!(admission.check(&name, ModuleIndex(1), 0).is_ok(), "a neighbour is not affected");
+        assert_eq!(
+            admission
+                .check(&name, module, 0)
+                .map_err(|failure| failure.code),
+            Err(Code::Busy)
+        );
+        assert!(
+            admission.check(&name, ModuleIndex(1), 0).is_ok(),
+            "a neighbour is not affected"
+        );
         admission.leave(Some(module), 90);
         assert!(admission.check(&name, module, 20).is_ok());
         admission.leave(Some(module), 10);

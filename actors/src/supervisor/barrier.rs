@@ -89,9 +89,16 @@ impl Supervisor {
     /// Parks an input, and lets it pass when it can.
     pub(crate) fn park(&mut self, input: Parked, ctx: &mut Context<Self>) {
         match input {
-            Parked::Request { request, replies, .. } if self.barrier.parked.len() >= PARKED_MAX => {
-                let text = format!("{PARKED_MAX} requests wait for a change of the node's modules; try again later");
-                replies.send(Response { id: request.id, body: Err(Failure::new(Code::Busy, text)) });
+            Parked::Request {
+                request, replies, ..
+            } if self.barrier.parked.len() >= PARKED_MAX => {
+                let text = format!(
+                    "{PARKED_MAX} requests wait for a change of the node's modules; try again later"
+                );
+                replies.send(Response {
+                    id: request.id,
+                    body: Err(Failure::new(Code::Busy, text)),
+                });
             }
             input => self.barrier.parked.push_back(input),
         }
@@ -124,7 +131,11 @@ impl Supervisor {
 
     fn take(&mut self, input: Parked, ctx: &mut Context<Self>) {
         match input {
-            Parked::Request { peer, request, replies } => self.placed_request(&peer, request, replies),
+            Parked::Request {
+                peer,
+                request,
+                replies,
+            } => self.placed_request(&peer, request, replies),
             Parked::Timer(module, timer) => self.stamp_timer(&module, timer),
             Parked::Connection(node, event) => {
                 if self.refuses().is_ok() || event == Event::Disconnect {
@@ -140,8 +151,14 @@ impl Supervisor {
         if self.refuses().is_err() {
             return;
         }
-        let Some(index) = self.catalogue.index_of(module) else { return };
-        if !self.catalogue.entry(index).is_some_and(super::catalogue::Entry::serves) {
+        let Some(index) = self.catalogue.index_of(module) else {
+            return;
+        };
+        if !self
+            .catalogue
+            .entry(index)
+            .is_some_and(super::catalogue::Entry::serves)
+        {
             return;
         }
         let step = PendingStep {
@@ -152,7 +169,14 @@ impl Supervisor {
             from_outside: false,
             of_load: false,
         };
-        let turn = self.new_turn(Input::Timer { module: module.clone(), timer }, vec![step], Waiter::Nobody);
+        let turn = self.new_turn(
+            Input::Timer {
+                module: module.clone(),
+                timer,
+            },
+            vec![step],
+            Waiter::Nobody,
+        );
         self.place_turn(turn);
     }
 }

@@ -77,13 +77,21 @@ pub(crate) struct Catalogue {
 impl Catalogue {
     /// Derives routes and reach. Modules that do not serve are there, but nothing leads to them.
     pub(crate) fn new(modules: BTreeMap<ModuleName, Installed>) -> Arc<Self> {
-        let by_name: HashMap<ModuleName, ModuleIndex> =
-            modules.keys().zip(0..).map(|(name, place)| (name.clone(), ModuleIndex(place))).collect();
+        let by_name: HashMap<ModuleName, ModuleIndex> = modules
+            .keys()
+            .zip(0..)
+            .map(|(name, place)| (name.clone(), ModuleIndex(place)))
+            .collect();
         let installed: Vec<Installed> = modules.into_values().collect();
         let mut entries: Vec<Entry> = installed
             .into_iter()
             .map(|installed| Entry {
-                rows: installed.schema.tables.iter().map(|_| Default::default()).collect(),
+                rows: installed
+                    .schema
+                    .tables
+                    .iter()
+                    .map(|_| Default::default())
+                    .collect(),
                 calls: HashMap::new(),
                 reach: Arc::new([]),
                 query_reach: Arc::new([]),
@@ -91,7 +99,8 @@ impl Catalogue {
             })
             .collect();
         let subscriptions = subscriptions(&entries, &by_name);
-        let mut wakes: Vec<BTreeSet<ModuleIndex>> = entries.iter().map(|_| BTreeSet::new()).collect();
+        let mut wakes: Vec<BTreeSet<ModuleIndex>> =
+            entries.iter().map(|_| BTreeSet::new()).collect();
         for subscription in subscriptions {
             if let Some(woken) = wakes.get_mut(place(subscription.source)) {
                 woken.insert(subscription.subscriber.module);
@@ -100,14 +109,21 @@ impl Catalogue {
                 entry.add(subscription);
             }
         }
-        let calls: Vec<BTreeSet<ModuleIndex>> =
-            entries.iter().map(|entry| entry.dependencies(&by_name).collect()).collect();
+        let calls: Vec<BTreeSet<ModuleIndex>> = entries
+            .iter()
+            .map(|entry| entry.dependencies(&by_name).collect())
+            .collect();
         for index in 0..entries.len() {
             let start = ModuleIndex(u32::try_from(index).unwrap_or(u32::MAX));
             let reach = closure(start, &[&calls, &wakes]);
             let query_reach = closure(start, &[&calls]);
             if let Some(entry) = entries.get_mut(index) {
-                for subscribers in entry.rows.iter_mut().flatten().chain(entry.calls.values_mut()) {
+                for subscribers in entry
+                    .rows
+                    .iter_mut()
+                    .flatten()
+                    .chain(entry.calls.values_mut())
+                {
                     subscribers.sort();
                 }
                 entry.reach = reach;
@@ -141,22 +157,28 @@ impl Catalogue {
                 let wrong = || {
                     Failure::new(
                         Code::BadArguments,
-                        format!("`{}` does not name a major version; write `{}@1`", name.escape_debug(), bare.escape_debug()),
+                        format!(
+                            "`{}` does not name a major version; write `{}@1`",
+                            name.escape_debug(),
+                            bare.escape_debug()
+                        ),
                     )
                 };
                 (bare, Some(major.parse::<u32>().map_err(|_| wrong())?))
             }
         };
-        let index = self
-            .by_name
-            .get(bare)
-            .copied()
-            .ok_or_else(|| Failure::not_found("module", bare, self.by_name.keys().map(ModuleName::as_str)))?;
-        let version = self.entry(index).map_or(Version::default(), |entry| entry.installed.schema.version);
+        let index = self.by_name.get(bare).copied().ok_or_else(|| {
+            Failure::not_found("module", bare, self.by_name.keys().map(ModuleName::as_str))
+        })?;
+        let version = self
+            .entry(index)
+            .map_or(Version::default(), |entry| entry.installed.schema.version);
         match major {
             Some(major) if major != version.major => Err(Failure::new(
                 Code::NotFound,
-                format!("module `{bare}` is installed in version {version}, not in major version {major}"),
+                format!(
+                    "module `{bare}` is installed in version {version}, not in major version {major}"
+                ),
             )),
             _ => Ok(index),
         }
@@ -173,7 +195,12 @@ impl Catalogue {
     }
 
     /// Who reacts to this change of this table, in order.
-    pub(crate) fn row_subscribers(&self, module: &ModuleName, table: TableId, event: RowEvent) -> &[Subscriber] {
+    pub(crate) fn row_subscribers(
+        &self,
+        module: &ModuleName,
+        table: TableId,
+        event: RowEvent,
+    ) -> &[Subscriber] {
         self.index_of(module)
             .and_then(|index| self.entry(index))
             .and_then(|entry| entry.rows.get(usize::from(table.0)))
@@ -195,13 +222,17 @@ impl Catalogue {
             .entries()
             .filter(|(_, entry)| entry.serves())
             .flat_map(|(module, entry)| {
-                entry.installed.schema.reducers.iter().filter(|reducer| reducer.events.contains(event)).map(
-                    move |reducer| Subscriber {
+                entry
+                    .installed
+                    .schema
+                    .reducers
+                    .iter()
+                    .filter(|reducer| reducer.events.contains(event))
+                    .map(move |reducer| Subscriber {
                         name: entry.installed.schema.name.clone(),
                         reducer: reducer.name.as_str().into(),
                         module,
-                    },
-                )
+                    })
             })
             .collect();
         found.sort();
@@ -218,8 +249,15 @@ impl Catalogue {
         order
     }
 
-    fn visit(&self, index: ModuleIndex, seen: &mut BTreeSet<ModuleIndex>, order: &mut Vec<ModuleIndex>) {
-        let Some(entry) = self.entry(index) else { return };
+    fn visit(
+        &self,
+        index: ModuleIndex,
+        seen: &mut BTreeSet<ModuleIndex>,
+        order: &mut Vec<ModuleIndex>,
+    ) {
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
         if !seen.insert(index) {
             return;
         }
@@ -253,7 +291,10 @@ impl Entry {
     }
 
     /// The modules of this node that it was compiled against and that are there.
-    fn dependencies<'a>(&'a self, by_name: &'a HashMap<ModuleName, ModuleIndex>) -> impl Iterator<Item = ModuleIndex> + 'a {
+    fn dependencies<'a>(
+        &'a self,
+        by_name: &'a HashMap<ModuleName, ModuleIndex>,
+    ) -> impl Iterator<Item = ModuleIndex> + 'a {
         self.installed
             .schema
             .dependencies
@@ -265,13 +306,19 @@ impl Entry {
     fn add(&mut self, subscription: Subscription) {
         match subscription.what {
             Subscribed::Rows(table, event) => {
-                if let Some(list) =
-                    self.rows.get_mut(usize::from(table.0)).and_then(|events| events.get_mut(event_place(event)))
+                if let Some(list) = self
+                    .rows
+                    .get_mut(usize::from(table.0))
+                    .and_then(|events| events.get_mut(event_place(event)))
                 {
                     list.push(subscription.subscriber);
                 }
             }
-            Subscribed::Calls(reducer) => self.calls.entry(reducer).or_default().push(subscription.subscriber),
+            Subscribed::Calls(reducer) => self
+                .calls
+                .entry(reducer)
+                .or_default()
+                .push(subscription.subscriber),
         }
     }
 }
@@ -288,21 +335,42 @@ enum Subscribed {
 }
 
 /// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
-fn subscriptions(entries: &[Entry], by_name: &HashMap<ModuleName, ModuleIndex>) -> Vec<Subscription> {
+fn subscriptions(
+    entries: &[Entry],
+    by_name: &HashMap<ModuleName, ModuleIndex>,
+) -> Vec<Subscription> {
     let mut found = Vec::new();
-    for (module, entry) in (0..).map(ModuleIndex).zip(entries).filter(|(_, entry)| entry.serves()) {
+    for (module, entry) in (0..)
+        .map(ModuleIndex)
+        .zip(entries)
+        .filter(|(_, entry)| entry.serves())
+    {
         let schema = &entry.installed.schema;
         for reducer in &schema.reducers {
             for event in &reducer.events {
-                let Some((source, what)) = target(event, module, &schema.name, entries, by_name) else { continue };
-                let source_name = entries.get(place(source)).map(|entry| entry.installed.schema.name.to_string());
-                let grant = GrantTarget::Subscriptions { module: source_name.unwrap_or_default() };
+                let Some((source, what)) = target(event, module, &schema.name, entries, by_name)
+                else {
+                    continue;
+                };
+                let source_name = entries
+                    .get(place(source))
+                    .map(|entry| entry.installed.schema.name.to_string());
+                let grant = GrantTarget::Subscriptions {
+                    module: source_name.unwrap_or_default(),
+                };
                 if source != module && entry.installed.grants.is_revoked(&grant) {
                     continue;
                 }
-                let subscriber =
-                    Subscriber { name: schema.name.clone(), reducer: reducer.name.as_str().into(), module };
-                found.push(Subscription { source, what, subscriber });
+                let subscriber = Subscriber {
+                    name: schema.name.clone(),
+                    reducer: reducer.name.as_str().into(),
+                    module,
+                };
+                found.push(Subscription {
+                    source,
+                    what,
+                    subscriber,
+                });
             }
         }
     }
@@ -320,7 +388,9 @@ fn target(
     match event {
         Event::Row { table, event } if table.node.is_none() => {
             let source = match &table.module {
-                Some(module) if module.as_str() != own_name.as_str() => *by_name.get(module.as_str())?,
+                Some(module) if module.as_str() != own_name.as_str() => {
+                    *by_name.get(module.as_str())?
+                }
                 _ => own,
             };
             let schema = &entries.get(place(source))?.installed.schema;
@@ -332,7 +402,8 @@ fn target(
             let source = *by_name.get(module.as_str())?;
             let schema = &entries.get(place(source))?.installed.schema;
             let found = schema.reducer(reducer)?;
-            (source != own && found.events.is_empty()).then(|| (source, Subscribed::Calls(reducer.clone())))
+            (source != own && found.events.is_empty())
+                .then(|| (source, Subscribed::Calls(reducer.clone())))
         }
         _ => None,
     }
@@ -344,7 +415,12 @@ fn closure(start: ModuleIndex, edges: &[&Vec<BTreeSet<ModuleIndex>>]) -> Arc<[Mo
     let mut open = vec![start];
     while let Some(index) = open.pop() {
         if reached.insert(index) {
-            open.extend(edges.iter().filter_map(|edges| edges.get(place(index))).flatten());
+            open.extend(
+                edges
+                    .iter()
+                    .filter_map(|edges| edges.get(place(index)))
+                    .flatten(),
+            );
         }
     }
     reached.remove(&start);

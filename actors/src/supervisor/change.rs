@@ -78,7 +78,10 @@ impl Asker {
     /// Tells the outcome.
     pub(crate) fn tell(self, outcome: Result<ResponseBody, Failure>) {
         if let Self::Client { replies, request } = self {
-            replies.send(Response { id: request, body: outcome });
+            replies.send(Response {
+                id: request,
+                body: outcome,
+            });
         }
     }
 }
@@ -132,14 +135,22 @@ impl Supervisor {
         let work = async move {
             let outcome = context.make(change).await;
             let outcome = context.when_durable(outcome).await;
-            ChangeDone { context, asker, outcome }
+            ChangeDone {
+                context,
+                asker,
+                outcome,
+            }
         };
         ctx.wait(work.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
     }
 
     /// Takes over what a change has made.
     pub(crate) fn finish_change(&mut self, done: ChangeDone) {
-        let ChangeDone { context, asker, outcome } = done;
+        let ChangeDone {
+            context,
+            asker,
+            outcome,
+        } = done;
         self.catalogue = context.catalogue;
         self.stamper = context.stamper;
         self.admission.forget_modules();
@@ -156,14 +167,24 @@ impl ChangeContext {
         match change {
             Change::Install(install) => self.install(*install).await.map(ResponseBody::Deployed),
             Change::Unload(module) => {
-                let input = Input::Unload { module: module.clone() };
-                self.set_state(&module, ModuleState::Unloaded, input).await.map(|_| ResponseBody::Done)
+                let input = Input::Unload {
+                    module: module.clone(),
+                };
+                self.set_state(&module, ModuleState::Unloaded, input)
+                    .await
+                    .map(|_| ResponseBody::Done)
             }
             Change::Quarantine { module, reason } => {
-                let text = format!("the module is quarantined: it failed again and again; last: {reason}");
+                let text =
+                    format!("the module is quarantined: it failed again and again; last: {reason}");
                 self.shared.lines.error(Some(&module), None, &text);
-                let input = Input::Quarantine { module: module.clone(), reason: reason.clone() };
-                self.set_state(&module, ModuleState::Quarantined { reason }, input).await.map(|_| ResponseBody::Done)
+                let input = Input::Quarantine {
+                    module: module.clone(),
+                    reason: reason.clone(),
+                };
+                self.set_state(&module, ModuleState::Quarantined { reason }, input)
+                    .await
+                    .map(|_| ResponseBody::Done)
             }
             Change::Load(module) => {
                 self.begin_again(&module)?;
@@ -171,12 +192,21 @@ impl ChangeContext {
                 called.map(|_| ResponseBody::Done)
             }
             Change::Remove(module) => self.remove(&module).await.map(|()| ResponseBody::Done),
-            Change::Grant { module, target, change } => self.grant(&module, target, change).map(ResponseBody::Called),
+            Change::Grant {
+                module,
+                target,
+                change,
+            } => self
+                .grant(&module, target, change)
+                .map(ResponseBody::Called),
         }
     }
 
     /// A change is answered when its records are synced.
-    async fn when_durable(&self, outcome: Result<ResponseBody, Failure>) -> Result<ResponseBody, Failure> {
+    async fn when_durable(
+        &self,
+        outcome: Result<ResponseBody, Failure>,
+    ) -> Result<ResponseBody, Failure> {
         let (synced, wait) = oneshot::channel();
         self.shared.log.when_durable(Box::new(move |durable| {
             // The receiver waits below.
@@ -212,7 +242,12 @@ impl ChangeContext {
         Ok(seq)
     }
 
-    async fn set_state(&mut self, module: &ModuleName, state: ModuleState, input: Input) -> Result<Seq, Failure> {
+    async fn set_state(
+        &mut self,
+        module: &ModuleName,
+        state: ModuleState,
+        input: Input,
+    ) -> Result<Seq, Failure> {
         let mut installed = self.catalogue.installed();
         let Some(found) = installed.get_mut(module) else {
             return Err(Failure::not_found("module", module.as_str(), []));
@@ -232,7 +267,10 @@ impl ChangeContext {
         address.do_send(Order::Reset(reset));
         done.await.map_err(|_| crate::module::gone(module))?;
         self.forget_timers.push(module.clone());
-        let why = Failure::new(interstice_abi::failure::Code::Unavailable, format!("module `{module}` was stopped"));
+        let why = Failure::new(
+            interstice_abi::failure::Code::Unavailable,
+            format!("module `{module}` was stopped"),
+        );
         self.shared.watchers.end_tables(module, &why, |_| true);
         Ok(seq)
     }
@@ -255,13 +293,29 @@ impl ChangeContext {
     }
 
     /// Runs a module's load: an input of its own. The inner result is that of its `load` reducer.
-    pub(crate) async fn load(&mut self, module: &ModuleName) -> Result<Result<Called, Failure>, Failure> {
+    pub(crate) async fn load(
+        &mut self,
+        module: &ModuleName,
+    ) -> Result<Result<Called, Failure>, Failure> {
         let reducer = self
             .catalogue
             .index_of(module)
             .and_then(|index| self.catalogue.entry(index))
-            .and_then(|entry| entry.reducers_on(&interstice_abi::event::Event::Load).next().map(Into::into));
-        self.run_alone(Input::Load { module: module.clone() }, module, StepKind::Load(reducer), true).await
+            .and_then(|entry| {
+                entry
+                    .reducers_on(&interstice_abi::event::Event::Load)
+                    .next()
+                    .map(Into::into)
+            });
+        self.run_alone(
+            Input::Load {
+                module: module.clone(),
+            },
+            module,
+            StepKind::Load(reducer),
+            true,
+        )
+        .await
     }
 
     /// Runs a turn while nothing else runs, to its end.
@@ -276,8 +330,11 @@ impl ChangeContext {
             .catalogue
             .index_of(module)
             .ok_or_else(|| Failure::internal("a module that was just installed is not there"))?;
-        let reach: std::collections::BTreeSet<_> =
-            self.catalogue.entry(index).map(|entry| entry.reach.iter().copied().collect()).unwrap_or_default();
+        let reach: std::collections::BTreeSet<_> = self
+            .catalogue
+            .entry(index)
+            .map(|entry| entry.reach.iter().copied().collect())
+            .unwrap_or_default();
         let (waiter, ended) = oneshot::channel();
         let ticket = self.stamper.ticket();
         let turn = Turn {
@@ -327,49 +384,82 @@ impl ChangeContext {
         let dependents: Vec<String> = installed
             .values()
             .filter(|other| {
-                other.schema.dependencies.iter().any(|dependency| dependency.node.is_none() && dependency.module == module.as_str())
+                other.schema.dependencies.iter().any(|dependency| {
+                    dependency.node.is_none() && dependency.module == module.as_str()
+                })
             })
             .map(|other| format!("`{}`", other.schema.name))
             .collect();
         if !dependents.is_empty() {
             return Err(Failure::new(
                 interstice_abi::failure::Code::SchemaConflict,
-                format!("module `{module}` is needed by {}; remove them first", dependents.join(", ")),
+                format!(
+                    "module `{module}` is needed by {}; remove them first",
+                    dependents.join(", ")
+                ),
             ));
         }
         let Some(removed) = installed.remove(module) else {
             return Err(Failure::not_found("module", module.as_str(), []));
         };
-        self.record(Input::Remove { module: module.clone() })?;
+        self.record(Input::Remove {
+            module: module.clone(),
+        })?;
         self.catalogue = Catalogue::new(installed);
         let (reply, handed_over) = oneshot::channel();
         removed.address.do_send(Order::HandOver(reply));
         // An actor that is gone already has nothing to hand over.
         drop(handed_over.await);
         self.forget_timers.push(module.clone());
-        let why = Failure::new(interstice_abi::failure::Code::Unavailable, format!("module `{module}` was removed"));
+        let why = Failure::new(
+            interstice_abi::failure::Code::Unavailable,
+            format!("module `{module}` was removed"),
+        );
         self.shared.watchers.end_tables(module, &why, |_| true);
         Ok(())
     }
 
-    fn grant(&mut self, module: &ModuleName, target: GrantTarget, change: GrantChange) -> Result<Called, Failure> {
+    fn grant(
+        &mut self,
+        module: &ModuleName,
+        target: GrantTarget,
+        change: GrantChange,
+    ) -> Result<Called, Failure> {
         let mut installed = self.catalogue.installed();
         let Some(found) = installed.get_mut(module) else {
             return Err(Failure::not_found("module", module.as_str(), []));
         };
         let next = Seq(self.stamper.last_seq().0 + 1);
         found.grants.change(&target, change, next)?;
-        found.address.do_send(Order::Revoke(revocations(&found.grants)));
-        let seq = self.record(Input::Grant { module: module.clone(), target, change })?;
+        found
+            .address
+            .do_send(Order::Revoke(revocations(&found.grants)));
+        let seq = self.record(Input::Grant {
+            module: module.clone(),
+            target,
+            change,
+        })?;
         self.catalogue = Catalogue::new(installed);
-        Ok(Called { seq, failed: 0, dropped: 0 })
+        Ok(Called {
+            seq,
+            failed: 0,
+            dropped: 0,
+        })
     }
 }
 
 /// What the host has to refuse.
 pub(crate) fn revocations(grants: &super::grants::Grants) -> Vec<Revocation> {
-    let revoked = grants.entries().iter().filter(|entry| entry.revoked.is_some());
-    revoked.map(|entry| Revocation { subject: entry.subject.clone(), target: entry.target.clone() }).collect()
+    let revoked = grants
+        .entries()
+        .iter()
+        .filter(|entry| entry.revoked.is_some());
+    revoked
+        .map(|entry| Revocation {
+            subject: entry.subject.clone(),
+            target: entry.target.clone(),
+        })
+        .collect()
 }
 
 /// The report of an install, filled in by [`ChangeContext::install`].

@@ -85,7 +85,9 @@ impl Marker {
     /// Reads a marker.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         match bytes.split_first() {
-            Some((&MARKER_FORMAT, rest)) => postcard::from_bytes(rest).map_err(|error| error.to_string()),
+            Some((&MARKER_FORMAT, rest)) => {
+                postcard::from_bytes(rest).map_err(|error| error.to_string())
+            }
             _ => Err("the checkpoint's marker is of another format".to_string()),
         }
     }
@@ -102,8 +104,14 @@ impl MarkedModule {
 /// Drops the trees of modules, and of older selves of modules, that the marker does not name. The marker is on disk.
 pub(crate) fn drop_orphans(store: &Store, marker: &Marker) -> Result<(), String> {
     for stored in store.modules() {
-        if !marker.modules.iter().any(|module| module.stored_as() == stored) {
-            store.drop_module(&stored).map_err(|error| error.to_string())?;
+        if !marker
+            .modules
+            .iter()
+            .any(|module| module.stored_as() == stored)
+        {
+            store
+                .drop_module(&stored)
+                .map_err(|error| error.to_string())?;
         }
     }
     Ok(())
@@ -151,7 +159,12 @@ pub(crate) enum CheckpointDone {
 impl Checkpoints {
     /// Behind what recovery has read.
     pub(crate) fn after(history: Mark, marks: Vec<Mark>) -> Self {
-        Self { history, marks, phase: Phase::Idle, last: None }
+        Self {
+            history,
+            marks,
+            phase: Phase::Idle,
+            last: None,
+        }
     }
 
     /// From which seq on the kept log is complete.
@@ -199,7 +212,11 @@ impl Supervisor {
     /// Begins a checkpoint when enough was recorded since the last one.
     pub(crate) fn maybe_checkpoint(&mut self, ctx: &mut Context<Self>) {
         let due = self.recorded_bytes() >= self.config.checkpoint_bytes;
-        if due && !self.checkpoints.is_running() && !self.barrier.is_running() && self.refuses().is_ok() {
+        if due
+            && !self.checkpoints.is_running()
+            && !self.barrier.is_running()
+            && self.refuses().is_ok()
+        {
             self.start_checkpoint(ctx);
         }
     }
@@ -207,7 +224,9 @@ impl Supervisor {
     /// Sends markers to all modules and writes what they freeze.
     pub(crate) fn start_checkpoint(&mut self, ctx: &mut Context<Self>) {
         self.checkpoints.phase = Phase::Freezing;
-        self.shared.recorded_bytes.store(0, std::sync::atomic::Ordering::Relaxed);
+        self.shared
+            .recorded_bytes
+            .store(0, std::sync::atomic::Ordering::Relaxed);
         let seq = self.stamper.last_seq();
         let (marked, position) = oneshot::channel();
         self.shared.log.mark(Box::new(move |position| {
@@ -236,7 +255,11 @@ impl Supervisor {
                 super::Stopping::Draining(_) => Clean::Stopped,
             },
         };
-        let writer = Writer { shared: self.shared.clone(), store: self.store.clone(), marker };
+        let writer = Writer {
+            shared: self.shared.clone(),
+            store: self.store.clone(),
+            marker,
+        };
         let supervisor = ctx.address();
         let mut marks = self.checkpoints.marks.clone();
         let history = self.checkpoints.history;
@@ -250,7 +273,9 @@ impl Supervisor {
                 match answer.await {
                     Ok(frozen) => pages.push(frozen),
                     Err(_) => {
-                        supervisor.do_send(CheckpointDone::Failed("a module's actor has ended".to_string()));
+                        supervisor.do_send(CheckpointDone::Failed(
+                            "a module's actor has ended".to_string(),
+                        ));
                         return;
                     }
                 }
@@ -259,7 +284,11 @@ impl Supervisor {
             let history = history_after(&mut marks, history, (seq, position));
             let done = writer.write(pages, position, history).await;
             supervisor.do_send(match done {
-                Ok(()) => CheckpointDone::Written { seq, marks, history },
+                Ok(()) => CheckpointDone::Written {
+                    seq,
+                    marks,
+                    history,
+                },
                 Err(problem) => CheckpointDone::Failed(problem),
             });
         };
@@ -270,7 +299,11 @@ impl Supervisor {
     pub(crate) fn finish_checkpoint(&mut self, done: CheckpointDone) {
         match done {
             CheckpointDone::Frozen => self.checkpoints.phase = Phase::Writing,
-            CheckpointDone::Written { seq, marks, history } => {
+            CheckpointDone::Written {
+                seq,
+                marks,
+                history,
+            } => {
                 self.checkpoints.phase = Phase::Idle;
                 self.checkpoints.last = Some(seq);
                 self.checkpoints.marks = marks;
@@ -280,8 +313,10 @@ impl Supervisor {
                 self.checkpoints.phase = Phase::Idle;
                 self.checkpoints.last = Some(self.stamper.last_seq());
                 // Frozen pages are no longer marked as changed in memory, so a later checkpoint would miss them.
-                self.shared.stop_because(&format!("a checkpoint could not be written: {problem}"));
-                self.broken.get_or_insert_with(|| format!("a checkpoint could not be written: {problem}"));
+                self.shared
+                    .stop_because(&format!("a checkpoint could not be written: {problem}"));
+                self.broken
+                    .get_or_insert_with(|| format!("a checkpoint could not be written: {problem}"));
             }
         }
     }
@@ -323,13 +358,31 @@ impl Writer {
         wait.await.map_err(|_| "the log has ended".to_string())??;
         let writing = tokio::task::spawn_blocking(move || {
             for frozen in pages {
-                let Some(module) = self.marker.modules.iter().find(|module| module.name == frozen.module) else { continue };
-                let writes = frozen.pages.into_iter().map(|write| (write.tree, write.key, write.page.map(|page| page.encode()))).collect();
-                self.store.write(&module.stored_as(), writes).map_err(|error| error.to_string())?;
+                let Some(module) = self
+                    .marker
+                    .modules
+                    .iter()
+                    .find(|module| module.name == frozen.module)
+                else {
+                    continue;
+                };
+                let writes = frozen
+                    .pages
+                    .into_iter()
+                    .map(|write| (write.tree, write.key, write.page.map(|page| page.encode())))
+                    .collect();
+                self.store
+                    .write(&module.stored_as(), writes)
+                    .map_err(|error| error.to_string())?;
             }
-            self.store.commit(&self.marker.encode()?).map_err(|error| error.to_string())?;
+            self.store
+                .commit(&self.marker.encode()?)
+                .map_err(|error| error.to_string())?;
             drop_orphans(&self.store, &self.marker)?;
-            self.shared.log.truncate_before(history.1).map_err(|error| error.to_string())
+            self.shared
+                .log
+                .truncate_before(history.1)
+                .map_err(|error| error.to_string())
         });
         writing.await.map_err(|panic| panic.to_string())?
     }

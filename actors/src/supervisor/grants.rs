@@ -22,30 +22,68 @@ pub(crate) struct Grants {
 impl Grants {
     /// What `schema` asks for, from `seq` on. What was revoked for the module before stays revoked.
     pub(crate) fn asked_by(schema: &ModuleSchema, seq: Seq, before: Option<&Self>) -> Self {
-        let mut wanted: Vec<(Subject, GrantTarget)> =
-            vec![(Subject::Module, GrantTarget::Time), (Subject::Module, GrantTarget::Logging)];
-        wanted.extend(schema.authorities.iter().map(|authority| (Subject::Module, GrantTarget::Authority(*authority))));
-        for dependency in schema.dependencies.iter().filter(|dependency| dependency.node.is_none()) {
-            wanted.push((Subject::Module, GrantTarget::Calls { module: dependency.module.clone() }));
+        let mut wanted: Vec<(Subject, GrantTarget)> = vec![
+            (Subject::Module, GrantTarget::Time),
+            (Subject::Module, GrantTarget::Logging),
+        ];
+        wanted.extend(
+            schema
+                .authorities
+                .iter()
+                .map(|authority| (Subject::Module, GrantTarget::Authority(*authority))),
+        );
+        for dependency in schema
+            .dependencies
+            .iter()
+            .filter(|dependency| dependency.node.is_none())
+        {
+            wanted.push((
+                Subject::Module,
+                GrantTarget::Calls {
+                    module: dependency.module.clone(),
+                },
+            ));
         }
         let functions = schema
             .reducers
             .iter()
             .map(|reducer| (&reducer.name, &reducer.capabilities))
-            .chain(schema.queries.iter().map(|query| (&query.name, &query.capabilities)));
+            .chain(
+                schema
+                    .queries
+                    .iter()
+                    .map(|query| (&query.name, &query.capabilities)),
+            );
         for (name, capabilities) in functions {
             wanted.extend(capabilities.iter().map(|capability| {
-                let target = GrantTarget::Table { table: capability.table.clone(), access: capability.access };
+                let target = GrantTarget::Table {
+                    table: capability.table.clone(),
+                    access: capability.access,
+                };
                 (Subject::Function(name.clone()), target)
             }));
         }
         for event in schema.reducers.iter().flat_map(|reducer| &reducer.events) {
             let module = match event {
-                Event::Row { table: TableRef { node: None, module: Some(module), .. }, .. } | Event::Call { module, .. } => module,
+                Event::Row {
+                    table:
+                        TableRef {
+                            node: None,
+                            module: Some(module),
+                            ..
+                        },
+                    ..
+                }
+                | Event::Call { module, .. } => module,
                 _ => continue,
             };
             if module != schema.name.as_str() {
-                wanted.push((Subject::Module, GrantTarget::Subscriptions { module: module.clone() }));
+                wanted.push((
+                    Subject::Module,
+                    GrantTarget::Subscriptions {
+                        module: module.clone(),
+                    },
+                ));
             }
         }
         wanted.sort();
@@ -54,9 +92,17 @@ impl Grants {
             .into_iter()
             .map(|(subject, target)| {
                 let known = before.and_then(|grants| {
-                    grants.entries.iter().find(|entry| entry.subject == subject && entry.target == target)
+                    grants
+                        .entries
+                        .iter()
+                        .find(|entry| entry.subject == subject && entry.target == target)
                 });
-                known.cloned().unwrap_or(GrantEntry { subject, target, since: seq, revoked: None })
+                known.cloned().unwrap_or(GrantEntry {
+                    subject,
+                    target,
+                    since: seq,
+                    revoked: None,
+                })
             })
             .collect();
         Self { entries }
@@ -69,7 +115,9 @@ impl Grants {
 
     /// Whether `target` was granted and taken back.
     pub(crate) fn is_revoked(&self, target: &GrantTarget) -> bool {
-        self.entries.iter().any(|entry| entry.target == *target && entry.revoked.is_some())
+        self.entries
+            .iter()
+            .any(|entry| entry.target == *target && entry.revoked.is_some())
     }
 
     /// Gives or takes `target` from `seq` on, in every entry that it covers. A table target covers all functions; its
@@ -77,14 +125,23 @@ impl Grants {
     ///
     /// # Errors
     /// `NotFound` when the module never asked for it.
-    pub(crate) fn change(&mut self, target: &GrantTarget, change: GrantChange, seq: Seq) -> Result<(), Failure> {
+    pub(crate) fn change(
+        &mut self,
+        target: &GrantTarget,
+        change: GrantChange,
+        seq: Seq,
+    ) -> Result<(), Failure> {
         let mut found = false;
         let mut split = Vec::new();
         for entry in &mut self.entries {
             let (covered, rest) = match (&entry.target, target) {
-                (GrantTarget::Table { table, access }, GrantTarget::Table { table: wanted, access: bits }) if table == wanted => {
-                    (Access(access.0 & bits.0), Access(access.0 & !bits.0))
-                }
+                (
+                    GrantTarget::Table { table, access },
+                    GrantTarget::Table {
+                        table: wanted,
+                        access: bits,
+                    },
+                ) if table == wanted => (Access(access.0 & bits.0), Access(access.0 & !bits.0)),
                 (own, wanted) if own == wanted => (Access(u8::MAX), Access(0)),
                 _ => continue,
             };
@@ -100,13 +157,16 @@ impl Grants {
                 *access = covered;
             }
             match change {
-                GrantChange::Grant if entry.revoked.is_some() => (entry.since, entry.revoked) = (seq, None),
+                GrantChange::Grant if entry.revoked.is_some() => {
+                    (entry.since, entry.revoked) = (seq, None)
+                }
                 GrantChange::Revoke if entry.revoked.is_none() => entry.revoked = Some(seq),
                 GrantChange::Grant | GrantChange::Revoke => {}
             }
         }
         self.entries.append(&mut split);
-        self.entries.sort_by(|a, b| (&a.subject, &a.target).cmp(&(&b.subject, &b.target)));
+        self.entries
+            .sort_by(|a, b| (&a.subject, &a.target).cmp(&(&b.subject, &b.target)));
         if found {
             Ok(())
         } else {

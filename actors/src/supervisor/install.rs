@@ -83,17 +83,29 @@ impl Installer {
     }
 
     /// Starts the actor of a module beside those that it talks to, or else where the fewest are.
-    pub(crate) fn start(&self, shared: Arc<Shared>, module: Module, place: usize) -> Addr<ModuleActor> {
+    pub(crate) fn start(
+        &self,
+        shared: Arc<Shared>,
+        module: Module,
+        place: usize,
+    ) -> Addr<ModuleActor> {
         let name = module.binary().schema.name.clone();
         let core = Core::new(name, shared, module);
         match self.arbiters.get(place % self.arbiters.len().max(1)) {
-            Some(arbiter) => ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core)),
+            Some(arbiter) => {
+                ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core))
+            }
             None => ModuleActor::new(core).start(),
         }
     }
 
     /// The arbiter for a new module: that of a module that it depends on, else the next in turn.
-    pub(crate) fn place(&self, schema: &ModuleSchema, places: &BTreeMap<ModuleName, usize>, config: &Config) -> usize {
+    pub(crate) fn place(
+        &self,
+        schema: &ModuleSchema,
+        places: &BTreeMap<ModuleName, usize>,
+        config: &Config,
+    ) -> usize {
         let beside = schema
             .dependencies
             .iter()
@@ -102,14 +114,22 @@ impl Installer {
             .find_map(|dependency| places.get(dependency.module.as_str()).copied());
         beside.unwrap_or_else(|| {
             let count = |place: usize| places.values().filter(|used| **used == place).count();
-            (0..self.arbiters.len().max(1)).min_by_key(|place| count(*place)).unwrap_or(0)
+            (0..self.arbiters.len().max(1))
+                .min_by_key(|place| count(*place))
+                .unwrap_or(0)
         })
     }
 }
 
 impl Supervisor {
     /// Prepares an uploaded binary on a thread of its own, then lets the install wait for its turn.
-    pub(crate) fn prepare_deploy(&mut self, wasm: Vec<u8>, options: DeployOptions, asker: Asker, ctx: &mut Context<Self>) {
+    pub(crate) fn prepare_deploy(
+        &mut self,
+        wasm: Vec<u8>,
+        options: DeployOptions,
+        asker: Asker,
+        ctx: &mut Context<Self>,
+    ) {
         if let Err(failure) = self.refuses() {
             asker.tell(Err(failure));
             return;
@@ -118,13 +138,19 @@ impl Supervisor {
         let limits = self.config.limits.clone();
         let supervisor = ctx.address();
         let work = async move {
-            let prepared = tokio::task::spawn_blocking(move || installer.prepare(&wasm, &limits)).await;
+            let prepared =
+                tokio::task::spawn_blocking(move || installer.prepare(&wasm, &limits)).await;
             match prepared {
                 Ok(Ok(binary)) => {
-                    supervisor.do_send(TakeChange(Change::Install(Box::new(Install { binary, options })), asker));
+                    supervisor.do_send(TakeChange(
+                        Change::Install(Box::new(Install { binary, options })),
+                        asker,
+                    ));
                 }
                 Ok(Err(failure)) => asker.tell(Err(failure)),
-                Err(panic) => asker.tell(Err(Failure::internal(format!("preparing the module has panicked: {panic}")))),
+                Err(panic) => asker.tell(Err(Failure::internal(format!(
+                    "preparing the module has panicked: {panic}"
+                )))),
             }
         };
         ctx.spawn(work.into_actor(self));
@@ -141,7 +167,11 @@ impl ChangeContext {
         check_authorities(&new, &before)?;
         let old = before.get(&new.name).cloned();
         let (tables, changes, old_module) = match &old {
-            None => (Tables::new(new.clone(), self.config.limits.rows())?, Vec::new(), None),
+            None => (
+                Tables::new(new.clone(), self.config.limits.rows())?,
+                Vec::new(),
+                None,
+            ),
             Some(old) => {
                 let (tables, changes) = self.upgraded(&install, old).await?;
                 (tables, changes, Some(old))
@@ -149,7 +179,9 @@ impl ChangeContext {
         };
         let since = self.next_seq();
         let grants = Grants::asked_by(&new, since, old_module.map(|old| &old.grants));
-        let mut module = self.installer.module(install.binary.clone(), tables, &self.config);
+        let mut module = self
+            .installer
+            .module(install.binary.clone(), tables, &self.config);
         module.set_revoked(revocations(&grants));
         let place = match &old {
             Some(old) => old.place,
@@ -178,14 +210,21 @@ impl ChangeContext {
             hash: install.binary.hash,
             on_conflict: install.options.on_conflict,
         };
-        let init = if old.is_none() { self.init_reducer(&new.name) } else { None };
+        let init = if old.is_none() {
+            self.init_reducer(&new.name)
+        } else {
+            None
+        };
         let what = init.map_or(StepKind::Nothing, StepKind::Event);
         if let Err(failure) = self.run_alone(input, &new.name, what, false).await? {
             self.catalogue = previous;
             let (reply, handed_over) = oneshot::channel();
             address.do_send(Order::HandOver(reply));
             drop(handed_over.await);
-            return Err(Failure { message: format!("`init` failed, so the module is not installed: {failure}"), ..failure });
+            return Err(Failure {
+                message: format!("`init` failed, so the module is not installed: {failure}"),
+                ..failure
+            });
         }
         if let Some(old) = &old {
             self.end_changed_watches(&old.schema, &new);
@@ -202,21 +241,37 @@ impl ChangeContext {
 
     fn init_reducer(&self, module: &ModuleName) -> Option<Arc<str>> {
         let entry = self.catalogue.entry(self.catalogue.index_of(module)?)?;
-        entry.reducers_on(&interstice_abi::event::Event::Init).next().map(Into::into)
+        entry
+            .reducers_on(&interstice_abi::event::Event::Init)
+            .next()
+            .map(Into::into)
     }
 
     /// Takes the tables out of the old actor and moves them to the new schema. A refusal starts the old module again.
-    async fn upgraded(&mut self, install: &Install, old: &Installed) -> Result<(Tables, Vec<String>), Failure> {
+    async fn upgraded(
+        &mut self,
+        install: &Install,
+        old: &Installed,
+    ) -> Result<(Tables, Vec<String>), Failure> {
         let new = install.binary.schema.clone();
         let name = &new.name;
         let wipe = install.options.on_conflict == OnConflict::Wipe;
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
         let module = handed_over.await.map_err(|_| crate::module::gone(name))?;
-        let needed: Vec<String> = module.tables().timers().into_iter().filter(|timer| !timer.of_load).map(|timer| timer.reducer).collect();
+        let needed: Vec<String> = module
+            .tables()
+            .timers()
+            .into_iter()
+            .filter(|timer| !timer.of_load)
+            .map(|timer| timer.reducer)
+            .collect();
         let old_binary = module.binary().clone();
         let tables = module.into_tables();
-        let missing = needed.iter().find(|reducer| new.reducer(reducer).is_none_or(|found| !found.arguments.is_empty()));
+        let missing = needed.iter().find(|reducer| {
+            new.reducer(reducer)
+                .is_none_or(|found| !found.arguments.is_empty())
+        });
         let refused = match missing {
             Some(reducer) if !wipe => {
                 let text = format!(
@@ -227,10 +282,15 @@ impl ChangeContext {
             _ => match tables.migrate(new.clone(), wipe) {
                 Ok(tables) => {
                     let difference = schema::difference(&old.schema, &new);
-                    return Ok((tables, difference.lines.iter().map(ToString::to_string).collect()));
+                    return Ok((
+                        tables,
+                        difference.lines.iter().map(ToString::to_string).collect(),
+                    ));
                 }
                 Err((tables, difference)) => {
-                    let text = format!("the new version of module `{name}` does not fit its data, and nothing was changed:\n{difference}");
+                    let text = format!(
+                        "the new version of module `{name}` does not fit its data, and nothing was changed:\n{difference}"
+                    );
                     (tables, Failure::new(Code::SchemaConflict, text))
                 }
             },
@@ -249,9 +309,16 @@ impl ChangeContext {
 
     /// Watches of tables whose rows have another shape from here on end, and say so.
     fn end_changed_watches(&self, old: &ModuleSchema, new: &ModuleSchema) {
-        let why = Failure::new(Code::Unavailable, format!("module `{}` was upgraded and the table has changed; watch it again", new.name));
+        let why = Failure::new(
+            Code::Unavailable,
+            format!(
+                "module `{}` was upgraded and the table has changed; watch it again",
+                new.name
+            ),
+        );
         self.shared.watchers.end_tables(&new.name, &why, |table| {
-            let shape = |schema: &ModuleSchema| schema.table(table).map(|(_, table)| table.fields.clone());
+            let shape =
+                |schema: &ModuleSchema| schema.table(table).map(|(_, table)| table.fields.clone());
             shape(old) != shape(new)
         });
     }
@@ -259,12 +326,22 @@ impl ChangeContext {
 
 /// Where every module runs.
 fn places(installed: &BTreeMap<ModuleName, Installed>) -> BTreeMap<ModuleName, usize> {
-    installed.iter().map(|(name, installed)| (name.clone(), installed.place)).collect()
+    installed
+        .iter()
+        .map(|(name, installed)| (name.clone(), installed.place))
+        .collect()
 }
 
 /// All that the module was compiled against must be there in a compatible version.
-fn check_dependencies(new: &ModuleSchema, installed: &BTreeMap<ModuleName, Installed>) -> Result<(), Failure> {
-    for dependency in new.dependencies.iter().filter(|dependency| dependency.node.is_none()) {
+fn check_dependencies(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for dependency in new
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.node.is_none())
+    {
         let Some(provider) = installed.get(dependency.module.as_str()) else {
             return Err(Failure::new(
                 Code::NotFound,
@@ -280,8 +357,14 @@ fn check_dependencies(new: &ModuleSchema, installed: &BTreeMap<ModuleName, Insta
 }
 
 /// Modules that were compiled against this one must still find what they need.
-fn check_dependents(new: &ModuleSchema, installed: &BTreeMap<ModuleName, Installed>) -> Result<(), Failure> {
-    for other in installed.values().filter(|other| other.schema.name != new.name) {
+fn check_dependents(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for other in installed
+        .values()
+        .filter(|other| other.schema.name != new.name)
+    {
         for dependency in &other.schema.dependencies {
             if dependency.node.is_none() && dependency.module == new.name.as_str() {
                 check_binding(&other.schema.name, dependency, new)?;
@@ -291,7 +374,11 @@ fn check_dependents(new: &ModuleSchema, installed: &BTreeMap<ModuleName, Install
     Ok(())
 }
 
-fn check_binding(holder: &ModuleName, dependency: &Dependency, provider: &ModuleSchema) -> Result<(), Failure> {
+fn check_binding(
+    holder: &ModuleName,
+    dependency: &Dependency,
+    provider: &ModuleSchema,
+) -> Result<(), Failure> {
     if !provider.version.satisfies(dependency.version) {
         return Err(Failure::new(
             Code::SchemaConflict,
@@ -303,18 +390,34 @@ fn check_binding(holder: &ModuleName, dependency: &Dependency, provider: &Module
         ));
     }
     schema::check_binding(dependency, provider).map_err(|failure| Failure {
-        message: format!("module `{holder}` needs more of module `{}`: {failure}", dependency.module),
+        message: format!(
+            "module `{holder}` needs more of module `{}`: {failure}",
+            dependency.module
+        ),
         ..failure
     })
 }
 
 /// Each authority is held by at most one module.
-fn check_authorities(new: &ModuleSchema, installed: &BTreeMap<ModuleName, Installed>) -> Result<(), Failure> {
-    for other in installed.values().filter(|other| other.schema.name != new.name) {
-        if let Some(authority) = new.authorities.iter().find(|authority| other.schema.authorities.contains(authority)) {
+fn check_authorities(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for other in installed
+        .values()
+        .filter(|other| other.schema.name != new.name)
+    {
+        if let Some(authority) = new
+            .authorities
+            .iter()
+            .find(|authority| other.schema.authorities.contains(authority))
+        {
             return Err(Failure::new(
                 Code::Denied,
-                format!("authority `{authority:?}` is held by module `{}`; only one module of a node may hold it", other.schema.name),
+                format!(
+                    "authority `{authority:?}` is held by module `{}`; only one module of a node may hold it",
+                    other.schema.name
+                ),
             ));
         }
     }

@@ -49,7 +49,10 @@ fn refuse_all(places: Vec<NewPlace>) {
     for place in places {
         if let NewPlace::Turn(turn) = place {
             let Turn { waiter, .. } = *turn;
-            refuse(waiter, Failure::internal("the module went before its turn could start"));
+            refuse(
+                waiter,
+                Failure::internal("the module went before its turn could start"),
+            );
         }
     }
 }

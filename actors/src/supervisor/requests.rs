@@ -45,22 +45,50 @@ struct ClientCall {
 impl Supervisor {
     /// Takes in a batch of one connection.
     pub(crate) fn requests(&mut self, batch: Batch, ctx: &mut Context<Self>) {
-        let Batch { peer, work, replies } = batch;
+        let Batch {
+            peer,
+            work,
+            replies,
+        } = batch;
         for work in work {
             match work {
                 Work::Request(request) => self.request(&peer, request, replies.clone(), ctx),
                 Work::Deploy { id, wasm, options } => {
-                    self.prepare_deploy(wasm, options, Asker::Client { replies: replies.clone(), request: id }, ctx);
+                    self.prepare_deploy(
+                        wasm,
+                        options,
+                        Asker::Client {
+                            replies: replies.clone(),
+                            request: id,
+                        },
+                        ctx,
+                    );
                 }
             }
         }
     }
 
-    fn request(&mut self, peer: &Arc<Peer>, request: Request, replies: Replies, ctx: &mut Context<Self>) {
+    fn request(
+        &mut self,
+        peer: &Arc<Peer>,
+        request: Request,
+        replies: Replies,
+        ctx: &mut Context<Self>,
+    ) {
         let id = request.id;
         match &request.body {
-            RequestBody::Call { .. } | RequestBody::Query { .. } | RequestBody::Rows { .. } | RequestBody::Watch { .. } => {
-                self.park_or(Parked::Request { peer: peer.clone(), request, replies }, ctx);
+            RequestBody::Call { .. }
+            | RequestBody::Query { .. }
+            | RequestBody::Rows { .. }
+            | RequestBody::Watch { .. } => {
+                self.park_or(
+                    Parked::Request {
+                        peer: peer.clone(),
+                        request,
+                        replies,
+                    },
+                    ctx,
+                );
                 return;
             }
             _ => {}
@@ -68,7 +96,10 @@ impl Supervisor {
         match self.immediate(peer, request, &replies, ctx) {
             Ok(Some(body)) => replies.send(Response { id, body: Ok(body) }),
             Ok(None) => {}
-            Err(failure) => replies.send(Response { id, body: Err(failure) }),
+            Err(failure) => replies.send(Response {
+                id,
+                body: Err(failure),
+            }),
         }
     }
 
@@ -81,7 +112,10 @@ impl Supervisor {
         ctx: &mut Context<Self>,
     ) -> Result<Option<ResponseBody>, Failure> {
         let id = request.id;
-        let asker = || Asker::Client { replies: replies.clone(), request: id };
+        let asker = || Asker::Client {
+            replies: replies.clone(),
+            request: id,
+        };
         match request.body {
             RequestBody::Schema { module } => self.schema(peer, &module).map(Some),
             RequestBody::NodeStatus => Ok(Some(ResponseBody::Node(self.node_status()))),
@@ -93,17 +127,34 @@ impl Supervisor {
                 let found = self.shared.watchers.end(peer.connection.0, Some(ended))
                     | self.shared.lines.unfollow(peer.connection.0, Some(ended));
                 if found {
-                    replies.send(Response { id: ended, body: Ok(ResponseBody::Ended) });
+                    replies.send(Response {
+                        id: ended,
+                        body: Ok(ResponseBody::Ended),
+                    });
                 }
                 Ok(None)
             }
-            RequestBody::Logs { module, tail, follow } => {
+            RequestBody::Logs {
+                module,
+                tail,
+                follow,
+            } => {
                 owner(peer)?;
-                let module = module.map(|name| self.catalogue.find(&name).map(|index| self.name_of(index))).transpose()?;
+                let module = module
+                    .map(|name| self.catalogue.find(&name).map(|index| self.name_of(index)))
+                    .transpose()?;
                 match follow {
-                    LogsMode::Kept => Ok(Some(ResponseBody::Log(self.shared.lines.kept(module.as_ref(), tail)))),
+                    LogsMode::Kept => Ok(Some(ResponseBody::Log(
+                        self.shared.lines.kept(module.as_ref(), tail),
+                    ))),
                     LogsMode::Follow => {
-                        self.shared.lines.follow(replies.clone(), peer.connection.0, id, module, tail);
+                        self.shared.lines.follow(
+                            replies.clone(),
+                            peer.connection.0,
+                            id,
+                            module,
+                            tail,
+                        );
                         Ok(None)
                     }
                 }
@@ -135,10 +186,19 @@ impl Supervisor {
             RequestBody::Unload { module } => Ok(Change::Unload(named(&module)?)),
             RequestBody::Load { module } => Ok(Change::Load(named(&module)?)),
             RequestBody::Remove { module } => Ok(Change::Remove(named(&module)?)),
-            RequestBody::ChangeGrant { module, target, change } => {
-                Ok(Change::Grant { module: named(&module)?, target, change })
-            }
-            _ => Err(Failure::new(Code::BadArguments, "this request cannot be made here; the first one is a greeting, and uploads come before deploys")),
+            RequestBody::ChangeGrant {
+                module,
+                target,
+                change,
+            } => Ok(Change::Grant {
+                module: named(&module)?,
+                target,
+                change,
+            }),
+            _ => Err(Failure::new(
+                Code::BadArguments,
+                "this request cannot be made here; the first one is a greeting, and uploads come before deploys",
+            )),
         }
     }
 
@@ -146,31 +206,89 @@ impl Supervisor {
     pub(crate) fn placed_request(&mut self, peer: &Arc<Peer>, request: Request, replies: Replies) {
         let Request { id, body } = request;
         let outcome = self.refuses().and_then(|()| match body {
-            RequestBody::Call { module, reducer, arguments, ack } => {
-                self.call(peer, ClientCall { module, reducer, arguments, ack }, &replies, id)
-            }
-            RequestBody::Query { module, query, arguments, ack } => {
-                self.query(peer, ClientCall { module, reducer: query, arguments, ack }, &replies, id)
-            }
-            RequestBody::Rows { module, table, after, limit, filter } => {
-                self.rows(peer, (&module, &table), RowsWanted { after, limit, filter }, &replies, id)
-            }
-            RequestBody::Watch { module, table, from } => self.watch(peer, (&module, &table), from, &replies, id),
-            _ => Err(Failure::internal("a request was parked that takes no place")),
+            RequestBody::Call {
+                module,
+                reducer,
+                arguments,
+                ack,
+            } => self.call(
+                peer,
+                ClientCall {
+                    module,
+                    reducer,
+                    arguments,
+                    ack,
+                },
+                &replies,
+                id,
+            ),
+            RequestBody::Query {
+                module,
+                query,
+                arguments,
+                ack,
+            } => self.query(
+                peer,
+                ClientCall {
+                    module,
+                    reducer: query,
+                    arguments,
+                    ack,
+                },
+                &replies,
+                id,
+            ),
+            RequestBody::Rows {
+                module,
+                table,
+                after,
+                limit,
+                filter,
+            } => self.rows(
+                peer,
+                (&module, &table),
+                RowsWanted {
+                    after,
+                    limit,
+                    filter,
+                },
+                &replies,
+                id,
+            ),
+            RequestBody::Watch {
+                module,
+                table,
+                from,
+            } => self.watch(peer, (&module, &table), from, &replies, id),
+            _ => Err(Failure::internal(
+                "a request was parked that takes no place",
+            )),
         });
         if let Err(failure) = outcome {
-            replies.send(Response { id, body: Err(failure) });
+            replies.send(Response {
+                id,
+                body: Err(failure),
+            });
         }
     }
 
-    fn call(&mut self, peer: &Peer, call: ClientCall, replies: &Replies, id: u64) -> Result<(), Failure> {
+    fn call(
+        &mut self,
+        peer: &Peer,
+        call: ClientCall,
+        replies: &Replies,
+        id: u64,
+    ) -> Result<(), Failure> {
         let index = self.usable(peer, &call.module)?;
         let entry = self.entry(index)?;
         callable(entry, &call.reducer)?;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
         let module = entry.installed.schema.name.clone();
         if bytes > self.config.limits.arguments_bytes_max {
-            let text = format!("the arguments are {bytes} bytes long; the limit is {}", self.config.limits.arguments_bytes_max);
+            let text = format!(
+                "the arguments are {bytes} bytes long; the limit is {}",
+                self.config.limits.arguments_bytes_max
+            );
             return Err(Failure::new(Code::TooLarge, text));
         }
         self.admission.check(&module, index, bytes)?;
@@ -183,15 +301,30 @@ impl Supervisor {
             from_outside: true,
             of_load: false,
         };
-        let input =
-            Input::Call { caller: peer.node.clone(), caller_is_owner, module, reducer: call.reducer, arguments: call.arguments };
-        let waiter = Waiter::Client { replies: replies.clone(), request: id, ack: call.ack };
+        let input = Input::Call {
+            caller: peer.node.clone(),
+            caller_is_owner,
+            module,
+            reducer: call.reducer,
+            arguments: call.arguments,
+        };
+        let waiter = Waiter::Client {
+            replies: replies.clone(),
+            request: id,
+            ack: call.ack,
+        };
         let turn = self.new_turn(input, vec![step], waiter);
         self.place_turn(turn);
         Ok(())
     }
 
-    fn query(&mut self, peer: &Peer, call: ClientCall, replies: &Replies, id: u64) -> Result<(), Failure> {
+    fn query(
+        &mut self,
+        peer: &Peer,
+        call: ClientCall,
+        replies: &Replies,
+        id: u64,
+    ) -> Result<(), Failure> {
         let index = self.usable(peer, &call.module)?;
         let entry = self.entry(index)?;
         let schema = &entry.installed.schema;
@@ -226,7 +359,14 @@ impl Supervisor {
         Ok(())
     }
 
-    fn rows(&mut self, peer: &Peer, named: (&str, &str), wanted: RowsWanted, replies: &Replies, id: u64) -> Result<(), Failure> {
+    fn rows(
+        &mut self,
+        peer: &Peer,
+        named: (&str, &str),
+        wanted: RowsWanted,
+        replies: &Replies,
+        id: u64,
+    ) -> Result<(), Failure> {
         let (module, table, _) = self.readable(peer, named)?;
         self.admission.check(&self.name_of(module), module, 0)?;
         let rows = ReadRows {
@@ -245,7 +385,14 @@ impl Supervisor {
         Ok(())
     }
 
-    fn watch(&mut self, peer: &Peer, named: (&str, &str), from: Option<Position>, replies: &Replies, id: u64) -> Result<(), Failure> {
+    fn watch(
+        &mut self,
+        peer: &Peer,
+        named: (&str, &str),
+        from: Option<Position>,
+        replies: &Replies,
+        id: u64,
+    ) -> Result<(), Failure> {
         let (module, table, table_name) = self.readable(peer, named)?;
         self.admission.check(&self.name_of(module), module, 0)?;
         let since = self.entry(module)?.installed.since;
@@ -256,7 +403,12 @@ impl Supervisor {
             table,
             table_name,
             from,
-            oldest: Position { epoch: self.shared.epoch, seq: oldest, step: StepIndex(0), index: 0 },
+            oldest: Position {
+                epoch: self.shared.epoch,
+                seq: oldest,
+                step: StepIndex(0),
+                index: 0,
+            },
             log_start: self.checkpoints.log_start(),
             seq: self.stamper.last_seq(),
             connection: peer.connection.0,
@@ -282,26 +434,40 @@ impl Supervisor {
         if schema.visibility == Visibility::Private && peer.standing != Standing::Owner {
             return Err(Failure::new(
                 Code::Denied,
-                format!("module `{}` is private to its node; only modules of the node and its owners may use it", schema.name),
+                format!(
+                    "module `{}` is private to its node; only modules of the node and its owners may use it",
+                    schema.name
+                ),
             ));
         }
         Ok(index)
     }
 
     /// A table that `peer` may read.
-    fn readable(&self, peer: &Peer, (module, table): (&str, &str)) -> Result<(ModuleIndex, TableId, String), Failure> {
+    fn readable(
+        &self,
+        peer: &Peer,
+        (module, table): (&str, &str),
+    ) -> Result<(ModuleIndex, TableId, String), Failure> {
         let index = self.visible(peer, module)?;
         let schema = &self.entry(index)?.installed.schema;
         let is_owner = peer.standing == Standing::Owner;
         let may_read = |table: &TableSchema| is_owner || table.visibility == Visibility::Public;
         let Some((id, found)) = schema.table(table) else {
-            let known = schema.tables.iter().filter(|table| may_read(table)).map(|table| table.name.as_str());
+            let known = schema
+                .tables
+                .iter()
+                .filter(|table| may_read(table))
+                .map(|table| table.name.as_str());
             let mut failure = Failure::not_found("table", table, known);
             failure.message = format!("{} in module `{}`", failure.message, schema.name);
             return Err(failure);
         };
         if !may_read(found) {
-            return Err(Failure::new(Code::Denied, format!("table `{table}` of module `{}` is private", schema.name)));
+            return Err(Failure::new(
+                Code::Denied,
+                format!("table `{table}` of module `{}` is private", schema.name),
+            ));
         }
         Ok((index, id, found.name.clone()))
     }
@@ -317,7 +483,9 @@ impl Supervisor {
 
     /// The entry at `index` of the catalogue that holds.
     pub(crate) fn entry(&self, index: ModuleIndex) -> Result<&Entry, Failure> {
-        self.catalogue.entry(index).ok_or_else(|| Failure::internal("a module that was found is not there"))
+        self.catalogue
+            .entry(index)
+            .ok_or_else(|| Failure::internal("a module that was found is not there"))
     }
 
     fn name_of(&self, index: ModuleIndex) -> ModuleName {
@@ -344,7 +512,10 @@ pub(crate) fn owner(peer: &Peer) -> Result<(), Failure> {
         Standing::Owner => Ok(()),
         Standing::Guest => Err(Failure::new(
             Code::Denied,
-            format!("only owners of the node may do this; key {} is not among the `owners` of its node.toml", peer.node),
+            format!(
+                "only owners of the node may do this; key {} is not among the `owners` of its node.toml",
+                peer.node
+            ),
         )),
     }
 }

@@ -30,7 +30,12 @@ pub(crate) struct Stamper {
 impl Stamper {
     /// Continues behind `seq` and `last_ms`.
     pub(crate) fn after(seq: Seq, last_ms: u64) -> Self {
-        Self { seq: seq.0, ticket: 0, reserved: seq.0, last_ms }
+        Self {
+            seq: seq.0,
+            ticket: 0,
+            reserved: seq.0,
+            last_ms,
+        }
     }
 
     /// The next seq.
@@ -68,7 +73,12 @@ impl Stamper {
 
 impl Supervisor {
     /// Stamps an input that begins with the first of `steps`. Admission counts it under that step's module.
-    pub(crate) fn new_turn(&mut self, input: Input, steps: Vec<PendingStep>, waiter: Waiter) -> Turn {
+    pub(crate) fn new_turn(
+        &mut self,
+        input: Input,
+        steps: Vec<PendingStep>,
+        waiter: Waiter,
+    ) -> Turn {
         let home = steps.first().map(|step| step.module);
         let bytes = steps.iter().map(|step| step.arguments.len()).sum::<usize>();
         Turn {

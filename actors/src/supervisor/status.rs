@@ -57,7 +57,11 @@ impl Supervisor {
             }
             let (reply, answer) = oneshot::channel();
             entry.installed.address.do_send(Order::Statistics(reply));
-            asked.push((status_without_counts(entry), entry.installed.schema.tables.clone(), answer));
+            asked.push((
+                status_without_counts(entry),
+                entry.installed.schema.tables.clone(),
+                answer,
+            ));
         }
         let work = async move {
             let mut modules = Vec::new();
@@ -68,18 +72,29 @@ impl Supervisor {
                     modules.push(status);
                 }
             }
-            replies.send(Response { id: request, body: Ok(ResponseBody::Modules(modules)) });
+            replies.send(Response {
+                id: request,
+                body: Ok(ResponseBody::Modules(modules)),
+            });
         };
         ctx.spawn(work.into_actor(self));
         Ok(())
     }
 
     /// An owner stops the node: answered once nothing new is taken.
-    pub(crate) fn stop_requested(&mut self, replies: Replies, request: u64, ctx: &mut Context<Self>) {
+    pub(crate) fn stop_requested(
+        &mut self,
+        replies: Replies,
+        request: u64,
+        ctx: &mut Context<Self>,
+    ) {
         let stop = self.stop.clone();
         let (done, drained) = oneshot::channel();
         ctx.notify(Drain(done));
-        replies.send(Response { id: request, body: Ok(ResponseBody::Done) });
+        replies.send(Response {
+            id: request,
+            body: Ok(ResponseBody::Done),
+        });
         // Not in this actor's context, which ends with the drain.
         actix::spawn(async move {
             drop(drained.await);
@@ -112,7 +127,9 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
         status.digest = statistics.digest.map(|digest| digest.0);
     }
     for counted in statistics.tables {
-        let Some(table) = tables.iter().find(|table| table.name == counted.name) else { continue };
+        let Some(table) = tables.iter().find(|table| table.name == counted.name) else {
+            continue;
+        };
         if is_owner || table.visibility == Visibility::Public {
             status.tables.push(TableStatus {
                 name: counted.name,
@@ -127,15 +144,23 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
 
 /// Resident memory of this process, where the system tells it in `/proc`.
 fn resident_bytes() -> u64 {
-    let kilobytes = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?.to_string();
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    });
+    let kilobytes = std::fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find(|line| line.starts_with("VmRSS:"))?
+                .to_string();
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        });
     kilobytes.unwrap_or(0) * 1024
 }
 
 /// Bytes of the files of a folder.
 fn directory_bytes(path: &std::path::Path) -> u64 {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+    entries
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
 }

@@ -49,7 +49,9 @@ impl Timers {
         for (_, module, _) in &due {
             self.next.remove(module);
         }
-        due.into_iter().map(|(_, module, timer)| (module, timer)).collect()
+        due.into_iter()
+            .map(|(_, module, timer)| (module, timer))
+            .collect()
     }
 
     fn earliest(&self) -> Option<u64> {
@@ -90,9 +92,16 @@ mod tests {
         let mut timers = Timers::default();
         let name = |name: &str| ModuleName::new(name).expect("a name");
         for (module, due, timer) in [("b", 5, 1), ("a", 5, 2), ("c", 3, 3), ("d", 9, 4)] {
-            timers.set(TimerNews { module: name(module), next: Some((due, TimerId(timer))) });
+            timers.set(TimerNews {
+                module: name(module),
+                next: Some((due, TimerId(timer))),
+            });
         }
-        let due: Vec<_> = timers.take_due(5).into_iter().map(|(module, _)| module.to_string()).collect();
+        let due: Vec<_> = timers
+            .take_due(5)
+            .into_iter()
+            .map(|(module, _)| module.to_string())
+            .collect();
         assert_eq!(due, ["c", "a", "b"]);
         assert!(timers.take_due(5).is_empty());
         assert_eq!(timers.earliest(), Some(9));

@@ -5,12 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use interstice_abi::id::NodeId;
 use interstice_actors::{
     config::Config,
     node::{self, Listen, Node, StartOptions},
 };
-use libp2p::identity::Keypair;
+use interstice_client::Identity;
 use tempfile::TempDir;
 
 use super::peer::Peer;
@@ -19,7 +18,7 @@ use super::peer::Peer;
 pub(crate) struct World {
     _folder: TempDir,
     directory: PathBuf,
-    owner: Keypair,
+    owner: Identity,
     node: Option<Node>,
 }
 
@@ -27,9 +26,8 @@ impl World {
     /// A node with the given configuration, not started.
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let owner = Keypair::generate_ed25519();
-        let owner_id = NodeId(owner.public().to_peer_id().to_string());
-        let (_, directory) = node::create(folder.path(), "tested", 0, vec![owner_id]).expect("the node is made");
+        let owner = Identity::generate();
+        let (_, directory) = node::create(folder.path(), "tested", 0, vec![owner.id().clone()]).expect("the node is made");
         let world = Self { _folder: folder, directory, owner, node: None };
         world.configure(change);
         world
@@ -93,18 +91,18 @@ impl World {
 
     /// A client with the owner's key.
     pub(crate) async fn owner(&self) -> Peer {
-        self.client(self.owner.clone()).await
+        self.client(&self.owner).await
     }
 
     /// A client with a key that the node has never seen.
     pub(crate) async fn stranger(&self) -> Peer {
-        self.client(Keypair::generate_ed25519()).await
+        self.client(&Identity::generate()).await
     }
 
-    async fn client(&self, key: Keypair) -> Peer {
+    async fn client(&self, identity: &Identity) -> Peer {
         let node = self.node.as_ref().expect("the node runs");
         let address = node.addresses().into_iter().next().expect("the node listens");
-        Peer::connect(&address, key).await
+        Peer::connect(&address, identity).await
     }
 }
 

@@ -90,14 +90,14 @@ async fn a_watch_from_a_position_gives_exactly_what_was_missed() {
     peer.calls(&orders(0, 100)).await;
     let all = watch.changes(100).await;
     assert!(in_order(&all));
-    watch.end().await;
+    drop(watch);
 
     // From everywhere: exactly what came behind.
     for from in [complete, all[0].position, all[42].position, all[98].position] {
         let mut again = peer.watch("market", "prices", Some(from)).await;
         let wanted: Vec<SeenChange> = all.iter().filter(|change| change.position > from).cloned().collect();
         assert_eq!(again.changes(wanted.len()).await, wanted);
-        again.end().await;
+        drop(again);
     }
 
     // Over a crash, and while more comes in at the same time.

@@ -128,7 +128,7 @@ async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<
 pub(crate) async fn upload(app: &App, session: &Session, wasm: &[u8], options: DeployOptions) -> Outcome<Json> {
     let total = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
     let bar = app.output.bar(&format!("uploading to {}", session.label()), total);
-    let result = session.deploy(wasm.to_vec(), options, |done| bar.set_position(done)).await;
+    let result = session.deploy(wasm, options, |done| bar.set_position(done)).await;
     bar.finish_and_clear();
     let report = result.map_err(|problem| if app.nodes().len() > 1 { problem.about(session.label()) } else { problem })?;
     say(app, session, &report)?;

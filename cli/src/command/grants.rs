@@ -159,15 +159,15 @@ impl Revoke {
 async fn change(app: &App, module: &str, what: Word, change: GrantChange) -> Outcome<()> {
     let session = Session::open_as_owner(app, None).await?;
     let word = what.to_string();
-    let called = session.change_grant(module, what.0, change).await?;
+    let seq = session.change_grant(module, what.0, change).await?;
     if app.output.is_json() {
-        return app.output.json(&json!({"module": module, "grant": word, "seq": called.seq.0}));
+        return app.output.json(&json!({"module": module, "grant": word, "seq": seq.0}));
     }
     let done = match change {
         GrantChange::Grant => "granted",
         GrantChange::Revoke => "revoked",
     };
-    app.output.line(format!("{done} {word} from seq {} on", called.seq))
+    app.output.line(format!("{done} {word} from seq {seq} on"))
 }
 
 fn holder(entry: &GrantEntry) -> String {

@@ -39,7 +39,7 @@ impl Logs {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open_as_owner(app, self.at.as_deref()).await?;
         let mode = if self.follow { LogsMode::Follow } else { LogsMode::Kept };
-        let lines = session.logs(self.module.as_deref(), self.tail, mode).await?;
+        let lines = session.logs(self.module.as_deref(), self.tail, mode)?;
         let end = node_process::end_signal();
         tokio::select! {
             signal = end => signal,

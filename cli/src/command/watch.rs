@@ -35,7 +35,7 @@ impl Watch {
         let session = Session::open(app, None).await?;
         let schema = session.schema(&self.module).await?;
         let table = table::find(&schema, &self.table)?;
-        let mut events = session.watch(&self.module, &self.table, self.from).await?;
+        let mut events = session.watch(&self.module, &self.table, self.from)?;
         let end = node_process::end_signal();
         tokio::pin!(end);
         loop {

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use interstice_abi::id::NodeId;
+use interstice_client::Target as Address;
 use serde_json::{Value as Json, json};
 
 use super::{Add, Ping, Schema, Show};
 use crate::{
-    address::{self, Address},
+    address::check_id,
     app::App,
     clock,
     output::clean_lines,
@@ -20,12 +20,12 @@ use crate::{
 
 pub(super) async fn add(app: &App, command: Add) -> Outcome<()> {
     let address: Address = command.address.parse().map_err(Problem::usage)?;
-    let given = command.id.clone().or_else(|| address.id().map(str::to_string));
+    let given = command.id.clone().or_else(|| address.pin().map(|id| id.0));
     if let Some(id) = &given {
-        address::check_id(id).map_err(Problem::usage)?;
+        check_id(id).map_err(Problem::usage)?;
     }
     let id = match given {
-        Some(id) if address.id().is_none_or(|other| other == id) => id,
+        Some(id) if address.pin().is_none_or(|other| other.0 == id) => id,
         Some(_) => return Err(Problem::usage("the address ends in another id than --id")),
         None => {
             let target = Target {
@@ -116,7 +116,7 @@ pub(super) async fn schema(app: &App, command: &Schema) -> Outcome<()> {
     }
     if app.output.is_json() {
         let schemas = schemas.iter().map(schema_text::to_json).collect::<Outcome<Vec<Json>>>()?;
-        return app.output.json(&json!({"node": NodeId(session.node().0.clone()), "modules": schemas}));
+        return app.output.json(&json!({"node": session.node().0, "modules": schemas}));
     }
     let texts: Vec<String> = schemas.iter().map(schema_text::text).collect();
     app.output.line(clean_lines(&texts.join("\n\n")))

@@ -1,0 +1,297 @@
+//! The conversation of one command with one node, over the client library: who speaks, whom to, and what the answers and
+//! failures mean at the command line.
+
+use futures::{Stream, StreamExt};
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{NodeId, Position, Seq},
+    schema::ModuleSchema,
+    wire::{
+        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget, LogLine, LogsMode, ModuleStatus,
+        NodeStatus, RowFilter, RowsPage, Standing, WatchEvent,
+    },
+};
+use interstice_client::{Client, ConnectOptions, Error, Identity, Subscription};
+
+use crate::{
+    app::App,
+    home::Home,
+    problem::{Outcome, Problem},
+    target::Target,
+};
+
+/// A connection to a node.
+#[derive(Debug)]
+pub struct Session {
+    label: String,
+    client: Client,
+}
+
+/// Answers that come one after the other.
+#[derive(Debug)]
+pub struct Answers<T> {
+    label: String,
+    inner: Subscription<T>,
+}
+
+/// The id of this command line's own key, which is made when there is none.
+///
+/// # Errors
+/// When the key's file cannot be made or read.
+pub fn own_id(home: &Home) -> Outcome<NodeId> {
+    identity(home).map(|identity| identity.id().clone())
+}
+
+fn identity(home: &Home) -> Outcome<Identity> {
+    home.make()?;
+    Identity::load_or_create(&home.key()).map_err(Problem::failed)
+}
+
+impl Session {
+    /// Connects to the node that `word`, `--node` or the environment names, or to the only local one that runs.
+    ///
+    /// # Errors
+    /// When no such node is known or reachable.
+    pub async fn open(app: &App, word: Option<&str>) -> Outcome<Self> {
+        Self::to(app, &Target::chosen(app, word)?).await
+    }
+
+    /// As [`Session::open`], to give orders: only to a node whose id is known.
+    ///
+    /// # Errors
+    /// As [`Session::open`], and when the id is not known.
+    pub async fn open_as_owner(app: &App, word: Option<&str>) -> Outcome<Self> {
+        let target = Target::chosen(app, word)?;
+        target.pinned()?;
+        Self::to(app, &target).await
+    }
+
+    /// Connects to `target`.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or is another node than it must be.
+    pub async fn to(app: &App, target: &Target) -> Outcome<Self> {
+        let identity = identity(&app.home)?;
+        let address = match &target.id {
+            Some(id) => target.address.clone().pinned(id).map_err(Problem::failed)?,
+            None => target.address.clone(),
+        };
+        let options = ConnectOptions {
+            agent: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).to_string(),
+            ..ConnectOptions::default()
+        };
+        let client = Client::connect(&identity, &address, &options)
+            .await
+            .map_err(|error| problem(&target.label, error))?;
+        Ok(Self {
+            label: target.label.clone(),
+            client,
+        })
+    }
+
+    /// What the node is called here.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// The id that the node has proved.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        self.client.node()
+    }
+
+    /// Whether the node obeys this command line.
+    #[must_use]
+    pub fn is_owner(&self) -> bool {
+        self.client.welcome().standing == Standing::Owner
+    }
+
+    fn said<T>(&self, result: Result<T, Error>) -> Outcome<T> {
+        result.map_err(|error| problem(&self.label, error))
+    }
+
+    /// There and back.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn ping(&self) -> Outcome<()> {
+        self.said(self.client.ping().await).map(drop)
+    }
+
+    /// A module's schema.
+    ///
+    /// # Errors
+    /// When there is no such module, or it is not for this asker.
+    pub async fn schema(&self, module: &str) -> Outcome<ModuleSchema> {
+        self.said(self.client.schema(module).await)
+    }
+
+    /// Runs a reducer.
+    ///
+    /// # Errors
+    /// What the module or the node says.
+    pub async fn call(&self, module: &str, reducer: &str, arguments: Vec<u8>, ack: Ack) -> Outcome<Called> {
+        self.said(self.client.call(module, reducer, arguments, ack).await)
+    }
+
+    /// Asks a query; the result's encoding.
+    ///
+    /// # Errors
+    /// What the module or the node says.
+    pub async fn query(&self, module: &str, query: &str, arguments: Vec<u8>, ack: Ack) -> Outcome<Vec<u8>> {
+        self.said(self.client.query(module, query, arguments, ack).await).map(|(bytes, _)| bytes)
+    }
+
+    /// A page of rows.
+    ///
+    /// # Errors
+    /// When there is no such table, or it is not for this asker.
+    pub async fn rows(
+        &self,
+        module: &str,
+        table: &str,
+        after: Option<Vec<u8>>,
+        limit: u32,
+        filter: Option<RowFilter>,
+    ) -> Outcome<RowsPage> {
+        self.said(self.client.rows(module, table, after, limit, filter).await)
+    }
+
+    /// A table's rows, then its changes.
+    ///
+    /// # Errors
+    /// When there is no such table, or it is not for this asker.
+    pub fn watch(&self, module: &str, table: &str, from: Option<Position>) -> Outcome<Answers<WatchEvent>> {
+        let inner = self.said(self.client.watch(module, table, from))?;
+        Ok(self.answers(inner))
+    }
+
+    /// Lines of the log.
+    ///
+    /// # Errors
+    /// When the asker is no owner.
+    pub fn logs(&self, module: Option<&str>, tail: u32, mode: LogsMode) -> Outcome<Answers<Vec<LogLine>>> {
+        let inner = self.said(self.client.logs(module, tail, mode))?;
+        Ok(self.answers(inner))
+    }
+
+    fn answers<T>(&self, inner: Subscription<T>) -> Answers<T> {
+        Answers {
+            label: self.label.clone(),
+            inner,
+        }
+    }
+
+    /// What the node is and how it does.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn status(&self) -> Outcome<NodeStatus> {
+        self.said(self.client.node_status().await)
+    }
+
+    /// The modules that this asker may see.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub async fn modules(&self) -> Outcome<Vec<ModuleStatus>> {
+        self.said(self.client.module_status(None).await)
+    }
+
+    /// One module.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub async fn module(&self, name: &str) -> Outcome<ModuleStatus> {
+        let found = self.said(self.client.module_status(Some(name)).await)?;
+        let missing = || Failure::new(Code::NotFound, format!("there is no module `{}` on {}", name.escape_debug(), self.label));
+        found.into_iter().next().ok_or_else(|| missing().into())
+    }
+
+    /// Uploads and installs a module. `progress` hears how many bytes have arrived.
+    ///
+    /// # Errors
+    /// What is wrong with the module, or does not fit; nothing has changed then.
+    pub async fn deploy(
+        &self,
+        wasm: &[u8],
+        options: DeployOptions,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Outcome<DeployReport> {
+        self.said(self.client.deploy(wasm, options, |done| progress(done.sent)).await)
+    }
+
+    /// Starts a module.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn load(&self, module: &str) -> Outcome<()> {
+        self.said(self.client.load(module).await)
+    }
+
+    /// Stops a module.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn unload(&self, module: &str) -> Outcome<()> {
+        self.said(self.client.unload(module).await)
+    }
+
+    /// Uninstalls a module and deletes its data.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn remove(&self, module: &str) -> Outcome<()> {
+        self.said(self.client.remove(module).await)
+    }
+
+    /// What a module may do.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn grants(&self, module: &str) -> Outcome<Vec<GrantEntry>> {
+        self.said(self.client.grants(module).await)
+    }
+
+    /// Changes what a module may do, from the returned turn on.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn change_grant(&self, module: &str, target: GrantTarget, change: GrantChange) -> Outcome<Seq> {
+        self.said(self.client.change_grant(module, target, change).await)
+    }
+
+    /// Asks the node to drain and stop.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn stop(&self) -> Outcome<()> {
+        self.said(self.client.stop().await)
+    }
+}
+
+impl<T> Answers<T>
+where
+    Subscription<T>: Stream<Item = Result<T, Error>> + Unpin,
+{
+    /// The next answer; `None` when the node has ended them.
+    ///
+    /// # Errors
+    /// When the node ends them with a failure, or the connection is lost.
+    pub async fn next(&mut self) -> Outcome<Option<T>> {
+        self.inner.next().await.transpose().map_err(|error| problem(&self.label, error))
+    }
+}
+
+/// What a failed conversation means at the command line.
+fn problem(label: &str, error: Error) -> Problem {
+    match error {
+        Error::Failed(failure) => failure.into(),
+        error @ Error::Unreachable { .. } => {
+            Problem::unreachable(format!("node {label}: {error}")).advise("is it running? `up` or `node start` starts one of this machine")
+        }
+        error @ (Error::Lost { .. } | Error::OutcomeUnknown { .. }) => Problem::unreachable(format!("node {label}: {error}")),
+        error => Problem::failed(format!("node {label}: {error}")),
+    }
+}

@@ -1,0 +1,5 @@
+//! Rebuilds the module when its bindings change.
+
+fn main() {
+    interstice_sdk::bindings::generate_bindings();
+}

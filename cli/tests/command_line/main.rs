@@ -1,0 +1,12 @@
+//! The command line as people use it: the real program, real nodes, and what both print.
+//!
+//! Every test has a home of its own and a port of its own. Modules are built once for the whole run, by the same code that
+//! `deploy` uses.
+
+mod bindings;
+mod life;
+mod modules;
+mod offline;
+mod place;
+mod source;
+mod talk;

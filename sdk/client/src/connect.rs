@@ -1,0 +1,190 @@
+//! From an address to a greeted link: resolve, dial, encrypt, compare the node's key with the pin, open the stream, greet.
+//!
+//! All of it has one deadline. Addresses of a name are tried one after the other.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use interstice_abi::wire::{RequestBody, ResponseBody, Welcome};
+use libp2p::{
+    Multiaddr, PeerId, Swarm, TransportError,
+    core::upgrade,
+    ping,
+    swarm::{self, DialError, NetworkBehaviour, SwarmEvent, dial_opts::DialOpts},
+};
+use tokio::time::timeout;
+
+use crate::{
+    Error, Identity, Target,
+    link::Link,
+    streams::{Opened, Role, Streams, Substream, transport},
+};
+
+/// Long enough for a slow network and a busy node, short enough for a person who has mistyped an address.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How to connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// How long connecting may take, greeting included.
+    pub deadline: Duration,
+    /// The program and its version, for the node's log.
+    pub agent: String,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { deadline: DEADLINE, agent: concat!("interstice-client ", env!("CARGO_PKG_VERSION")).to_string() }
+    }
+}
+
+/// What a client's swarm does: it has one connection, and notices when the other end is gone.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    streams: Streams,
+    ping: ping::Behaviour,
+}
+
+/// Connects and greets. The link's tasks run on the current runtime until the link is closed.
+pub(crate) async fn connect(
+    identity: &Identity,
+    target: &Target,
+    options: &ConnectOptions,
+) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
+    let unreachable = |problem: String| Error::Unreachable { target: target.to_string(), problem };
+    let connecting = async {
+        let addresses = target.resolve().await.map_err(|error| unreachable(error.to_string()))?;
+        let mut swarm = build(identity, options.deadline).map_err(unreachable)?;
+        let (peer, stream) = dial(&mut swarm, addresses, target).await?;
+        let link = Link::start(stream);
+        tokio::spawn(drive(swarm, peer, link.clone()));
+        // The link's tasks end when greeting fails or takes too long.
+        let closing = CloseOnDrop(Some(link));
+        greet(closing, options.agent.clone()).await
+    };
+    timeout(options.deadline, connecting)
+        .await
+        .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", options.deadline.as_secs_f32()))))
+}
+
+struct CloseOnDrop(Option<std::sync::Arc<Link>>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        if let Some(link) = &self.0 {
+            link.close();
+        }
+    }
+}
+
+async fn greet(mut closing: CloseOnDrop, agent: String) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
+    let link = closing.0.clone().ok_or_else(|| Error::Lost { problem: "it was closed".into() })?;
+    match link.ask(RequestBody::Hello { agent }).await? {
+        ResponseBody::Welcome(welcome) => {
+            closing.0 = None;
+            Ok((link, welcome))
+        }
+        other => Err(crate::link::unexpected("a greeting", &other)),
+    }
+}
+
+fn build(identity: &Identity, deadline: Duration) -> Result<Swarm<Behaviour>, String> {
+    let transport = transport(identity.keypair(), deadline).map_err(|error| error.to_string())?;
+    let behaviour = Behaviour { streams: Streams::new(Role::Dialler), ping: ping::Behaviour::default() };
+    // The first message goes out together with the name of the protocol.
+    let config = swarm::Config::with_tokio_executor().with_substream_upgrade_protocol_override(upgrade::Version::V1Lazy);
+    Ok(Swarm::new(transport, behaviour, identity.keypair().public().to_peer_id(), config))
+}
+
+async fn dial(
+    swarm: &mut Swarm<Behaviour>,
+    addresses: Vec<Multiaddr>,
+    target: &Target,
+) -> Result<(PeerId, Substream), Error> {
+    let mut problem = "it has no address".to_string();
+    for address in addresses {
+        let dialling = match target.peer() {
+            Some(peer) => DialOpts::peer_id(peer).addresses(vec![address]).build(),
+            None => DialOpts::unknown_peer_id().address(address).build(),
+        };
+        let failed = match swarm.dial(dialling) {
+            Err(error) => error,
+            Ok(()) => match dialled(swarm).await {
+                Ok(Ok(opened)) => return Ok(opened),
+                Ok(Err(broken)) => {
+                    problem = broken;
+                    continue;
+                }
+                Err(error) => error,
+            },
+        };
+        problem = match (failed, target.pin()) {
+            (DialError::WrongPeerId { obtained, .. }, Some(expected)) => {
+                let found = interstice_abi::id::NodeId(obtained.to_string());
+                return Err(Error::WrongNode { target: target.to_string(), expected, found });
+            }
+            (failed, _) => explain(&failed),
+        };
+    }
+    Err(Error::Unreachable { target: target.to_string(), problem })
+}
+
+/// Waits for the one connection that is being dialled, and for the stream on it.
+async fn dialled(swarm: &mut Swarm<Behaviour>) -> Result<Result<(PeerId, Substream), String>, DialError> {
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened { peer, stream, .. })) => {
+                return Ok(stream.map(|stream| (peer, stream)).map_err(|error| error.to_string()));
+            }
+            SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
+            SwarmEvent::ConnectionClosed { cause, .. } => {
+                let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
+                return Ok(Err(format!("the connection was closed at once{cause}; the node may have too many")));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The cause at the bottom, which is what a person can act on.
+fn explain(error: &DialError) -> String {
+    let DialError::Transport(attempts) = error else { return error.to_string() };
+    match attempts.first() {
+        Some((_, TransportError::Other(error))) => root(error),
+        _ => error.to_string(),
+    }
+}
+
+fn root(error: &std::io::Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.get_ref().and_then(|inner| inner.source());
+    while let Some(inner) = cause {
+        message = inner.to_string();
+        cause = inner.source();
+    }
+    message
+}
+
+/// Keeps the connection going until the link is closed.
+async fn drive(mut swarm: Swarm<Behaviour>, peer: PeerId, link: std::sync::Arc<Link>) {
+    let closed = link.closed();
+    tokio::pin!(closed);
+    loop {
+        let event = tokio::select! {
+            () = &mut closed => return,
+            event = swarm.select_next_some() => event,
+        };
+        match event {
+            SwarmEvent::ConnectionClosed { cause, .. } => {
+                let problem = cause.map_or_else(|| "it was closed".to_string(), |cause| cause.to_string());
+                link.lose(&problem);
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result: Err(ping::Failure::Timeout), .. })) => {
+                link.lose("the node does not answer any more");
+                // It may be connected no longer, and then there is nothing to do.
+                let _ = swarm.disconnect_peer_id(peer);
+            }
+            _ => {}
+        }
+    }
+}

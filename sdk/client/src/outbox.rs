@@ -1,0 +1,282 @@
+//! The outbox: what waits to be written to one stream, for both ends of the protocol.
+//!
+//! Messages are encoded where they arise, on any thread, right behind what waits already; the stream's task takes all of it
+//! at once, so a thousand answers cost one write. Invariants: the bytes that are not written yet are counted and bounded;
+//! pushing never waits; two buffers go to and fro, so a busy stream allocates nothing.
+
+use std::{
+    io, mem,
+    pin::pin,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{AsyncWrite, AsyncWriteExt as _};
+use serde::Serialize;
+use tokio::{sync::Notify, time::timeout};
+
+use crate::frame::{self, FrameError, KEPT_BYTES_MAX};
+
+/// What waits to be written to one stream.
+#[derive(Debug)]
+pub struct Outbox {
+    queue: Mutex<Queue>,
+    bytes_max: usize,
+    /// There is something to write, or nothing will come any more.
+    filled: Notify,
+    /// Something was written, or the outbox was closed.
+    drained: Notify,
+}
+
+#[derive(Debug)]
+struct Queue {
+    bytes: Vec<u8>,
+    /// Bytes that the writer has taken and not written yet.
+    taken: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// What waits is written, nothing is added.
+    Finishing,
+    /// Nothing is written any more.
+    Closed,
+}
+
+/// A message was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// The stream has ended.
+    #[error("the connection is closed")]
+    Closed,
+    /// More bytes wait than may.
+    #[error("{unsent} bytes wait to be sent; the limit is {limit}")]
+    Full {
+        /// Bytes that wait.
+        unsent: usize,
+        /// How many may.
+        limit: usize,
+    },
+    /// The message does not fit into a frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+}
+
+impl Outbox {
+    /// An outbox that refuses messages while `bytes_max` bytes or more wait.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        let queue = Queue { bytes: Vec::new(), taken: 0, state: State::Open };
+        Self { queue: Mutex::new(queue), bytes_max, filled: Notify::new(), drained: Notify::new() }
+    }
+
+    /// Appends a message.
+    ///
+    /// # Errors
+    /// All of [`PushError`]; nothing was appended then.
+    pub fn push<T: Serialize>(&self, message: &T) -> Result<(), PushError> {
+        let mut queue = self.lock();
+        let first = queue.bytes.is_empty();
+        let pushed = self.append(&mut queue, message);
+        drop(queue);
+        if first && pushed.is_ok() {
+            self.filled.notify_one();
+        }
+        pushed
+    }
+
+    /// Appends messages under one lock. `refused` is told of each that was not taken, and may give a small one instead.
+    pub fn push_all<T: Serialize>(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+        mut refused: impl FnMut(&T, PushError) -> Option<T>,
+    ) {
+        let mut queue = self.lock();
+        let first = queue.bytes.is_empty();
+        for message in messages {
+            if let Err(error) = self.append(&mut queue, &message)
+                && let Some(instead) = refused(&message, error)
+            {
+                // What is sent instead of a refused message is small; when even that is refused, the stream is closing.
+                let _ = self.append(&mut queue, &instead);
+            }
+        }
+        let filled = first && !queue.bytes.is_empty();
+        drop(queue);
+        if filled {
+            self.filled.notify_one();
+        }
+    }
+
+    fn append<T: Serialize>(&self, queue: &mut Queue, message: &T) -> Result<(), PushError> {
+        if queue.state != State::Open {
+            return Err(PushError::Closed);
+        }
+        let unsent = queue.unsent();
+        if unsent >= self.bytes_max {
+            return Err(PushError::Full { unsent, limit: self.bytes_max });
+        }
+        Ok(frame::encode(message, &mut queue.bytes)?)
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.lock().unsent()
+    }
+
+    /// Whether nothing more is taken.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.lock().state != State::Open
+    }
+
+    /// What waits is still written, then the stream is closed.
+    pub fn finish(&self) {
+        let mut queue = self.lock();
+        if queue.state == State::Open {
+            queue.state = State::Finishing;
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Drops what waits and cuts the stream.
+    pub fn close(&self) {
+        let mut queue = self.lock();
+        queue.state = State::Closed;
+        queue.bytes = Vec::new();
+        drop(queue);
+        self.filled.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    /// Waits until the stream is cut.
+    pub async fn closed(&self) {
+        self.until(|queue| queue.state == State::Closed).await;
+    }
+
+    /// Waits until at most `bytes` wait, or the stream is cut.
+    pub async fn room(&self, bytes: usize) {
+        self.until(|queue| queue.unsent() <= bytes || queue.state == State::Closed).await;
+    }
+
+    async fn until(&self, reached: impl Fn(&Queue) -> bool) {
+        loop {
+            let mut drained = pin!(self.drained.notified());
+            // From here on no notification is missed.
+            drained.as_mut().enable();
+            if reached(&self.lock()) {
+                return;
+            }
+            drained.await;
+        }
+    }
+
+    /// Writes until [`Outbox::finish`] (then everything is written and `writer` closed) or [`Outbox::close`].
+    ///
+    /// # Errors
+    /// Those of `writer`; `TimedOut` when it takes nothing for `stall`.
+    pub async fn write_to<W: AsyncWrite + Unpin>(&self, writer: &mut W, stall: Duration) -> io::Result<()> {
+        let mut taken = Vec::new();
+        loop {
+            let state = self.take(&mut taken);
+            if taken.is_empty() {
+                match state {
+                    State::Open => self.filled.notified().await,
+                    State::Finishing => return in_time(stall, writer.close()).await,
+                    State::Closed => return Ok(()),
+                }
+                continue;
+            }
+            let mut rest = taken.as_slice();
+            while !rest.is_empty() {
+                let written = in_time(stall, writer.write(rest)).await?;
+                if written == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
+                rest = rest.get(written..).unwrap_or_default();
+                self.lock().taken = rest.len();
+                self.drained.notify_waiters();
+            }
+            in_time(stall, writer.flush()).await?;
+        }
+    }
+
+    /// Takes what waits into `taken`, whose old content has been written.
+    fn take(&self, taken: &mut Vec<u8>) -> State {
+        taken.clear();
+        if taken.capacity() > KEPT_BYTES_MAX {
+            *taken = Vec::new();
+        }
+        let mut queue = self.lock();
+        mem::swap(&mut queue.bytes, taken);
+        queue.taken = taken.len();
+        queue.state
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics under the lock; a poisoned queue is a whole one.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn unsent(&self) -> usize {
+        self.bytes.len() + self.taken
+    }
+}
+
+async fn in_time<T>(stall: Duration, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    match timeout(stall, operation).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing could be sent for {} s", stall.as_secs())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::frame::Decoder;
+
+    const STALL: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn what_waits_is_written_at_once_and_in_order() {
+        let outbox = Outbox::new(1000);
+        outbox.push(&1_u32).unwrap();
+        outbox.push_all([2_u32, 3], |_, error| panic!("{error}"));
+        outbox.finish();
+        assert_eq!(outbox.push(&4_u32), Err(PushError::Closed));
+        let mut written = Vec::new();
+        outbox.write_to(&mut written, STALL).await.unwrap();
+        let mut decoder = Decoder::<u32>::new(10);
+        decoder.extend(&written);
+        for expected in [1, 2, 3] {
+            assert_eq!(decoder.message().unwrap().unwrap().0, expected);
+        }
+        assert_eq!((decoder.message(), outbox.unsent()), (Ok(None), 0));
+    }
+
+    #[tokio::test]
+    async fn a_full_outbox_refuses_and_room_is_waited_for() {
+        let outbox = Arc::new(Outbox::new(8));
+        outbox.push(&[0_u8; 10]).unwrap();
+        assert_eq!(outbox.push(&1_u32), Err(PushError::Full { unsent: 14, limit: 8 }));
+        let writing = tokio::spawn({
+            let outbox = outbox.clone();
+            async move { outbox.write_to(&mut futures::io::sink(), STALL).await }
+        });
+        outbox.room(0).await;
+        outbox.push(&1_u32).unwrap();
+        outbox.close();
+        outbox.closed().await;
+        writing.await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,115 @@
+//! Streams of answers: watches and logs. Dropping one ends it at the node.
+
+use std::{
+    marker::PhantomData,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll, ready},
+};
+
+use futures::Stream;
+use interstice_abi::wire::{LogLine, RequestBody, ResponseBody, WatchEvent};
+
+use crate::{
+    Error,
+    client::Shared,
+    link::{Arriving, unexpected},
+};
+
+/// A table's rows, then its changes, in order, until dropped.
+pub type Watch = Subscription<WatchEvent>;
+
+/// Lines of a node's log, until they end or it is dropped.
+pub type Logs = Subscription<Vec<LogLine>>;
+
+/// Answers that keep coming. The first error is the last item.
+#[derive(Debug)]
+pub struct Subscription<T> {
+    /// Keeps the connection.
+    shared: Arc<Shared>,
+    arriving: Arriving,
+    state: State,
+    item: PhantomData<fn() -> T>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    Ended,
+}
+
+/// What can come on a stream of answers.
+pub trait Streamed: Sized + sealed::Sealed {}
+
+mod sealed {
+    use interstice_abi::wire::{LogLine, ResponseBody, WatchEvent};
+
+    /// Takes the item out of an answer.
+    pub trait Sealed: Sized {
+        const NAME: &str;
+        fn pick(body: ResponseBody) -> Result<Self, ResponseBody>;
+    }
+
+    impl Sealed for WatchEvent {
+        const NAME: &str = "rows and changes";
+        fn pick(body: ResponseBody) -> Result<Self, ResponseBody> {
+            match body {
+                ResponseBody::Watch(event) => Ok(event),
+                other => Err(other),
+            }
+        }
+    }
+
+    impl Sealed for Vec<LogLine> {
+        const NAME: &str = "lines of the log";
+        fn pick(body: ResponseBody) -> Result<Self, ResponseBody> {
+            match body {
+                ResponseBody::Log(lines) => Ok(lines),
+                other => Err(other),
+            }
+        }
+    }
+}
+
+impl Streamed for WatchEvent {}
+impl Streamed for Vec<LogLine> {}
+
+impl<T> Subscription<T> {
+    pub(crate) fn start(shared: &Arc<Shared>, body: RequestBody) -> Result<Self, Error> {
+        let arriving = shared.link.subscribe(body)?;
+        Ok(Self { shared: shared.clone(), arriving, state: State::Open, item: PhantomData })
+    }
+}
+
+impl<T: Streamed> Stream for Subscription<T> {
+    type Item = Result<T, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.state == State::Ended {
+            return Poll::Ready(None);
+        }
+        let item = match ready!(self.arriving.answers.poll_recv(cx)) {
+            None | Some((Ok(ResponseBody::Ended), _)) => {
+                self.state = State::Ended;
+                return Poll::Ready(None);
+            }
+            Some((Err(error), _)) => {
+                self.state = State::Ended;
+                return Poll::Ready(Some(Err(error)));
+            }
+            Some((Ok(body), bytes)) => {
+                self.arriving.unread.fetch_sub(bytes, Ordering::Relaxed);
+                T::pick(body)
+            }
+        };
+        Poll::Ready(Some(item.map_err(|other| unexpected(T::NAME, &other))))
+    }
+}
+
+impl<T> Drop for Subscription<T> {
+    fn drop(&mut self) {
+        if self.state == State::Open {
+            self.shared.link.cancel(self.arriving.id);
+        }
+    }
+}
