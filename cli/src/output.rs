@@ -81,7 +81,7 @@ impl Output {
     /// When standard output is closed or full.
     pub fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Outcome<()> {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         // Files and pipes get whole cells; a terminal gets cells that wrap.
         table.set_content_arrangement(if self.out_is_terminal {
             ContentArrangement::Dynamic

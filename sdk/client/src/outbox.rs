@@ -87,7 +87,8 @@ impl Outbox {
         pushed
     }
 
-    /// Appends messages under one lock. `refused` is told of each that was not taken, and may give a small one instead.
+    /// Appends messages under one lock. `refused` is told of each that was not taken, and may give a small one instead. A
+    /// message that finds the outbox full cuts the stream: its answer would be missed for ever.
     pub fn push_all<T: Serialize>(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -96,17 +97,24 @@ impl Outbox {
         let mut queue = self.lock();
         let first = queue.bytes.is_empty();
         for message in messages {
-            if let Err(error) = self.append(&mut queue, &message)
-                && let Some(instead) = refused(&message, error)
-            {
+            let Err(error) = self.append(&mut queue, &message) else {
+                continue;
+            };
+            if matches!(error, PushError::Full { .. }) {
+                queue.cut();
+            }
+            if let Some(instead) = refused(&message, error) {
                 // What is sent instead of a refused message is small; when even that is refused, the stream is closing.
                 let _ = self.append(&mut queue, &instead);
             }
         }
-        let filled = first && !queue.bytes.is_empty();
+        let (filled, cut) = (first && !queue.bytes.is_empty(), queue.state == State::Closed);
         drop(queue);
-        if filled {
+        if filled || cut {
             self.filled.notify_one();
+        }
+        if cut {
+            self.drained.notify_waiters();
         }
     }
 
@@ -146,8 +154,7 @@ impl Outbox {
     /// Drops what waits and cuts the stream.
     pub fn close(&self) {
         let mut queue = self.lock();
-        queue.state = State::Closed;
-        queue.bytes = Vec::new();
+        queue.cut();
         drop(queue);
         self.filled.notify_one();
         self.drained.notify_waiters();
@@ -224,6 +231,11 @@ impl Outbox {
 }
 
 impl Queue {
+    fn cut(&mut self) {
+        self.state = State::Closed;
+        self.bytes = Vec::new();
+    }
+
     fn unsent(&self) -> usize {
         self.bytes.len() + self.taken
     }

@@ -1,0 +1,174 @@
+//! What one client has said so far, and what its next message therefore means. Decides only; reading, writing and handing
+//! over are done by [`super::connection`].
+
+use std::{sync::Arc, time::Instant};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    wire::{DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody, Standing},
+};
+
+use super::{FrontDoor, Peer, Replies, Work, upload::Upload};
+
+/// Largest first frame: a greeting has a program's name in it, and nobody has said yet who this is.
+pub(super) const GREETING_BYTES_MAX: u32 = 4096;
+
+/// Longest name of a client's program in bytes.
+const AGENT_BYTES_MAX: usize = 256;
+
+/// One client's side of the protocol.
+pub(super) struct Session {
+    peer: Arc<Peer>,
+    door: Arc<dyn FrontDoor>,
+    replies: Replies,
+    in_flight_max: u32,
+    module_bytes_max: u64,
+    state: State,
+    upload: Option<Upload>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Silent,
+    Greeted,
+}
+
+impl Session {
+    pub(super) fn new(
+        peer: Peer,
+        door: Arc<dyn FrontDoor>,
+        replies: Replies,
+        in_flight_max: u32,
+        module_bytes_max: u64,
+    ) -> Self {
+        let (peer, state, upload) = (Arc::new(peer), State::Silent, None);
+        Self { peer, door, replies, in_flight_max, module_bytes_max, state, upload }
+    }
+
+    pub(super) fn peer(&self) -> &Arc<Peer> {
+        &self.peer
+    }
+
+    pub(super) fn has_greeted(&self) -> bool {
+        self.state == State::Greeted
+    }
+
+    /// The largest frame that is taken next.
+    pub(super) fn frame_bytes_max(&self) -> u32 {
+        match self.state {
+            State::Silent => GREETING_BYTES_MAX,
+            State::Greeted => FRAME_BYTES_MAX,
+        }
+    }
+
+    /// When an upload has rested too long.
+    pub(super) fn upload_deadline(&self) -> Option<Instant> {
+        self.upload.as_ref().map(Upload::deadline)
+    }
+
+    /// Gives an upload's memory back.
+    pub(super) fn drop_upload(&mut self) {
+        self.upload = None;
+    }
+
+    /// Answers `request`, or adds to `work` what the node is to do.
+    ///
+    /// # Errors
+    /// The client does not keep to the protocol: why, after which the stream is closed.
+    pub(super) fn take(&mut self, request: Request, now: Instant, work: &mut Vec<Work>) -> Result<(), Failure> {
+        let Request { id, body } = request;
+        if self.state == State::Silent {
+            return self.greet(id, &body);
+        }
+        let answer = match body {
+            RequestBody::Hello { .. } => Err(Failure::new(Code::BadArguments, "this stream has been greeted already")),
+            RequestBody::Ping => Ok(ResponseBody::Done),
+            RequestBody::UploadBegin { bytes, hash } => self.begin_upload(bytes, hash, now),
+            RequestBody::UploadChunk { bytes } => self.take_piece(&bytes, now),
+            RequestBody::Deploy { options } => return self.deploy(id, options, work),
+            // It has no answer of its own, and frees a place.
+            RequestBody::Cancel { .. } => {
+                work.push(Work::Request(Request { id, body }));
+                return Ok(());
+            }
+            body => match self.place(work) {
+                Ok(()) => {
+                    work.push(Work::Request(Request { id, body }));
+                    return Ok(());
+                }
+                Err(busy) => Err(busy),
+            },
+        };
+        self.replies.more(Response { id, body: answer });
+        Ok(())
+    }
+
+    fn greet(&mut self, id: u64, body: &RequestBody) -> Result<(), Failure> {
+        let RequestBody::Hello { agent } = body else {
+            return Err(Failure::new(Code::BadArguments, "the first message of a stream must be a greeting (Hello)"));
+        };
+        if agent.len() > AGENT_BYTES_MAX {
+            let text = format!("the program's name has {} bytes; the limit is {AGENT_BYTES_MAX}", agent.len());
+            return Err(Failure::new(Code::TooLarge, text));
+        }
+        self.state = State::Greeted;
+        tracing::debug!(peer = %self.peer.node, agent = %agent.escape_debug(), "a client has greeted");
+        self.door.connected(self.peer.clone(), self.replies.clone());
+        let welcome = self.door.welcome(&self.peer);
+        self.replies.more(Response { id, body: Ok(ResponseBody::Welcome(welcome)) });
+        Ok(())
+    }
+
+    /// A place among the requests under way, those of this batch counted.
+    fn place(&self, work: &[Work]) -> Result<(), Failure> {
+        let in_batch = u32::try_from(work.len()).unwrap_or(u32::MAX);
+        if self.replies.in_flight().saturating_add(in_batch) < self.in_flight_max {
+            return Ok(());
+        }
+        let text = format!("{} requests of this connection are under way, which is the limit", self.in_flight_max);
+        Err(Failure::new(Code::Busy, text))
+    }
+
+    fn owner(&self, what: &str) -> Result<(), Failure> {
+        match self.peer.standing {
+            Standing::Owner => Ok(()),
+            Standing::Guest => {
+                let text = format!("{what} is for owners of the node; {} is none", self.peer.node);
+                Err(Failure::new(Code::Denied, text))
+            }
+        }
+    }
+
+    fn begin_upload(&mut self, bytes: u64, hash: [u8; 32], now: Instant) -> Result<ResponseBody, Failure> {
+        self.owner("uploading a module")?;
+        // One at a time: what was begun before and not deployed is dropped.
+        self.upload = None;
+        self.upload = Some(Upload::begin(bytes, hash, self.module_bytes_max, now)?);
+        Ok(ResponseBody::Done)
+    }
+
+    fn take_piece(&mut self, piece: &[u8], now: Instant) -> Result<ResponseBody, Failure> {
+        self.owner("uploading a module")?;
+        let taken = self.upload.as_mut().ok_or_else(no_upload)?.piece(piece, now);
+        if taken.is_err() {
+            self.upload = None;
+        }
+        taken.map(|()| ResponseBody::Done)
+    }
+
+    fn deploy(&mut self, id: u64, options: DeployOptions, work: &mut Vec<Work>) -> Result<(), Failure> {
+        let wasm = self
+            .owner("deploying a module")
+            .and_then(|()| self.place(work))
+            .and_then(|()| self.upload.take().ok_or_else(no_upload)?.finish());
+        match wasm {
+            Ok(wasm) => work.push(Work::Deploy { id, wasm, options }),
+            Err(failure) => self.replies.more(Response { id, body: Err(failure) }),
+        }
+        Ok(())
+    }
+}
+
+fn no_upload() -> Failure {
+    Failure::new(Code::BadArguments, "no upload is under way on this stream; it may have rested too long, begin again")
+}

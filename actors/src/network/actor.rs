@@ -1,0 +1,164 @@
+//! The `Network` actor: drives the swarm, gives each accepted stream a task, counts connections.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+};
+
+use actix::{Actor, ActorContext as _, ActorFuture, Addr, AsyncContext as _, Context, Handler, Message};
+use futures::StreamExt as _;
+use interstice_abi::id::NodeId;
+use interstice_client::streams::Opened;
+use libp2p::{Swarm, core::transport::ListenerId, ping, swarm::SwarmEvent};
+use tokio::{runtime::Handle, sync::watch};
+
+use super::behaviour::{Behaviour, BehaviourEvent};
+use crate::ingress::{Serving, serve};
+
+/// Swarm events that are handled before the arbiter's other actors have their turn.
+const EVENTS_PER_TURN: usize = 64;
+
+/// The actor that owns the swarm; one per node.
+pub struct Network {
+    swarm: Swarm<Behaviour>,
+    listeners: Vec<ListenerId>,
+    /// Where streams are served.
+    runtime: Handle,
+    serving: Arc<Serving>,
+    stopping: Arc<watch::Sender<()>>,
+    connections: watch::Sender<u32>,
+}
+
+impl Network {
+    /// Starts the actor on the current arbiter.
+    pub(super) fn begin(
+        swarm: Swarm<Behaviour>,
+        listeners: Vec<ListenerId>,
+        runtime: Handle,
+        serving: Arc<Serving>,
+        stopping: Arc<watch::Sender<()>>,
+        connections: watch::Sender<u32>,
+    ) -> Addr<Self> {
+        Self { swarm, listeners, runtime, serving, stopping, connections }.start()
+    }
+
+    fn event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened { peer, stream: Ok(stream), .. })) => {
+                let (serving, stopping) = (self.serving.clone(), self.stopping.subscribe());
+                self.runtime.spawn(serve(serving, NodeId(peer.to_string()), stream, stopping));
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Err(ping::Failure::Timeout),
+            })) => {
+                tracing::debug!(%peer, "a client does not answer any more");
+                self.swarm.close_connection(connection);
+            }
+            SwarmEvent::ConnectionEstablished { .. } => {
+                self.connections.send_modify(|open| *open += 1);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+                self.connections.send_modify(|open| *open = open.saturating_sub(1));
+                tracing::debug!(peer = %peer_id, ?cause, "a connection was closed");
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!(%error, "a connection did not come about");
+            }
+            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+                tracing::error!(?addresses, %error, "the node does not listen any more");
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a connection could not be accepted");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Actor for Network {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.spawn(Drive);
+    }
+}
+
+/// Polls the swarm for as long as the actor lives.
+struct Drive;
+
+impl ActorFuture<Network> for Drive {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        network: &mut Network,
+        _: &mut Context<Network>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        for _ in 0..EVENTS_PER_TURN {
+            match network.swarm.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => network.event(event),
+                // A swarm has no end of its own.
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Close the listeners; connections stay. Answered when that is under way.
+pub(super) struct StopAccepting;
+
+impl Message for StopAccepting {
+    type Result = ();
+}
+
+impl Handler<StopAccepting> for Network {
+    type Result = ();
+
+    fn handle(&mut self, _: StopAccepting, _: &mut Self::Context) {
+        for listener in self.listeners.drain(..) {
+            // A listener that failed is gone already.
+            self.swarm.remove_listener(listener);
+        }
+    }
+}
+
+/// Close all connections in good order; the count of connections tells when it is done.
+pub(super) struct CloseAll;
+
+impl Message for CloseAll {
+    type Result = ();
+}
+
+impl Handler<CloseAll> for Network {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseAll, _: &mut Self::Context) {
+        let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+        for peer in peers {
+            // It may have gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+}
+
+/// End the actor, and with it whatever is still open.
+pub(super) struct End;
+
+impl Message for End {
+    type Result = ();
+}
+
+impl Handler<End> for Network {
+    type Result = ();
+
+    fn handle(&mut self, _: End, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}

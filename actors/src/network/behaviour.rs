@@ -1,0 +1,65 @@
+//! What the node's swarm does on its connections, and its limits.
+
+use std::time::Duration;
+
+use interstice_client::streams::{Role, Streams, transport};
+use libp2p::{
+    Swarm,
+    connection_limits::{self, ConnectionLimits},
+    identify, ping,
+    swarm::{self, NetworkBehaviour},
+};
+use tokio::runtime::Handle;
+
+use super::{NetworkError, NetworkOptions};
+
+/// How long encryption and multiplexing may take for a connection that has been accepted.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a connection may be open without a stream.
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// Connections that are in their handshake at a time; more wait in the system's backlog or are dropped.
+const HANDSHAKES_MAX: u32 = 128;
+
+/// Streams of our protocol on one connection: clients use one, and may be opening the next.
+const STREAMS_PER_CONNECTION_MAX: usize = 4;
+
+/// Streams of a connection that are being negotiated.
+const NEGOTIATIONS_PER_CONNECTION_MAX: usize = 8;
+
+/// How often an idle connection is checked, and how long its answer may take.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The parts of the node's swarm.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) streams: Streams,
+}
+
+/// A swarm that listens nowhere yet; its connections run on `runtime`.
+pub(super) fn build(options: &NetworkOptions, runtime: Handle) -> Result<Swarm<Behaviour>, NetworkError> {
+    let transport = transport(&options.key, HANDSHAKE_DEADLINE)
+        .map_err(|error| NetworkError::Key { problem: error.to_string() })?;
+    let public = options.key.public();
+    let limits = ConnectionLimits::default()
+        .with_max_pending_incoming(Some(HANDSHAKES_MAX))
+        .with_max_established(Some(options.connections_max));
+    let behaviour = Behaviour {
+        limits: connection_limits::Behaviour::new(limits),
+        identify: identify::Behaviour::new(
+            identify::Config::new(interstice_abi::wire::PROTOCOL.to_string(), public.clone())
+                .with_agent_version(format!("interstice {}", crate::version())),
+        ),
+        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
+        streams: Streams::new(Role::Listener { streams_max: STREAMS_PER_CONNECTION_MAX }),
+    };
+    let config = swarm::Config::with_executor(move |task| drop(runtime.spawn(task)))
+        .with_idle_connection_timeout(IDLE_MAX)
+        .with_max_negotiating_inbound_streams(NEGOTIATIONS_PER_CONNECTION_MAX);
+    Ok(Swarm::new(transport, behaviour, public.to_peer_id(), config))
+}
