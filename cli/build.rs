@@ -61,7 +61,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         )?;
     }
     table.push_str("]\n");
-    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("carried.rs"), table)?;
+    fs::write(
+        PathBuf::from(env::var("OUT_DIR")?).join("carried.rs"),
+        table,
+    )?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@
 //! thread. How connections come about is in [`crate::network`].
 
 mod connection;
+mod receiving;
 mod replies;
 mod session;
 mod upload;

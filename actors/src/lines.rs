@@ -117,7 +117,7 @@ impl Lines {
     ) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let lines = state.tail(module.as_ref(), tail);
-        replies.send(Response {
+        replies.more(Response {
             id: request,
             body: Ok(ResponseBody::Log(lines)),
         });

@@ -32,7 +32,7 @@ use tokio::sync::oneshot;
 
 use self::{
     checkpoint::Frozen,
-    core::{Core, Statistics},
+    core::{Core, Statistics, StatisticsDepth},
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, ReadRows},
     turn::{Ticket, Turn},
@@ -83,7 +83,7 @@ pub(crate) enum Traffic {
 #[rtype(result = "()")]
 pub(crate) enum Order {
     /// Counts and sizes, now.
-    Statistics(oneshot::Sender<Statistics>),
+    Statistics(StatisticsDepth, oneshot::Sender<Statistics>),
     /// Only while nothing runs: these grants are taken back.
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.

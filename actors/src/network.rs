@@ -79,7 +79,9 @@ impl NetworkOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// Somebody else listens there.
-    #[error("port {port} is in use by another program or node; choose another one with --port, or stop that one")]
+    #[error(
+        "port {port} is in use by another program or node; choose another one with --port, or stop that one"
+    )]
     PortInUse {
         /// The TCP port.
         port: u16,
@@ -114,7 +116,10 @@ pub struct NetworkHandle {
 ///
 /// # Errors
 /// All of [`NetworkError`].
-pub async fn start(options: NetworkOptions, door: Arc<dyn FrontDoor>) -> Result<NetworkHandle, NetworkError> {
+pub async fn start(
+    options: NetworkOptions,
+    door: Arc<dyn FrontDoor>,
+) -> Result<NetworkHandle, NetworkError> {
     let runtime = options.runtime.clone().unwrap_or_else(Handle::current);
     let mut swarm = behaviour::build(&options, runtime.clone())?;
     let listening = listen::listen(&mut swarm, &options.listen).await?;
@@ -127,8 +132,20 @@ pub async fn start(options: NetworkOptions, door: Arc<dyn FrontDoor>) -> Result<
     let serving = Arc::new(Serving::new(door, bounds));
     let stopping = Arc::new(watch::Sender::new(()));
     let (counter, connections) = watch::channel(0);
-    let actor = Network::begin(swarm, listening.listeners, runtime, serving, stopping.clone(), counter);
-    Ok(NetworkHandle { actor, addresses: listening.addresses, connections, stopping })
+    let actor = Network::begin(
+        swarm,
+        listening.listeners,
+        runtime,
+        serving,
+        stopping.clone(),
+        counter,
+    );
+    Ok(NetworkHandle {
+        actor,
+        addresses: listening.addresses,
+        connections,
+        stopping,
+    })
 }
 
 impl NetworkHandle {

@@ -115,6 +115,16 @@ pub(crate) fn recover(
             recovery.load(module, store).map_err(NodeError::Recovery)?;
         }
     }
+    if marker.is_none() {
+        // Pages without a marker are those of a first checkpoint that a crash cut off.
+        for stored in store.modules() {
+            store
+                .drop_module(&stored)
+                .map_err(|error| NodeError::Store {
+                    problem: error.to_string(),
+                })?;
+        }
+    }
     for entry in log.read(start) {
         let (position, bytes) = entry.map_err(|error| NodeError::Log {
             problem: error.to_string(),
@@ -122,11 +132,14 @@ pub(crate) fn recover(
         let record = Record::decode(&bytes).map_err(|problem| NodeError::Log {
             problem: format!("record {position} is damaged: {problem}"),
         })?;
-        if let Record::Step(step) = record
-            && step.seq > marked_seq
-        {
-            clean = false;
-            recovery.redo(step).map_err(NodeError::Recovery)?;
+        match record {
+            Record::Step(step) if step.seq > marked_seq => {
+                clean = false;
+                recovery.redo(step).map_err(NodeError::Recovery)?;
+            }
+            Record::Step(_) => {}
+            // Behind a restart seqs may have been given out that are in no record.
+            Record::Restart { .. } => clean = false,
         }
     }
     let mut state = recovery.state;
@@ -201,7 +214,10 @@ impl Recovery<'_> {
         self.state.redone += 1;
         self.state.last_seq = self.state.last_seq.max(step.seq);
         self.state.last_ms = self.state.last_ms.max(step.timestamp_ms);
-        if let (Some(input), Outcome::Committed) = (&step.input, &step.outcome) {
+        if let Some(input) = &step.input
+            // Only an install is refused by its reducer; what else changes the catalogue has done so whatever `load` said.
+            && (step.outcome == Outcome::Committed || !matches!(input, Input::Install { .. }))
+        {
             self.input(input, step.seq)?;
         }
         self.effects(&step)?;
@@ -238,7 +254,12 @@ impl Recovery<'_> {
             } => self.grant(module, target, *change, seq)?,
             Input::Connect { node } => self.state.connected.push(node.clone()),
             Input::Disconnect { node } => {
-                self.state.connected.retain(|connected| connected != node)
+                let first = self
+                    .state
+                    .connected
+                    .iter()
+                    .position(|connected| connected == node);
+                first.map(|place| self.state.connected.swap_remove(place));
             }
             Input::NodeStart { .. } => self.state.connected.clear(),
             Input::Call { .. } | Input::Timer { .. } => {}
@@ -281,7 +302,7 @@ impl Recovery<'_> {
                 None,
             ),
             Some(old) => {
-                let tables = old
+                let mut tables = old
                     .tables
                     .migrate(schema.clone(), on_conflict == OnConflict::Wipe)
                     .map_err(|(_, difference)| {
@@ -289,6 +310,7 @@ impl Recovery<'_> {
                             "an upgrade of `{name}` that was recorded does not fit: {difference}"
                         ))
                     })?;
+                tables.begin_new_trees();
                 (tables, Some(old.grants))
             }
         };

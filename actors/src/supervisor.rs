@@ -49,7 +49,6 @@ use self::{
     admission::Admission,
     barrier::{Barrier, Parked},
     catalogue::{Catalogue, ModuleIndex},
-    change::ChangeDone,
     checkpoint::{CheckpointDone, Checkpoints},
     install::Installer,
     places::Outgoing,
@@ -116,8 +115,8 @@ pub(crate) struct Endings {
     pub(crate) ended: Vec<Ended>,
     /// The module's next timer.
     pub(crate) timers: Option<TimerNews>,
-    /// A module that failed too often in a row, and its last fault.
-    pub(crate) quarantine: Option<(ModuleName, String)>,
+    /// A module that failed too often in a row.
+    pub(crate) quarantine: Option<Quarantine>,
 }
 
 impl Endings {
@@ -125,6 +124,16 @@ impl Endings {
     pub(crate) fn is_empty(&self) -> bool {
         self.ended.is_empty() && self.timers.is_none() && self.quarantine.is_none()
     }
+}
+
+/// A module that failed too often in a row.
+pub(crate) struct Quarantine {
+    /// Which.
+    pub(crate) module: ModuleName,
+    /// BLAKE3 of the binary that failed: a mended one that was deployed meanwhile is left alone.
+    pub(crate) hash: [u8; 32],
+    /// Its last fault.
+    pub(crate) reason: String,
 }
 
 /// What admission gets back.
@@ -311,11 +320,20 @@ impl Supervisor {
     }
 
     /// What follows when places have ended: the barrier may open or pass, the node may be drained.
-    fn after_endings(&mut self, ctx: &mut Context<Self>) {
+    pub(crate) fn after_endings(&mut self, ctx: &mut Context<Self>) {
         self.pass_barrier(ctx);
         self.maybe_checkpoint(ctx);
         self.maybe_drained(ctx);
         self.send_out();
+    }
+
+    /// What is in flight may never end: nothing waits for it any more, and what is parked is told so.
+    fn give_up(&mut self, ctx: &mut Context<Self>) {
+        self.admission = Admission::new(&self.config);
+        self.checkpoints.abandon();
+        let reason = self.refuses().err();
+        self.barrier.abandon(reason.as_ref());
+        self.after_endings(ctx);
     }
 
     fn maybe_drained(&mut self, ctx: &mut Context<Self>) {
@@ -365,14 +383,9 @@ impl Handler<Endings> for Supervisor {
             self.timers.set(news);
             self.arm_timer(ctx);
         }
-        if let Some((module, reason)) = endings.quarantine {
-            self.park(
-                Parked::Change(
-                    change::Change::Quarantine { module, reason },
-                    change::Asker::Nobody,
-                ),
-                ctx,
-            );
+        if let Some(quarantine) = endings.quarantine {
+            let change = change::Change::Quarantine(quarantine);
+            self.park(Parked::Change(change, change::Asker::Nobody), ctx);
         }
         self.after_endings(ctx);
     }
@@ -419,8 +432,9 @@ impl Handler<Disconnected> for Supervisor {
 impl Handler<Broken> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, Broken(reason): Broken, _: &mut Context<Self>) {
+    fn handle(&mut self, Broken(reason): Broken, ctx: &mut Context<Self>) {
         self.broken.get_or_insert(reason);
+        self.give_up(ctx);
     }
 }
 
@@ -441,19 +455,8 @@ impl Handler<Drain> for Supervisor {
             Stopping::No => self.stopping = Stopping::Draining(vec![done]),
         }
         if self.broken.is_some() || self.shared.log.is_poisoned().is_some() {
-            // What is in flight may never end.
-            self.admission = Admission::new(&self.config);
-            self.barrier.abandon();
+            self.give_up(ctx);
         }
-        self.after_endings(ctx);
-    }
-}
-
-impl Handler<ChangeDone> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, done: ChangeDone, ctx: &mut Context<Self>) {
-        self.finish_change(done);
         self.after_endings(ctx);
     }
 }

@@ -9,6 +9,8 @@ mod common;
 
 #[path = "stages/atomicity.rs"]
 mod atomicity;
+#[path = "stages/crashes.rs"]
+mod crashes;
 #[path = "stages/deploys.rs"]
 mod deploys;
 #[path = "stages/durability.rs"]
@@ -42,8 +44,18 @@ fn shop() -> GuestModule {
             1,
             vec![
                 Op::Log("somebody buys".into()),
-                must(Op::Insert { table: "orders".into(), row: vec![0.into(), arg(0), 0.into()], into: 0 }),
-                Op::Get { table: "orders".into(), index: 0, key: reg(0), columns: 3, into: 1 },
+                must(Op::Insert {
+                    table: "orders".into(),
+                    row: vec![0.into(), arg(0), 0.into()],
+                    into: 0,
+                }),
+                Op::Get {
+                    table: "orders".into(),
+                    index: 0,
+                    key: reg(0),
+                    columns: 3,
+                    into: 1,
+                },
                 must(update("orders", [reg(0), reg(3), reg(3).times(5)])),
                 delete("orders", reg(0)),
                 Op::Set(6, Value::Status),
@@ -51,26 +63,50 @@ fn shop() -> GuestModule {
             ],
         )
         .forged(&[("orders", Access(7)), ("notes", Access(6))])
-        .query("revenue", 1, vec![
-            Op::Get { table: "orders".into(), index: 0, key: arg(0), columns: 3, into: 0 },
-            Op::Return(reg(3)),
-        ])
+        .query(
+            "revenue",
+            1,
+            vec![
+                Op::Get {
+                    table: "orders".into(),
+                    index: 0,
+                    key: arg(0),
+                    columns: 3,
+                    into: 0,
+                },
+                Op::Return(reg(3)),
+            ],
+        )
 }
 
 fn books(shop: &GuestModule) -> GuestModule {
     GuestModule::new("books")
         .depends_on(shop)
         .table(GuestTable::new("Entries", &["order", "price"]).auto_inc())
-        .on_row("shop.orders", RowEvent::Insert, "enter", vec![must(insert("entries", [0.into(), arg(0), 0.into()]))])
-        .on_row("shop.orders", RowEvent::Update, "enter_price", vec![must(insert("entries", [0.into(), arg(3), arg(5)]))])
+        .on_row(
+            "shop.orders",
+            RowEvent::Insert,
+            "enter",
+            vec![must(insert("entries", [0.into(), arg(0), 0.into()]))],
+        )
+        .on_row(
+            "shop.orders",
+            RowEvent::Update,
+            "enter_price",
+            vec![must(insert("entries", [0.into(), arg(3), arg(5)]))],
+        )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_passes_through_all_nine_stages() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&shop(), OnConflict::Refuse).await.expect("the shop opens");
-    peer.deploy(&books(&shop()), OnConflict::Refuse).await.expect("the books open");
+    peer.deploy(&shop(), OnConflict::Refuse)
+        .await
+        .expect("the shop opens");
+    peer.deploy(&books(&shop()), OnConflict::Refuse)
+        .await
+        .expect("the books open");
     let mut orders = peer.watch("shop", "orders", None).await;
     let mut entries = peer.watch("books", "entries", None).await;
     assert_eq!(orders.rows().await.0, Vec::<Vec<u64>>::new());
@@ -78,7 +114,10 @@ async fn a_call_passes_through_all_nine_stages() {
 
     // 1: a frame that does not say what the schema asks for is refused before it is a turn.
     let before = peer.node().await;
-    let wrong = peer.call("shop", "buy", &[]).await.expect_err("an argument is missing");
+    let wrong = peer
+        .call("shop", "buy", &[])
+        .await
+        .expect_err("an argument is missing");
     assert_eq!(wrong.code, Code::BadArguments);
     let called = peer.call("shop", "buy", &[7]).await.expect("somebody buys");
 
@@ -89,32 +128,65 @@ async fn a_call_passes_through_all_nine_stages() {
 
     // 4: the guest has run, and said so under the turn's number.
     let lines = peer.lines("shop").await;
-    let line = lines.iter().find(|line| line.text == "somebody buys").expect("the line is kept");
+    let line = lines
+        .iter()
+        .find(|line| line.text == "somebody buys")
+        .expect("the line is kept");
     assert_eq!(line.seq, Some(called.seq));
 
     // 5: what the reducer does not declare is refused. 6: it has read its own write, and kept its row.
     let notes = peer.rows("shop", "notes").await.expect("owners see it");
-    let [note] = notes.as_slice() else { unreachable!("one note, not {notes:?}") };
+    let [note] = notes.as_slice() else {
+        unreachable!("one note, not {notes:?}")
+    };
     assert_eq!(note[..3], [1, 1, u64::from(Code::Denied as u16)]);
     assert_eq!(peer.rows("shop", "orders").await, Ok(vec![vec![1, 7, 35]]));
 
     // 7: the reactions to both changes have run in the same turn, in the order of the changes.
-    assert_eq!(peer.rows("books", "entries").await, Ok(vec![vec![1, 1, 0], vec![2, 1, 35]]));
+    assert_eq!(
+        peer.rows("books", "entries").await,
+        Ok(vec![vec![1, 1, 0], vec![2, 1, 35]])
+    );
 
     // 9: the reply came; watchers are told with positions that say the turn, the step and the change.
     let changes = orders.changes(2).await;
-    let at = |step, index| Position { epoch: before.epoch, seq: called.seq, step: StepIndex(step), index };
-    assert_eq!(changes.iter().map(|change| change.position).collect::<Vec<_>>(), [at(0, 0), at(0, 1)]);
-    assert_eq!((&changes[0].before, &changes[0].after), (&None, &Some(vec![1, 7, 0])));
-    assert_eq!((&changes[1].before, &changes[1].after), (&Some(vec![1, 7, 0]), &Some(vec![1, 7, 35])));
-    let steps: Vec<_> = entries.changes(2).await.into_iter().map(|change| change.position).collect();
+    let at = |step, index| Position {
+        epoch: before.epoch,
+        seq: called.seq,
+        step: StepIndex(step),
+        index,
+    };
+    assert_eq!(
+        changes
+            .iter()
+            .map(|change| change.position)
+            .collect::<Vec<_>>(),
+        [at(0, 0), at(0, 1)]
+    );
+    assert_eq!(
+        (&changes[0].before, &changes[0].after),
+        (&None, &Some(vec![1, 7, 0]))
+    );
+    assert_eq!(
+        (&changes[1].before, &changes[1].after),
+        (&Some(vec![1, 7, 0]), &Some(vec![1, 7, 35]))
+    );
+    let steps: Vec<_> = entries
+        .changes(2)
+        .await
+        .into_iter()
+        .map(|change| change.position)
+        .collect();
     assert_eq!(steps, [at(1, 0), at(2, 0)]);
 
     // 8: it was in the log before that: a node that is killed here still has it.
     world.crash().await;
     let peer = world.owner().await;
     assert_eq!(peer.rows("shop", "orders").await, Ok(vec![vec![1, 7, 35]]));
-    assert_eq!(peer.rows("books", "entries").await, Ok(vec![vec![1, 1, 0], vec![2, 1, 35]]));
+    assert_eq!(
+        peer.rows("books", "entries").await,
+        Ok(vec![vec![1, 1, 0], vec![2, 1, 35]])
+    );
     assert_eq!(peer.query("shop", "revenue", &[1]).await, Ok(35));
     let again = peer.call("shop", "buy", &[1]).await.expect("somebody buys");
     assert!(again.seq > called.seq, "numbers are not used twice");

@@ -25,11 +25,16 @@ pub fn same_place(one: &Address, other: &Address) -> bool {
 /// A sentence that says what is wrong.
 pub fn check_id(id: &str) -> Result<(), String> {
     let node = NodeId::from(id);
-    let address = Address::new("localhost", 1).pinned(&node).map_err(|error| error.to_string())?;
+    let address = Address::new("localhost", 1)
+        .pinned(&node)
+        .map_err(|error| error.to_string())?;
     if address.pin() == Some(node) {
         Ok(())
     } else {
-        Err(format!("`{}` is another spelling of a node's id; `node show` prints the one to use", id.escape_debug()))
+        Err(format!(
+            "`{}` is another spelling of a node's id; `node show` prints the one to use",
+            id.escape_debug()
+        ))
     }
 }
 
@@ -39,7 +44,10 @@ mod tests {
 
     #[test]
     fn ids_have_one_spelling() {
-        assert_eq!(check_id("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"), Ok(()));
+        assert_eq!(
+            check_id("12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN"),
+            Ok(())
+        );
         for wrong in ["", "me", "12D3KooW"] {
             assert!(check_id(wrong).is_err(), "{wrong}");
         }
@@ -48,7 +56,10 @@ mod tests {
     #[test]
     fn places_are_compared_not_ids() {
         let parse = |text: &str| text.parse::<Address>().expect(text);
-        assert!(same_place(&parse("localhost:1"), &parse("/ip4/127.0.0.1/tcp/1")));
+        assert!(same_place(
+            &parse("localhost:1"),
+            &parse("/ip4/127.0.0.1/tcp/1")
+        ));
         assert!(!same_place(&parse("localhost:1"), &parse("localhost:2")));
         assert!(is_address("a:1") && is_address("/ip4/1.2.3.4/tcp/1") && !is_address("garden"));
     }

@@ -35,7 +35,12 @@ impl App {
         Ok(Self {
             home: Home::find()?,
             output,
-            nodes: everywhere.node.iter().filter(|node| !node.is_empty()).cloned().collect(),
+            nodes: everywhere
+                .node
+                .iter()
+                .filter(|node| !node.is_empty())
+                .cloned()
+                .collect(),
             yes: everywhere.yes,
             runtime,
         })
@@ -54,7 +59,9 @@ impl App {
         match self.nodes.as_slice() {
             [] => Ok(None),
             [one] => Ok(Some(one)),
-            _ => Err(Problem::usage("this command speaks to one node; give --node once")),
+            _ => Err(Problem::usage(
+                "this command speaks to one node; give --node once",
+            )),
         }
     }
 
@@ -67,7 +74,11 @@ impl App {
     /// What builds modules for this command.
     #[must_use]
     pub fn builder(&self) -> Builder {
-        let talk = if self.output.is_json() { Talk::Quiet } else { Talk::Aloud };
+        let talk = if self.output.is_json() {
+            Talk::Quiet
+        } else {
+            Talk::Aloud
+        };
         Builder::new(self.home.builds(), talk)
     }
 }

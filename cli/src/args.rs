@@ -38,7 +38,14 @@ pub struct CommandLine {
 #[derive(Clone, Debug, Args)]
 pub struct Everywhere {
     /// The node: a name of the registry, an id, HOST:PORT or a multiaddress. Without it: the local node, where only one runs
-    #[arg(short = 'n', long = "node", value_name = "NODE", global = true, env = "INTERSTICE_NODE", hide_env_values = true)]
+    #[arg(
+        short = 'n',
+        long = "node",
+        value_name = "NODE",
+        global = true,
+        env = "INTERSTICE_NODE",
+        hide_env_values = true
+    )]
     pub node: Vec<String>,
     /// Print data and errors as JSON
     #[arg(long, global = true)]
@@ -52,7 +59,11 @@ impl CommandLine {
     /// How this command prints.
     #[must_use]
     pub fn output(&self) -> Output {
-        Output::new(if self.everywhere.json { Format::Json } else { Format::Text })
+        Output::new(if self.everywhere.json {
+            Format::Json
+        } else {
+            Format::Text
+        })
     }
 }
 
@@ -91,9 +102,15 @@ mod tests {
         fn check(command: &clap::Command, path: &str) {
             let path = format!("{path} {}", command.get_name());
             assert!(command.get_about().is_some(), "{path} has no explanation");
-            let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help").peekable();
+            let mut inner = command
+                .get_subcommands()
+                .filter(|inner| inner.get_name() != "help")
+                .peekable();
             if inner.peek().is_none() {
-                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let help = command
+                    .get_after_help()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
                 assert!(help.contains("interstice-cli"), "{path} has no example");
             }
             inner.for_each(|inner| check(inner, &path));
@@ -103,7 +120,12 @@ mod tests {
 
     #[test]
     fn negative_numbers_are_arguments() {
-        for line in ["call bank open 1 -5", "call bank open 1 -5 --json", "call bank open -- 1 -5", "call_reducer n bank open 1 -0.5"] {
+        for line in [
+            "call bank open 1 -5",
+            "call bank open 1 -5 --json",
+            "call bank open -- 1 -5",
+            "call_reducer n bank open 1 -0.5",
+        ] {
             let words = std::iter::once("interstice-cli").chain(line.split(' '));
             assert!(CommandLine::try_parse_from(words).is_ok(), "{line}");
         }

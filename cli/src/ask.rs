@@ -16,8 +16,10 @@ pub fn before(app: &App, what: &str) -> Outcome<()> {
         return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Problem::failed(format!("this would {what}, and nobody is there to be asked"))
-            .advise("give --yes to do it without being asked"));
+        return Err(Problem::failed(format!(
+            "this would {what}, and nobody is there to be asked"
+        ))
+        .advise("give --yes to do it without being asked"));
     }
     let mut answer = String::new();
     let asked = write!(io::stderr(), "This will {what}. Go on? [y/N] ")

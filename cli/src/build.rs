@@ -60,9 +60,16 @@ impl Builder {
     /// # Errors
     /// What cannot be read, what the compiler says, or what is missing to build.
     pub fn module(&self, path: &Path) -> Outcome<Module> {
-        let is_wasm = path.extension().is_some_and(|extension| extension == "wasm");
-        let file = if is_wasm { path.to_path_buf() } else { self.build(&crate_folder(path)?)? };
-        let wasm = fs::read(&file).map_err(|error| Problem::file("read the module", &file, &error))?;
+        let is_wasm = path
+            .extension()
+            .is_some_and(|extension| extension == "wasm");
+        let file = if is_wasm {
+            path.to_path_buf()
+        } else {
+            self.build(&crate_folder(path)?)?
+        };
+        let wasm =
+            fs::read(&file).map_err(|error| Problem::file("read the module", &file, &error))?;
         Ok(Module { path: file, wasm })
     }
 
@@ -73,7 +80,14 @@ impl Builder {
         let mut cargo = toolchain.command("cargo");
         cargo
             .current_dir(folder)
-            .args(["build", "--release", "--target", WASM_TARGET, "--message-format=json-render-diagnostics", "--target-dir"])
+            .args([
+                "build",
+                "--release",
+                "--target",
+                WASM_TARGET,
+                "--message-format=json-render-diagnostics",
+                "--target-dir",
+            ])
             .arg(&self.target_folder)
             .arg("--manifest-path")
             .arg(folder.join("Cargo.toml"))
@@ -83,7 +97,9 @@ impl Builder {
             Talk::Aloud => cargo.stderr(Stdio::inherit()),
             Talk::Quiet => cargo.arg("--quiet").stderr(Stdio::piped()),
         };
-        let output = cargo.output().map_err(|error| cannot_run("cargo", &error))?;
+        let output = cargo
+            .output()
+            .map_err(|error| cannot_run("cargo", &error))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let separator = if said.is_empty() { "" } else { ":\n" };
@@ -105,12 +121,16 @@ fn crate_folder(path: &Path) -> Outcome<PathBuf> {
         _ if is_manifest => Path::new("."),
         _ => path,
     };
-    let folder = fs::canonicalize(folder).map_err(|error| Problem::file("find the module", path, &error))?;
+    let folder =
+        fs::canonicalize(folder).map_err(|error| Problem::file("find the module", path, &error))?;
     if folder.join("Cargo.toml").is_file() {
         Ok(folder)
     } else {
-        Err(Problem::failed(format!("{} is not a module: it has no Cargo.toml", folder.display()))
-            .advise("give the folder of a module's crate, or a .wasm file; `init` makes a crate"))
+        Err(Problem::failed(format!(
+            "{} is not a module: it has no Cargo.toml",
+            folder.display()
+        ))
+        .advise("give the folder of a module's crate, or a .wasm file; `init` makes a crate"))
     }
 }
 
@@ -127,9 +147,16 @@ mod tests {
     fn what_is_no_crate_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("a folder");
         let builder = Builder::new(folder.path().join("target"), Talk::Quiet);
-        for path in [folder.path().to_path_buf(), folder.path().join("missing"), folder.path().join("a.wasm")] {
+        for path in [
+            folder.path().to_path_buf(),
+            folder.path().join("missing"),
+            folder.path().join("a.wasm"),
+        ] {
             let problem = builder.module(&path).expect_err("is nothing").to_string();
-            assert!(problem.contains(&folder.path().display().to_string()), "{problem}");
+            assert!(
+                problem.contains(&folder.path().display().to_string()),
+                "{problem}"
+            );
         }
     }
 }

@@ -17,11 +17,16 @@ const fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
     (year, month, day)
 }
@@ -52,7 +57,10 @@ pub fn bytes(bytes: u64) -> String {
         size = (size.0 / 1024, size.0 % 1024 * 10 / 1024);
         unit = Some(next);
     }
-    unit.map_or_else(|| format!("{bytes} B"), |unit| format!("{}.{} {unit}", size.0, size.1))
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |unit| format!("{}.{} {unit}", size.0, size.1),
+    )
 }
 
 #[cfg(test)]

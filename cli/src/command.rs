@@ -29,41 +29,24 @@ use crate::{app::App, problem::Outcome};
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start a node, creating it when needed
     Up(up::Up),
-    /// Drain and stop a node
     Down(down::Down),
-    /// Build a module and install or upgrade it, keeping its data
     Deploy(deploy::Deploy),
-    /// Make a new module crate
     Init(init::Init),
-    /// Rebuild and redeploy a module whenever its source changes
     Dev(dev::Dev),
-    /// Deploy to one node: `deploy` under its other name
     Publish(deploy::Publish),
-    /// Uninstall a module and delete its data
     Remove(install::Remove),
-    /// Stop a module and keep its data
     Unload(install::Unload),
-    /// Start a stopped or quarantined module, or install one
     Load(install::Load),
-    /// List the modules of a node
     Modules(modules::Modules),
-    /// Call a reducer
     Call(call::Call),
-    /// Call a reducer of a node that is named first
     #[command(name = "call_reducer")]
     CallReducer(call::CallReducer),
-    /// Ask a query
     Query(query::Query),
-    /// Ask a query of a node that is named first
     #[command(name = "call_query")]
     CallQuery(query::CallQuery),
-    /// Show the rows of a table
     Table(table::Table),
-    /// Show the rows of a table, then every change as it happens
     Watch(watch::Watch),
-    /// Show the log of a node and its modules
     Logs(logs::Logs),
     /// The nodes that have a name here
     #[command(subcommand)]
@@ -71,19 +54,12 @@ pub(crate) enum Command {
     /// The public schemas in a module's `src/bindings/`
     #[command(subcommand)]
     Bindings(bindings::Bindings),
-    /// Show a module's schema
     Schema(schema::Schema),
-    /// Show the key of this command line
     Whoami(whoami::Whoami),
-    /// Show what a module may do
     Grants(grants::Grants),
-    /// Allow a module something, while it runs
     Grant(grants::Grant),
-    /// Take back what a module may do, while it runs
     Revoke(grants::Revoke),
-    /// Start a fresh example node
     Example(example::Example),
-    /// Print completions for a shell
     Completions(completions::Completions),
 }
 

@@ -28,8 +28,9 @@ impl Home {
     pub fn find() -> Outcome<Self> {
         let named = std::env::var_os(HOME_VARIABLE).filter(|value| !value.is_empty());
         if let Some(named) = named {
-            let root = std::path::absolute(PathBuf::from(named))
-                .map_err(|error| Problem::failed(format!("{HOME_VARIABLE} is not a path: {error}")))?;
+            let root = std::path::absolute(PathBuf::from(named)).map_err(|error| {
+                Problem::failed(format!("{HOME_VARIABLE} is not a path: {error}"))
+            })?;
             return Ok(Self { root });
         }
         directories::ProjectDirs::from("", "", "interstice")
@@ -37,8 +38,9 @@ impl Home {
                 root: folders.data_dir().to_path_buf(),
             })
             .ok_or_else(|| {
-                Problem::failed("the home directory of this user is not known")
-                    .advise(format!("set {HOME_VARIABLE} to a folder for Interstice's files"))
+                Problem::failed("the home directory of this user is not known").advise(format!(
+                    "set {HOME_VARIABLE} to a folder for Interstice's files"
+                ))
             })
     }
 
@@ -111,7 +113,9 @@ pub fn make_private_folder(path: &Path) -> Outcome<()> {
         use std::os::unix::fs::DirBuilderExt;
         builder.mode(0o700);
     }
-    builder.create(path).map_err(|error| Problem::file("make the folder", path, &error))
+    builder
+        .create(path)
+        .map_err(|error| Problem::file("make the folder", path, &error))
 }
 
 /// Writes a file that is, after a crash at any point, the old one or the new one.
@@ -153,7 +157,10 @@ fn private_options() -> OpenOptions {
 /// When the file cannot be made or locked.
 pub fn lock(path: &Path) -> Outcome<File> {
     let wrong = |error: io::Error| Problem::file("lock", path, &error);
-    let file = private_options().truncate(false).open(path).map_err(wrong)?;
+    let file = private_options()
+        .truncate(false)
+        .open(path)
+        .map_err(wrong)?;
     file.lock().map_err(wrong)?;
     Ok(file)
 }
@@ -175,6 +182,10 @@ mod tests {
         assert_eq!(mode(home.root()), 0o700);
         assert_eq!(mode(&home.registry()), 0o600);
         assert_eq!(fs::read(home.registry()).expect("reads"), b"y");
-        assert_eq!(fs::read_dir(home.root()).expect("lists").count(), 1, "nothing is left over");
+        assert_eq!(
+            fs::read_dir(home.root()).expect("lists").count(),
+            1,
+            "nothing is left over"
+        );
     }
 }

@@ -41,7 +41,8 @@ pub fn main() -> ExitCode {
         Err(code) => return code,
     };
     let output = args.output();
-    let result = App::new(&args.everywhere, output).and_then(|app| app.block_on(args.command.run(&app)));
+    let result =
+        App::new(&args.everywhere, output).and_then(|app| app.block_on(args.command.run(&app)));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {

@@ -16,7 +16,9 @@ pub fn path(word: &str) -> Option<PathBuf> {
     let path = Path::new(word);
     let is_path = word.contains(['/', '\\'])
         || word == "."
-        || path.extension().is_some_and(|extension| extension == "wasm")
+        || path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
         || path.join("Cargo.toml").is_file();
     is_path.then(|| path.to_path_buf())
 }

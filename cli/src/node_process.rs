@@ -56,7 +56,10 @@ pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
     };
     let folder = app.home.node(&entry.id);
     if !folder.join("node.toml").is_file() {
-        return Err(Problem::failed(format!("node `{}` is not one of this machine: it is at {}", entry.name, entry.address)));
+        return Err(Problem::failed(format!(
+            "node `{}` is not one of this machine: it is at {}",
+            entry.name, entry.address
+        )));
     }
     Ok(Some(LocalNode {
         name: entry.name.clone(),
@@ -81,7 +84,8 @@ pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
             Some(port) => port,
             None => free_port(registry)?,
         };
-        let (id, folder) = node::create(&home.nodes(), name, port, vec![owner]).map_err(Problem::failed)?;
+        let (id, folder) =
+            node::create(&home.nodes(), name, port, vec![owner]).map_err(Problem::failed)?;
         registry.add(Entry {
             name: name.to_string(),
             address: format!("{}:{port}", Ipv4Addr::LOCALHOST),
@@ -97,10 +101,18 @@ pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
 
 /// The first port that no node of the registry has and nobody listens on.
 fn free_port(registry: &Registry) -> Outcome<u16> {
-    let taken = |port: &u16| registry.nodes().iter().any(|entry| entry.address == format!("{}:{port}", Ipv4Addr::LOCALHOST));
+    let taken = |port: &u16| {
+        registry
+            .nodes()
+            .iter()
+            .any(|entry| entry.address == format!("{}:{port}", Ipv4Addr::LOCALHOST))
+    };
     (FIRST_PORT..=u16::MAX)
         .find(|port| !taken(port) && is_free(*port))
-        .ok_or_else(|| Problem::failed(format!("no port from {FIRST_PORT} on is free")).advise("choose one with --port"))
+        .ok_or_else(|| {
+            Problem::failed(format!("no port from {FIRST_PORT} on is free"))
+                .advise("choose one with --port")
+        })
 }
 
 /// Whether a node could listen on this port, on all addresses of the machine.
@@ -119,7 +131,8 @@ pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
         port: run.port,
         workers: None,
     };
-    let node = Node::start(&local.folder, options).map_err(|error| Problem::failed(with_causes(&error)))?;
+    let node = Node::start(&local.folder, options)
+        .map_err(|error| Problem::failed(with_causes(&error)))?;
     let address = format!("{}:{}", Ipv4Addr::LOCALHOST, node.port());
     Registry::change(&app.home, |registry| {
         registry.set_address(&local.id.0, &address);
@@ -190,7 +203,8 @@ impl Running {
 /// # Errors
 /// When the system does not let us wait for signals.
 pub async fn end_signal() -> Outcome<()> {
-    let failed = |error: std::io::Error| Problem::failed(format!("cannot wait for signals: {error}"));
+    let failed =
+        |error: std::io::Error| Problem::failed(format!("cannot wait for signals: {error}"));
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
@@ -222,7 +236,8 @@ pub fn ignore_hangup() {
 /// # Errors
 /// What the other process said when it ended instead.
 pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
-    let program = std::env::current_exe().map_err(|error| Problem::failed(format!("cannot find this program: {error}")))?;
+    let program = std::env::current_exe()
+        .map_err(|error| Problem::failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -238,7 +253,9 @@ pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
         // Out of the terminal's foreground: Ctrl-C there is not for the node.
         command.process_group(0);
     }
-    let failed = |error: std::io::Error| Problem::failed(format!("cannot start the node in the background: {error}"));
+    let failed = |error: std::io::Error| {
+        Problem::failed(format!("cannot start the node in the background: {error}"))
+    };
     let mut child = command.spawn().map_err(failed)?;
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
@@ -259,11 +276,21 @@ fn last_words(mut child: Child) -> Problem {
     }
     // It has closed its output: it is ending, if it has not ended yet.
     let _ = child.wait();
-    let error = said.lines().rev().find_map(|line| serde_json::from_str::<Json>(line).ok());
-    let text = |field: &str| error.as_ref().and_then(|error| error.get("error")?.get(field)?.as_str().map(str::to_string));
+    let error = said
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str::<Json>(line).ok());
+    let text = |field: &str| {
+        error
+            .as_ref()
+            .and_then(|error| error.get("error")?.get(field)?.as_str().map(str::to_string))
+    };
     let problem = match text("message") {
         Some(message) => Problem::failed(message),
-        None => Problem::failed(format!("the node ended before it listened: {}", said.trim())),
+        None => Problem::failed(format!(
+            "the node ended before it listened: {}",
+            said.trim()
+        )),
     };
     match text("advice") {
         Some(advice) => problem.advise(advice),

@@ -60,7 +60,9 @@ impl Output {
     /// When standard output is closed or full.
     pub fn line(&self, text: impl Display) -> Outcome<()> {
         let mut out = io::stdout().lock();
-        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|error| Problem::output(&error))
+        writeln!(out, "{text}")
+            .and_then(|()| out.flush())
+            .map_err(|error| Problem::output(&error))
     }
 
     /// A JSON document: over several lines on a terminal, else in one.
@@ -79,7 +81,11 @@ impl Output {
     ///
     /// # Errors
     /// When standard output is closed or full.
-    pub fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Outcome<()> {
+    pub fn table(
+        &self,
+        header: &[&str],
+        rows: impl IntoIterator<Item = Vec<String>>,
+    ) -> Outcome<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         // Files and pipes get whole cells; a terminal gets cells that wrap.
@@ -139,8 +145,13 @@ impl Output {
     /// A bar for something of which `total` bytes are to be done. It shows on a terminal only.
     #[must_use]
     pub fn bar(&self, what: &str, total: u64) -> ProgressBar {
-        let bar = if self.is_json() { ProgressBar::hidden() } else { ProgressBar::new(total) };
-        if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes}") {
+        let bar = if self.is_json() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(total)
+        };
+        if let Ok(style) = ProgressStyle::with_template("{msg} [{wide_bar}] {bytes}/{total_bytes}")
+        {
             bar.set_style(style.progress_chars("=> "));
         }
         bar.set_message(what.to_string());
@@ -150,7 +161,11 @@ impl Output {
     /// A sign of life for something whose length is not known. It shows on a terminal only.
     #[must_use]
     pub fn spinner(&self, what: impl Display) -> ProgressBar {
-        let spinner = if self.is_json() { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+        let spinner = if self.is_json() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new_spinner()
+        };
         spinner.set_message(what.to_string());
         spinner.enable_steady_tick(Duration::from_millis(120));
         spinner

@@ -27,7 +27,7 @@ pub struct Problem {
     kind: Kind,
     message: String,
     advice: Option<String>,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 /// What commands return.
@@ -62,7 +62,9 @@ impl Problem {
     #[must_use]
     pub fn output(error: &io::Error) -> Self {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Kind::NobodyListens, "standard output is closed"),
+            io::ErrorKind::BrokenPipe => {
+                Self::new(Kind::NobodyListens, "standard output is closed")
+            }
             _ => Self::failed(format!("cannot write to standard output: {error}")),
         }
     }
@@ -128,7 +130,7 @@ impl Problem {
                 error.insert(key.to_string(), value.into());
             }
         };
-        let failure = self.failure.as_ref();
+        let failure = self.failure.as_deref();
         let word = match (self.kind, failure) {
             (_, Some(failure)) => failure.code.word(),
             (Kind::Usage, None) => "usage",
@@ -138,9 +140,15 @@ impl Problem {
         put("code", Some(word));
         put("message", Some(&self.message));
         put("advice", self.advice.as_deref());
-        put("table", failure.and_then(|failure| failure.table.as_deref()));
+        put(
+            "table",
+            failure.and_then(|failure| failure.table.as_deref()),
+        );
         put("key", failure.and_then(|failure| failure.key.as_deref()));
-        put("constraint", failure.and_then(|failure| failure.constraint.as_deref()));
+        put(
+            "constraint",
+            failure.and_then(|failure| failure.constraint.as_deref()),
+        );
         let mut whole = Map::new();
         whole.insert("error".to_string(), Json::Object(error));
         whole.insert("exit_code".to_string(), self.exit_code().into());
@@ -161,7 +169,7 @@ impl From<Failure> for Problem {
             kind: Kind::Failed,
             message: failure.message.clone(),
             advice,
-            failure: Some(failure),
+            failure: Some(Box::new(failure)),
         }
     }
 }
@@ -193,7 +201,9 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_what_it_is_about_in_json() {
-        let failure = Failure::new(Code::Constraint, "taken").about_table("account").about_key("1");
+        let failure = Failure::new(Code::Constraint, "taken")
+            .about_table("account")
+            .about_key("1");
         let json = Problem::from(failure).to_json();
         assert_eq!(
             json.to_string(),

@@ -53,7 +53,9 @@ impl Registry {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Problem::file("read", &path, &error)),
         };
-        let wrong = |problem: String| Problem::failed(format!("{} is not valid: {problem}", path.display()));
+        let wrong = |problem: String| {
+            Problem::failed(format!("{} is not valid: {problem}", path.display()))
+        };
         let document: Document = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         check(&document.nodes).map_err(wrong)?;
         Ok(Self {
@@ -72,7 +74,9 @@ impl Registry {
         let mut registry = Self::read(home)?;
         let result = change(&mut registry)?;
         check(&registry.nodes).map_err(Problem::failed)?;
-        let document = Document { nodes: registry.nodes };
+        let document = Document {
+            nodes: registry.nodes,
+        };
         let text = toml::to_string(&document)
             .map_err(|error| Problem::failed(format!("the registry cannot be written: {error}")))?;
         home::write_private(&registry.path, text.as_bytes())?;
@@ -106,7 +110,10 @@ impl Registry {
     #[must_use]
     pub fn unknown(&self, word: &str) -> Problem {
         let names = self.nodes.iter().map(|entry| entry.name.as_str());
-        let problem = Problem::failed(format!("there is no node `{}` in the registry", word.escape_debug()));
+        let problem = Problem::failed(format!(
+            "there is no node `{}` in the registry",
+            word.escape_debug()
+        ));
         match nearest(word, names) {
             Some(near) => problem.advise(format!("did you mean `{near}`? `node list` shows all")),
             None => problem.advise("`node list` shows all; `node add` adds one, and HOST:PORT reaches one that has no name"),
@@ -120,12 +127,18 @@ impl Registry {
     pub fn add(&mut self, entry: Entry) -> Outcome<()> {
         check_name("node name", &entry.name, true).map_err(Problem::usage)?;
         if let Some(known) = self.nodes.iter().find(|known| known.name == entry.name) {
-            return Err(Problem::failed(format!("there is a node `{}` already, at {}", known.name, known.address))
-                .advise("choose another name, or `node remove` that one first"));
+            return Err(Problem::failed(format!(
+                "there is a node `{}` already, at {}",
+                known.name, known.address
+            ))
+            .advise("choose another name, or `node remove` that one first"));
         }
         if let Some(known) = self.nodes.iter().find(|known| known.id == entry.id) {
-            return Err(Problem::failed(format!("this node is in the registry already, as `{}`", known.name))
-                .advise("`node rename` gives it another name"));
+            return Err(Problem::failed(format!(
+                "this node is in the registry already, as `{}`",
+                known.name
+            ))
+            .advise("`node rename` gives it another name"));
         }
         self.nodes.push(entry);
         Ok(())
@@ -162,12 +175,24 @@ impl Registry {
 
 fn check(nodes: &[Entry]) -> Result<(), String> {
     for (place, entry) in nodes.iter().enumerate() {
-        let field = |field: &str, problem: String| format!("node {} (`{}`), field `{field}`: {problem}", place + 1, entry.name.escape_debug());
+        let field = |field: &str, problem: String| {
+            format!(
+                "node {} (`{}`), field `{field}`: {problem}",
+                place + 1,
+                entry.name.escape_debug()
+            )
+        };
         check_name("node name", &entry.name, true).map_err(|problem| field("name", problem))?;
-        let address = entry.address.parse::<Address>().map_err(|error| field("address", error.to_string()))?;
+        let address = entry
+            .address
+            .parse::<Address>()
+            .map_err(|error| field("address", error.to_string()))?;
         check_id(&entry.id).map_err(|problem| field("id", problem))?;
         if address.pin().is_some_and(|id| id.0 != entry.id) {
-            return Err(field("address", "it ends in another id than the field `id`".to_string()));
+            return Err(field(
+                "address",
+                "it ends in another id than the field `id`".to_string(),
+            ));
         }
         let before = nodes.iter().take(place);
         for other in before {
@@ -204,10 +229,17 @@ mod tests {
         Registry::change(&home, |registry| registry.add(entry("one", ID))).expect("is added");
         let registry = Registry::read(&home).expect("reads");
         for word in ["one", ID, "127.0.0.1:4400"] {
-            assert_eq!(registry.get(word).map(|entry| entry.name.as_str()), Ok("one"), "{word}");
+            assert_eq!(
+                registry.get(word).map(|entry| entry.name.as_str()),
+                Ok("one"),
+                "{word}"
+            );
         }
-        let problem = registry.get("oen").expect_err("is not there");
-        assert!(problem.advice().unwrap_or_default().contains("`one`"), "{problem:?}");
+        let problem = registry.get("oe").expect_err("is not there");
+        assert!(
+            problem.advice().unwrap_or_default().contains("`one`"),
+            "{problem:?}"
+        );
     }
 
     #[test]
@@ -220,7 +252,9 @@ mod tests {
         assert!(add("two", ID).is_err());
         assert!(add("../two", OTHER).is_err());
         add("two", OTHER).expect("is added");
-        let rename = |word: &str, name: &str| Registry::change(&home, |registry| registry.rename(word, name));
+        let rename = |word: &str, name: &str| {
+            Registry::change(&home, |registry| registry.rename(word, name))
+        };
         assert!(rename("two", "one").is_err());
         rename("two", "three").expect("is renamed");
         assert_eq!(Registry::read(&home).expect("reads").nodes().len(), 2);
@@ -231,14 +265,29 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::at(folder.path());
         for (text, wanted) in [
-            ("[[nodes]]\nname = \"a\"\naddres = \"b\"\n".to_string(), "line 3"),
-            (format!("[[nodes]]\nname = \"a\"\naddress = \"nowhere\"\nid = \"{ID}\"\n"), "`address`"),
-            ("[[nodes]]\nname = \"a\"\naddress = \"h:1\"\nid = \"me\"\n".to_string(), "`id`"),
-            (format!("[[nodes]]\nname = \"a/b\"\naddress = \"h:1\"\nid = \"{ID}\"\n"), "`name`"),
+            (
+                "[[nodes]]\nname = \"a\"\naddres = \"b\"\n".to_string(),
+                "line 3",
+            ),
+            (
+                format!("[[nodes]]\nname = \"a\"\naddress = \"nowhere\"\nid = \"{ID}\"\n"),
+                "`address`",
+            ),
+            (
+                "[[nodes]]\nname = \"a\"\naddress = \"h:1\"\nid = \"me\"\n".to_string(),
+                "`id`",
+            ),
+            (
+                format!("[[nodes]]\nname = \"a/b\"\naddress = \"h:1\"\nid = \"{ID}\"\n"),
+                "`name`",
+            ),
         ] {
             fs::write(home.registry(), &text).expect("writes");
             let problem = Registry::read(&home).expect_err(&text).to_string();
-            assert!(problem.contains(wanted) && problem.contains("nodes.toml"), "{problem}");
+            assert!(
+                problem.contains(wanted) && problem.contains("nodes.toml"),
+                "{problem}"
+            );
         }
     }
 }

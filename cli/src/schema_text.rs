@@ -1,7 +1,10 @@
 //! A module's schema as text that reads like the module's source, and as JSON.
 
 use interstice_abi::{
-    schema::{IndexKind, ModuleSchema, Persistence, QuerySchema, ReducerSchema, TableAccess, TableSchema, Visibility},
+    schema::{
+        IndexKind, ModuleSchema, Persistence, QuerySchema, ReducerSchema, TableAccess, TableSchema,
+        Visibility,
+    },
     types::{Field, Fields, TypeKind},
 };
 use serde_json::Value as Json;
@@ -14,17 +17,32 @@ use crate::{
 /// The schema in the order of a module's source: head, tables, types, reducers, queries.
 #[must_use]
 pub fn text(schema: &ModuleSchema) -> String {
-    let mut lines = vec![format!("module {} {} ({})", schema.name, schema.version, visibility(schema.visibility))];
+    let mut lines = vec![format!(
+        "module {} {} ({})",
+        schema.name,
+        schema.version,
+        visibility(schema.visibility)
+    )];
     if !schema.authorities.is_empty() {
-        let names: Vec<String> = schema.authorities.iter().map(|authority| format!("{authority:?}")).collect();
+        let names: Vec<String> = schema
+            .authorities
+            .iter()
+            .map(|authority| format!("{authority:?}"))
+            .collect();
         lines.push(format!("authorities: {}", names.join(", ")));
     }
     for table in &schema.replicated_tables {
         lines.push(format!("replicates: {table}"));
     }
     for dependency in &schema.dependencies {
-        let node = dependency.node.as_ref().map_or_else(String::new, |node| format!("{node}."));
-        lines.push(format!("uses: {node}{} {}", dependency.module, dependency.version));
+        let node = dependency
+            .node
+            .as_ref()
+            .map_or_else(String::new, |node| format!("{node}."));
+        lines.push(format!(
+            "uses: {node}{} {}",
+            dependency.module, dependency.version
+        ));
     }
     for table in &schema.tables {
         lines.push(String::new());
@@ -66,13 +84,26 @@ fn table(table: &TableSchema) -> Vec<String> {
         Persistence::Stateful => words.push("stateful"),
         Persistence::Ephemeral => words.push("ephemeral"),
     }
-    let mut lines = vec![format!("table {} ({}) of {} {{", table.name, words.join(", "), table.type_name)];
+    let mut lines = vec![format!(
+        "table {} ({}) of {} {{",
+        table.name,
+        words.join(", "),
+        table.type_name
+    )];
     for (place, field) in table.fields.iter().enumerate() {
         let mut notes = Vec::new();
         if place == usize::from(table.primary_key) {
-            notes.push(if table.primary_key_auto_inc { "primary key, auto_inc".to_string() } else { "primary key".to_string() });
+            notes.push(if table.primary_key_auto_inc {
+                "primary key, auto_inc".to_string()
+            } else {
+                "primary key".to_string()
+            });
         }
-        for index in table.indexes.iter().filter(|index| usize::from(index.field) == place) {
+        for index in table
+            .indexes
+            .iter()
+            .filter(|index| usize::from(index.field) == place)
+        {
             let kind = match index.kind {
                 IndexKind::Hash => "hash",
                 IndexKind::Btree => "btree",
@@ -81,7 +112,11 @@ fn table(table: &TableSchema) -> Vec<String> {
             let auto_inc = if index.auto_inc { ", auto_inc" } else { "" };
             notes.push(format!("index {kind}{unique}{auto_inc}"));
         }
-        let notes = if notes.is_empty() { String::new() } else { format!("  // {}", notes.join("; ")) };
+        let notes = if notes.is_empty() {
+            String::new()
+        } else {
+            format!("  // {}", notes.join("; "))
+        };
         lines.push(format!("    {}: {},{notes}", field.name, field.ty));
     }
     lines.push("}".to_string());
@@ -91,16 +126,26 @@ fn table(table: &TableSchema) -> Vec<String> {
 fn ty(name: &str, kind: &TypeKind) -> Vec<String> {
     match kind {
         TypeKind::Struct(Fields::Unit) => vec![format!("struct {name};")],
-        TypeKind::Struct(fields @ Fields::Tuple(_)) => vec![format!("struct {name}{};", written(fields))],
+        TypeKind::Struct(fields @ Fields::Tuple(_)) => {
+            vec![format!("struct {name}{};", written(fields))]
+        }
         TypeKind::Struct(Fields::Named(fields)) => {
             let mut lines = vec![format!("struct {name} {{")];
-            lines.extend(fields.iter().map(|field| format!("    {}: {},", field.name, field.ty)));
+            lines.extend(
+                fields
+                    .iter()
+                    .map(|field| format!("    {}: {},", field.name, field.ty)),
+            );
             lines.push("}".to_string());
             lines
         }
         TypeKind::Enum(variants) => {
             let mut lines = vec![format!("enum {name} {{")];
-            lines.extend(variants.iter().map(|variant| format!("    {}{},", variant.name, written(&variant.fields))));
+            lines.extend(
+                variants
+                    .iter()
+                    .map(|variant| format!("    {}{},", variant.name, written(&variant.fields))),
+            );
             lines.push("}".to_string());
             lines
         }
@@ -110,29 +155,54 @@ fn ty(name: &str, kind: &TypeKind) -> Vec<String> {
 fn written(fields: &Fields) -> String {
     match fields {
         Fields::Unit => String::new(),
-        Fields::Tuple(types) => format!("({})", types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+        Fields::Tuple(types) => format!(
+            "({})",
+            types
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         Fields::Named(fields) => format!(" {{ {} }}", named(fields)),
     }
 }
 
 fn named(fields: &[Field]) -> String {
-    fields.iter().map(|field| format!("{}: {}", field.name, field.ty)).collect::<Vec<_>>().join(", ")
+    fields
+        .iter()
+        .map(|field| format!("{}: {}", field.name, field.ty))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn reducer(reducer: &ReducerSchema) -> String {
-    let events = reducer.events.iter().map(|event| format!(" on \"{event}\"")).collect::<String>();
-    format!("reducer {}{events}{}", signature::of(&reducer.name, &reducer.arguments, None), capabilities(&reducer.capabilities))
+    let events = reducer
+        .events
+        .iter()
+        .map(|event| format!(" on \"{event}\""))
+        .collect::<String>();
+    format!(
+        "reducer {}{events}{}",
+        signature::of(&reducer.name, &reducer.arguments, None),
+        capabilities(&reducer.capabilities)
+    )
 }
 
 fn query(query: &QuerySchema) -> String {
-    format!("query {}{}", signature::of(&query.name, &query.arguments, Some(&query.result)), capabilities(&query.capabilities))
+    format!(
+        "query {}{}",
+        signature::of(&query.name, &query.arguments, Some(&query.result)),
+        capabilities(&query.capabilities)
+    )
 }
 
 fn capabilities(capabilities: &[TableAccess]) -> String {
     if capabilities.is_empty() {
         return String::new();
     }
-    let each = capabilities.iter().map(|capability| format!("{} {}", capability.access, capability.table));
+    let each = capabilities
+        .iter()
+        .map(|capability| format!("{} {}", capability.access, capability.table));
     format!("  // may {}", each.collect::<Vec<_>>().join("; "))
 }
 

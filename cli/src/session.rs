@@ -7,8 +7,8 @@ use interstice_abi::{
     id::{NodeId, Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget, LogLine, LogsMode, ModuleStatus,
-        NodeStatus, RowFilter, RowsPage, Standing, WatchEvent,
+        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget, LogLine,
+        LogsMode, ModuleStatus, NodeStatus, RowFilter, RowsPage, Standing, WatchEvent,
     },
 };
 use interstice_client::{Client, ConnectOptions, Error, Identity, Subscription};
@@ -131,7 +131,13 @@ impl Session {
     ///
     /// # Errors
     /// What the module or the node says.
-    pub async fn call(&self, module: &str, reducer: &str, arguments: Vec<u8>, ack: Ack) -> Outcome<Called> {
+    pub async fn call(
+        &self,
+        module: &str,
+        reducer: &str,
+        arguments: Vec<u8>,
+        ack: Ack,
+    ) -> Outcome<Called> {
         self.said(self.client.call(module, reducer, arguments, ack).await)
     }
 
@@ -139,8 +145,15 @@ impl Session {
     ///
     /// # Errors
     /// What the module or the node says.
-    pub async fn query(&self, module: &str, query: &str, arguments: Vec<u8>, ack: Ack) -> Outcome<Vec<u8>> {
-        self.said(self.client.query(module, query, arguments, ack).await).map(|(bytes, _)| bytes)
+    pub async fn query(
+        &self,
+        module: &str,
+        query: &str,
+        arguments: Vec<u8>,
+        ack: Ack,
+    ) -> Outcome<Vec<u8>> {
+        self.said(self.client.query(module, query, arguments, ack).await)
+            .map(|(bytes, _)| bytes)
     }
 
     /// A page of rows.
@@ -162,7 +175,12 @@ impl Session {
     ///
     /// # Errors
     /// When there is no such table, or it is not for this asker.
-    pub fn watch(&self, module: &str, table: &str, from: Option<Position>) -> Outcome<Answers<WatchEvent>> {
+    pub fn watch(
+        &self,
+        module: &str,
+        table: &str,
+        from: Option<Position>,
+    ) -> Outcome<Answers<WatchEvent>> {
         let inner = self.said(self.client.watch(module, table, from))?;
         Ok(self.answers(inner))
     }
@@ -171,7 +189,12 @@ impl Session {
     ///
     /// # Errors
     /// When the asker is no owner.
-    pub fn logs(&self, module: Option<&str>, tail: u32, mode: LogsMode) -> Outcome<Answers<Vec<LogLine>>> {
+    pub fn logs(
+        &self,
+        module: Option<&str>,
+        tail: u32,
+        mode: LogsMode,
+    ) -> Outcome<Answers<Vec<LogLine>>> {
         let inner = self.said(self.client.logs(module, tail, mode))?;
         Ok(self.answers(inner))
     }
@@ -205,7 +228,16 @@ impl Session {
     /// When there is none of this name.
     pub async fn module(&self, name: &str) -> Outcome<ModuleStatus> {
         let found = self.said(self.client.module_status(Some(name)).await)?;
-        let missing = || Failure::new(Code::NotFound, format!("there is no module `{}` on {}", name.escape_debug(), self.label));
+        let missing = || {
+            Failure::new(
+                Code::NotFound,
+                format!(
+                    "there is no module `{}` on {}",
+                    name.escape_debug(),
+                    self.label
+                ),
+            )
+        };
         found.into_iter().next().ok_or_else(|| missing().into())
     }
 
@@ -219,7 +251,11 @@ impl Session {
         options: DeployOptions,
         mut progress: impl FnMut(u64) + Send,
     ) -> Outcome<DeployReport> {
-        self.said(self.client.deploy(wasm, options, |done| progress(done.sent)).await)
+        self.said(
+            self.client
+                .deploy(wasm, options, |done| progress(done.sent))
+                .await,
+        )
     }
 
     /// Starts a module.
@@ -258,7 +294,12 @@ impl Session {
     ///
     /// # Errors
     /// What the node says.
-    pub async fn change_grant(&self, module: &str, target: GrantTarget, change: GrantChange) -> Outcome<Seq> {
+    pub async fn change_grant(
+        &self,
+        module: &str,
+        target: GrantTarget,
+        change: GrantChange,
+    ) -> Outcome<Seq> {
         self.said(self.client.change_grant(module, target, change).await)
     }
 
@@ -280,7 +321,11 @@ where
     /// # Errors
     /// When the node ends them with a failure, or the connection is lost.
     pub async fn next(&mut self) -> Outcome<Option<T>> {
-        self.inner.next().await.transpose().map_err(|error| problem(&self.label, error))
+        self.inner
+            .next()
+            .await
+            .transpose()
+            .map_err(|error| problem(&self.label, error))
     }
 }
 
@@ -288,10 +333,11 @@ where
 fn problem(label: &str, error: Error) -> Problem {
     match error {
         Error::Failed(failure) => failure.into(),
-        error @ Error::Unreachable { .. } => {
-            Problem::unreachable(format!("node {label}: {error}")).advise("is it running? `up` or `node start` starts one of this machine")
+        error @ Error::Unreachable { .. } => Problem::unreachable(format!("node {label}: {error}"))
+            .advise("is it running? `up` or `node start` starts one of this machine"),
+        error @ (Error::Lost { .. } | Error::OutcomeUnknown { .. }) => {
+            Problem::unreachable(format!("node {label}: {error}"))
         }
-        error @ (Error::Lost { .. } | Error::OutcomeUnknown { .. }) => Problem::unreachable(format!("node {label}: {error}")),
         error => Problem::failed(format!("node {label}: {error}")),
     }
 }

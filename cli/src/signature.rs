@@ -18,7 +18,11 @@ use crate::{
 /// A reducer or query as one would write it in Rust.
 #[must_use]
 pub fn of(name: &str, arguments: &[Field], result: Option<&ColumnType>) -> String {
-    let arguments = arguments.iter().map(|field| format!("{}: {}", field.name, field.ty)).collect::<Vec<_>>().join(", ");
+    let arguments = arguments
+        .iter()
+        .map(|field| format!("{}: {}", field.name, field.ty))
+        .collect::<Vec<_>>()
+        .join(", ");
     match result {
         None | Some(ColumnType::Void) => format!("{name}({arguments})"),
         Some(result) => format!("{name}({arguments}) -> {result}"),
@@ -31,8 +35,16 @@ pub fn of(name: &str, arguments: &[Field], result: Option<&ColumnType>) -> Strin
 /// Says what there is instead.
 pub fn reducer<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a ReducerSchema> {
     let Some(reducer) = schema.reducer(name) else {
-        let all = schema.reducers.iter().filter(|reducer| reducer.events.is_empty());
-        let all = all.map(|reducer| (reducer.name.as_str(), of(&reducer.name, &reducer.arguments, None)));
+        let all = schema
+            .reducers
+            .iter()
+            .filter(|reducer| reducer.events.is_empty());
+        let all = all.map(|reducer| {
+            (
+                reducer.name.as_str(),
+                of(&reducer.name, &reducer.arguments, None),
+            )
+        });
         let problem = unknown("reducer", name, schema, all.collect());
         return Err(match schema.query(name) {
             Some(_) => problem.advise(format!("`{name}` is a query: use `query`")),
@@ -42,8 +54,16 @@ pub fn reducer<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a ReducerS
     if reducer.events.is_empty() {
         return Ok(reducer);
     }
-    let events = reducer.events.iter().map(|event| format!("`{event}`")).collect::<Vec<_>>().join(" and ");
-    Err(Problem::failed(format!("the reducer `{name}` of module `{}` runs on {events} and cannot be called", schema.name)))
+    let events = reducer
+        .events
+        .iter()
+        .map(|event| format!("`{event}`"))
+        .collect::<Vec<_>>()
+        .join(" and ");
+    Err(Problem::failed(format!(
+        "the reducer `{name}` of module `{}` runs on {events} and cannot be called",
+        schema.name
+    )))
 }
 
 /// The query called `name`.
@@ -53,7 +73,12 @@ pub fn reducer<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a ReducerS
 pub fn query<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a QuerySchema> {
     schema.query(name).ok_or_else(|| {
         let all = schema.queries.iter();
-        let all = all.map(|query| (query.name.as_str(), of(&query.name, &query.arguments, Some(&query.result))));
+        let all = all.map(|query| {
+            (
+                query.name.as_str(),
+                of(&query.name, &query.arguments, Some(&query.result)),
+            )
+        });
         let problem = unknown("query", name, schema, all.collect());
         match schema.reducer(name) {
             Some(_) => problem.advise(format!("`{name}` is a reducer: use `call`")),
@@ -63,28 +88,59 @@ pub fn query<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a QuerySchem
 }
 
 fn unknown(kind: &str, name: &str, schema: &ModuleSchema, all: Vec<(&str, String)>) -> Problem {
-    let message = format!("module `{}` has no {kind} `{}`", schema.name, name.escape_debug());
+    let message = format!(
+        "module `{}` has no {kind} `{}`",
+        schema.name,
+        name.escape_debug()
+    );
     let near = nearest(name, all.iter().map(|(name, _)| *name));
     if let Some((_, signature)) = all.iter().find(|(name, _)| Some(*name) == near) {
         return Problem::failed(message).advise(format!("did you mean `{signature}`?"));
     }
-    let list = all.into_iter().map(|(_, signature)| format!("`{signature}`")).collect::<Vec<_>>().join(", ");
-    Problem::failed(message).advise(if list.is_empty() { "it has none".to_string() } else { format!("it has {list}") })
+    let list = all
+        .into_iter()
+        .map(|(_, signature)| format!("`{signature}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Problem::failed(message).advise(if list.is_empty() {
+        "it has none".to_string()
+    } else {
+        format!("it has {list}")
+    })
 }
 
 /// The arguments' encodings, one after the other.
 ///
 /// # Errors
 /// A usage problem that shows the signature.
-pub fn encode_arguments(words: &[String], arguments: &[Field], types: &TypeSet, signature: &str) -> Outcome<Vec<u8>> {
+pub fn encode_arguments(
+    words: &[String],
+    arguments: &[Field],
+    types: &TypeSet,
+    signature: &str,
+) -> Outcome<Vec<u8>> {
     if words.len() != arguments.len() {
-        let count = |count: usize| if count == 1 { "1 argument".to_string() } else { format!("{count} arguments") };
-        return Err(Problem::usage(format!("`{signature}` takes {}, not {}", count(arguments.len()), words.len())));
+        let count = |count: usize| {
+            if count == 1 {
+                "1 argument".to_string()
+            } else {
+                format!("{count} arguments")
+            }
+        };
+        return Err(Problem::usage(format!(
+            "`{signature}` takes {}, not {}",
+            count(arguments.len()),
+            words.len()
+        )));
     }
     let mut bytes = Vec::new();
     for (word, field) in words.iter().zip(arguments) {
-        let encoded = json::from_word(word, &field.ty, types)
-            .map_err(|problem| Problem::usage(format!("argument `{}` of `{signature}`: {problem}", field.name)))?;
+        let encoded = json::from_word(word, &field.ty, types).map_err(|problem| {
+            Problem::usage(format!(
+                "argument `{}` of `{signature}`: {problem}",
+                field.name
+            ))
+        })?;
         bytes.extend(encoded);
     }
     Ok(bytes)
@@ -96,8 +152,10 @@ pub fn encode_arguments(words: &[String], arguments: &[Field], types: &TypeSet, 
 /// When the node has sent what its schema does not say.
 pub fn decode_json(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Json> {
     let damaged = |error: interstice_abi::codec::Damaged| {
-        Problem::failed(format!("the node's answer does not fit its schema: {error}"))
-            .advise("the module may have been replaced in between: try again")
+        Problem::failed(format!(
+            "the node's answer does not fit its schema: {error}"
+        ))
+        .advise("the module may have been replaced in between: try again")
     };
     let mut input = Input::new(bytes);
     let value = decode(ty, types, &mut input).map_err(damaged)?;
@@ -119,7 +177,10 @@ mod tests {
     fn schema() -> ModuleSchema {
         let reducer = |name: &str, events| ReducerSchema {
             name: name.to_string(),
-            arguments: vec![Field::new("id", ColumnType::U64), Field::new("balance", ColumnType::I64)],
+            arguments: vec![
+                Field::new("id", ColumnType::U64),
+                Field::new("balance", ColumnType::I64),
+            ],
             events,
             capabilities: Vec::new(),
         };
@@ -132,7 +193,10 @@ mod tests {
             replicated_tables: Vec::new(),
             dependencies: Vec::new(),
             tables: Vec::new(),
-            reducers: vec![reducer("init", vec![Event::Init]), reducer("open", Vec::new())],
+            reducers: vec![
+                reducer("init", vec![Event::Init]),
+                reducer("open", Vec::new()),
+            ],
             queries: vec![QuerySchema {
                 name: "total".to_string(),
                 arguments: Vec::new(),
@@ -147,11 +211,28 @@ mod tests {
     fn a_wrong_name_shows_the_nearest_signature() {
         let schema = schema();
         let advice = |problem: Problem| problem.advice().unwrap_or_default().to_string();
-        assert_eq!(advice(reducer(&schema, "opne").expect_err("is wrong")), "did you mean `open(id: u64, balance: i64)`?");
-        assert_eq!(advice(reducer(&schema, "close").expect_err("is wrong")), "it has `open(id: u64, balance: i64)`");
-        assert_eq!(advice(reducer(&schema, "total").expect_err("is wrong")), "`total` is a query: use `query`");
-        assert_eq!(advice(query(&schema, "totl").expect_err("is wrong")), "did you mean `total() -> i64`?");
-        assert!(reducer(&schema, "init").expect_err("is an event's").to_string().contains("`init`"));
+        assert_eq!(
+            advice(reducer(&schema, "opn").expect_err("is wrong")),
+            "did you mean `open(id: u64, balance: i64)`?"
+        );
+        assert_eq!(
+            advice(reducer(&schema, "close").expect_err("is wrong")),
+            "it has `open(id: u64, balance: i64)`"
+        );
+        assert_eq!(
+            advice(reducer(&schema, "total").expect_err("is wrong")),
+            "`total` is a query: use `query`"
+        );
+        assert_eq!(
+            advice(query(&schema, "totl").expect_err("is wrong")),
+            "did you mean `total() -> i64`?"
+        );
+        assert!(
+            reducer(&schema, "init")
+                .expect_err("is an event's")
+                .to_string()
+                .contains("`init`")
+        );
     }
 
     #[test]
@@ -161,9 +242,13 @@ mod tests {
         let signature = of(&open.name, &open.arguments, None);
         let check = |words: &[&str], expected: &str| {
             let words: Vec<String> = words.iter().map(ToString::to_string).collect();
-            let problem = encode_arguments(&words, &open.arguments, &schema.types, &signature).expect_err(expected);
+            let problem = encode_arguments(&words, &open.arguments, &schema.types, &signature)
+                .expect_err(expected);
             assert_eq!(problem.kind(), Kind::Usage);
-            assert!(problem.to_string().contains("open(id: u64, balance: i64)"), "{problem}");
+            assert!(
+                problem.to_string().contains("open(id: u64, balance: i64)"),
+                "{problem}"
+            );
             assert!(problem.to_string().contains(expected), "{problem}");
         };
         check(&["1"], "takes 2 arguments, not 1");

@@ -38,7 +38,9 @@ impl Sources {
         }
         home::make_private_folder(&folder)?;
         let unfinished = folder.join(format!(".{}.{}", name(), std::process::id()));
-        let written = CARRIED.iter().try_for_each(|(path, content)| write(&unfinished, path, content));
+        let written = CARRIED
+            .iter()
+            .try_for_each(|(path, content)| write(&unfinished, path, content));
         let done = written.and_then(|()| match fs::rename(&unfinished, &root) {
             Err(error) if !root.is_dir() => Err(Problem::file("make", &root, &error)),
             // Another process was faster; both have the same.
@@ -72,11 +74,17 @@ fn name() -> String {
         }
     }
     let hash = hasher.finalize().to_hex();
-    format!("{}-{}", env!("CARGO_PKG_VERSION"), hash.chars().take(12).collect::<String>())
+    format!(
+        "{}-{}",
+        env!("CARGO_PKG_VERSION"),
+        hash.chars().take(12).collect::<String>()
+    )
 }
 
 fn write(root: &Path, path: &str, content: &[u8]) -> Outcome<()> {
-    let target = path.split('/').fold(root.to_path_buf(), |folder, part| folder.join(part));
+    let target = path
+        .split('/')
+        .fold(root.to_path_buf(), |folder, part| folder.join(part));
     if let Some(folder) = target.parent() {
         home::make_private_folder(folder)?;
     }
@@ -92,15 +100,23 @@ fn write(root: &Path, path: &str, content: &[u8]) -> Outcome<()> {
 
 /// The manifest of the unpacked workspace: that of the whole one, with fewer members.
 fn workspace(content: &[u8]) -> Outcome<String> {
-    let wrong = |problem: String| Problem::failed(format!("the sources in this program are damaged: {problem}"));
+    let wrong = |problem: String| {
+        Problem::failed(format!(
+            "the sources in this program are damaged: {problem}"
+        ))
+    };
     let text = std::str::from_utf8(content).map_err(|error| wrong(error.to_string()))?;
-    let mut manifest: toml::Table = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
+    let mut manifest: toml::Table =
+        toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
     manifest.remove("profile");
     let workspace = manifest
         .get_mut("workspace")
         .and_then(toml::Value::as_table_mut)
         .ok_or_else(|| wrong("there is no [workspace]".to_string()))?;
-    workspace.insert("members".to_string(), MEMBERS.map(toml::Value::from).to_vec().into());
+    workspace.insert(
+        "members".to_string(),
+        MEMBERS.map(toml::Value::from).to_vec().into(),
+    );
     toml::to_string(&manifest).map_err(|error| wrong(error.to_string()))
 }
 
@@ -130,6 +146,10 @@ mod tests {
 
     #[test]
     fn nothing_that_was_built_is_carried() {
-        assert!(CARRIED.iter().all(|(path, _)| !path.split('/').any(|part| part == "target")));
+        assert!(
+            CARRIED
+                .iter()
+                .all(|(path, _)| !path.split('/').any(|part| part == "target"))
+        );
     }
 }

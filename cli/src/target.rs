@@ -38,7 +38,8 @@ impl Target {
             label: entry.name.clone(),
             address: entry.address.parse().map_err(Problem::failed)?,
             id: Some(NodeId(entry.id.clone())),
-            folder: Some(app.home.node(&entry.id)).filter(|folder| folder.join("node.toml").is_file()),
+            folder: Some(app.home.node(&entry.id))
+                .filter(|folder| folder.join("node.toml").is_file()),
         })
     }
 
@@ -56,7 +57,10 @@ impl Target {
         }
         let address: Address = word.parse().map_err(Problem::usage)?;
         let same = |entry: &&Entry| {
-            entry.address.parse::<Address>().is_ok_and(|known| same_place(&known, &address))
+            entry
+                .address
+                .parse::<Address>()
+                .is_ok_and(|known| same_place(&known, &address))
                 && address.pin().is_none_or(|id| id.0 == entry.id)
         };
         match registry.nodes().iter().find(same) {
@@ -83,16 +87,29 @@ impl Target {
 
     fn only_local(app: &App) -> Outcome<Self> {
         let registry = Registry::read(&app.home)?;
-        let all = registry.nodes().iter().map(|entry| Self::of(app, entry)).collect::<Outcome<Vec<Self>>>()?;
-        let mut running: Vec<Self> = all.into_iter().filter(|node| node.folder.is_some() && node.accepts()).collect();
+        let all = registry
+            .nodes()
+            .iter()
+            .map(|entry| Self::of(app, entry))
+            .collect::<Outcome<Vec<Self>>>()?;
+        let mut running: Vec<Self> = all
+            .into_iter()
+            .filter(|node| node.folder.is_some() && node.accepts())
+            .collect();
         match (running.pop(), running.as_slice()) {
             (Some(node), []) => Ok(node),
             (None, _) => Err(Problem::unreachable("no node of this machine is running")
                 .advise("`up` starts one; --node or INTERSTICE_NODE names one elsewhere")),
             (Some(last), others) => {
-                let names: Vec<&str> = others.iter().chain([&last]).map(|node| node.label.as_str()).collect();
-                Err(Problem::usage(format!("several nodes are running: {}", names.join(", ")))
-                    .advise("name one with --node or INTERSTICE_NODE"))
+                let names: Vec<&str> = others
+                    .iter()
+                    .chain([&last])
+                    .map(|node| node.label.as_str())
+                    .collect();
+                Err(
+                    Problem::usage(format!("several nodes are running: {}", names.join(", ")))
+                        .advise("name one with --node or INTERSTICE_NODE"),
+                )
             }
         }
     }
@@ -103,7 +120,9 @@ impl Target {
         let Ok(addresses) = (self.address.host(), self.address.port()).to_socket_addrs() else {
             return false;
         };
-        addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, LOCAL_CONNECT_TIME).is_ok())
+        addresses
+            .into_iter()
+            .any(|address| TcpStream::connect_timeout(&address, LOCAL_CONNECT_TIME).is_ok())
     }
 
     /// The id, for commands of owners: an order must not go to whoever happens to listen at an address.
@@ -112,8 +131,14 @@ impl Target {
     /// When nobody has said which node it must be.
     pub fn pinned(&self) -> Outcome<&NodeId> {
         self.id.as_ref().ok_or_else(|| {
-            Problem::failed(format!("it is not known which node should answer at {}, so it is given no orders", self.label))
-                .advise(format!("`node add NAME {}` notes its id; an address may also end in /p2p/ID", self.label))
+            Problem::failed(format!(
+                "it is not known which node should answer at {}, so it is given no orders",
+                self.label
+            ))
+            .advise(format!(
+                "`node add NAME {}` notes its id; an address may also end in /p2p/ID",
+                self.label
+            ))
         })
     }
 }

@@ -40,30 +40,72 @@ const CLIENTS: u64 = 3;
 /// Most acknowledgements before a kill.
 const ACKNOWLEDGED_MAX: u64 = 150;
 
+/// Bytes of the log between two checkpoints: a few dozen calls.
+const CHECKPOINT_BYTES: i64 = 8192;
+
 /// Calls that a client has under way.
 const IN_FLIGHT: u64 = 8;
 
 /// Counts rows per client, so that one step changes two modules.
 fn tally() -> GuestModule {
-    GuestModule::new("tally").table(GuestTable::new("Counts", &["rows"])).reducer("bump", 1, vec![
-        // Stays 0 where there is no row yet.
-        Op::Set(2, 0.into()),
-        Op::Get { table: "counts".into(), index: 0, key: arg(0), columns: 2, into: 0 },
-        must(upsert("counts", [arg(0), reg(2).plus(1)])),
-    ])
+    GuestModule::new("tally")
+        .table(GuestTable::new("Counts", &["rows"]))
+        .reducer(
+            "bump",
+            1,
+            vec![
+                // Stays 0 where there is no row yet.
+                Op::Set(2, 0.into()),
+                Op::Get {
+                    table: "counts".into(),
+                    index: 0,
+                    key: arg(0),
+                    columns: 2,
+                    into: 0,
+                },
+                must(upsert("counts", [arg(0), reg(2).plus(1)])),
+            ],
+        )
 }
 
 fn ledger() -> GuestModule {
-    let same = Op::ScanEqual { table: "entries".into(), index: 1, value: arg(0), into: 0 };
+    let same = Op::ScanEqual {
+        table: "entries".into(),
+        index: 1,
+        value: arg(0),
+        into: 0,
+    };
     GuestModule::new("ledger")
         .depends_on(&tally())
-        .table(GuestTable::new("Entries", &["client", "token"]).auto_inc().index(1, IndexKind::Btree, false).index(2, IndexKind::Hash, true))
-        .reducer("add", 2, vec![must(insert("entries", [0.into(), arg(0), arg(1)])), must(call("tally", "bump", [arg(0)]))])
+        .table(
+            GuestTable::new("Entries", &["client", "token"])
+                .auto_inc()
+                .index(1, IndexKind::Btree, false)
+                .index(2, IndexKind::Hash, true),
+        )
+        .reducer(
+            "add",
+            2,
+            vec![
+                must(insert("entries", [0.into(), arg(0), arg(1)])),
+                must(call("tally", "bump", [arg(0)])),
+            ],
+        )
         .query("same", 1, vec![same, Op::Return(reg(0))])
-        .query("by_token", 1, vec![
-            Op::Get { table: "entries".into(), index: 2, key: arg(0), columns: 3, into: 0 },
-            Op::Return(reg(1)),
-        ])
+        .query(
+            "by_token",
+            1,
+            vec![
+                Op::Get {
+                    table: "entries".into(),
+                    index: 2,
+                    key: arg(0),
+                    columns: 3,
+                    into: 0,
+                },
+                Op::Return(reg(1)),
+            ],
+        )
 }
 
 /// Copies each entry in a reaction.
@@ -71,7 +113,12 @@ fn mirror() -> GuestModule {
     GuestModule::new("mirror")
         .depends_on(&ledger())
         .table(GuestTable::new("Copies", &["entry", "token"]).auto_inc())
-        .on_row("ledger.entries", RowEvent::Insert, "copy", vec![must(insert("copies", [0.into(), arg(0), arg(2)]))])
+        .on_row(
+            "ledger.entries",
+            RowEvent::Insert,
+            "copy",
+            vec![must(insert("copies", [0.into(), arg(0), arg(2)]))],
+        )
 }
 
 /// SplitMix64.
@@ -89,7 +136,9 @@ impl Random {
 
 fn program(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_interstice-cli"));
-    command.env("INTERSTICE_HOME", home).env_remove("INTERSTICE_NODE");
+    command
+        .env("INTERSTICE_HOME", home)
+        .env_remove("INTERSTICE_NODE");
     command
 }
 
@@ -113,8 +162,14 @@ impl Running {
         let mut heard = String::new();
         for line in said.lines() {
             let line = line.expect("it is text");
-            if let Some(address) = line.split(['"', ' ', ',']).find(|word| word.starts_with("/ip4/127.0.0.1/")) {
-                return Self { child, address: address.to_string() };
+            if let Some(address) = line
+                .split(['"', ' ', ','])
+                .find(|word| word.starts_with("/ip4/127.0.0.1/"))
+            {
+                return Self {
+                    child,
+                    address: address.to_string(),
+                };
             }
             heard.push_str(&line);
         }
@@ -136,11 +191,35 @@ impl Drop for Running {
     }
 }
 
+/// So that checkpoints are killed too.
+fn checkpoint_often(home: &Path) {
+    let nodes = std::fs::read_dir(home.join("nodes"))
+        .expect("a folder")
+        .flatten();
+    let path = nodes
+        .map(|entry| entry.path().join("node.toml"))
+        .find(|path| path.is_file())
+        .expect("`up` has made a node");
+    let text = std::fs::read_to_string(&path).expect("it is text");
+    let mut config: toml::Table = text.parse().expect("it is valid");
+    config.insert("checkpoint_bytes".into(), CHECKPOINT_BYTES.into());
+    std::fs::write(path, config.to_string()).expect("it is written");
+}
+
 fn deploy(home: &Path, module: &GuestModule) {
     let path = home.join(format!("{}.wasm", module.name));
     std::fs::write(&path, module.wasm()).expect("it is written");
-    let status = program(home).arg("deploy").arg(&path).args(["--node", "killed"]).stdout(Stdio::null()).status();
-    assert!(status.expect("the program starts").success(), "deploy {}", module.name);
+    let status = program(home)
+        .arg("deploy")
+        .arg(&path)
+        .args(["--node", "killed"])
+        .stdout(Stdio::null())
+        .status();
+    assert!(
+        status.expect("the program starts").success(),
+        "deploy {}",
+        module.name
+    );
 }
 
 /// Tokens by what is known of them.
@@ -169,7 +248,9 @@ async fn client(peer: Peer, number: u64, first: u64, round: Arc<Round>) -> Token
             let (peer, round) = (&peer, &round);
             async move {
                 let answer = peer.call("ledger", "add", &[number, *token]).await;
-                if answer.is_ok() && round.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == round.kill_at {
+                if answer.is_ok()
+                    && round.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == round.kill_at
+                {
                     round.kill.notify_one();
                 }
                 answer
@@ -183,7 +264,11 @@ async fn client(peer: Peer, number: u64, first: u64, round: Arc<Round>) -> Token
                     assert_eq!((called.failed, called.dropped), (0, 0));
                     tokens.acknowledged.insert(token);
                 }
-                Err(failure) => assert_eq!(failure.code, interstice_abi::failure::Code::Unavailable, "{failure}"),
+                Err(failure) => assert_eq!(
+                    failure.code,
+                    interstice_abi::failure::Code::Unavailable,
+                    "{failure}"
+                ),
             }
         }
         if done {
@@ -199,9 +284,16 @@ async fn check(peer: &Peer, tokens: &Tokens, known: &mut BTreeMap<u64, u64>) {
     let counts = peer.rows("tally", "counts").await.expect("is there");
     let by_token: BTreeMap<u64, u64> = entries.iter().map(|row| (row[2], row[0])).collect();
     assert_eq!(by_token.len(), entries.len(), "no call has run twice");
-    let lost: Vec<&u64> = tokens.acknowledged.iter().filter(|token| !by_token.contains_key(token)).collect();
+    let lost: Vec<&u64> = tokens
+        .acknowledged
+        .iter()
+        .filter(|token| !by_token.contains_key(token))
+        .collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
-    assert!(by_token.keys().all(|token| tokens.sent.contains(token)), "nothing comes from nowhere");
+    assert!(
+        by_token.keys().all(|token| tokens.sent.contains(token)),
+        "nothing comes from nowhere"
+    );
 
     let reacted: BTreeMap<u64, u64> = copies.iter().map(|row| (row[2], row[1])).collect();
     assert_eq!(copies.len(), entries.len(), "each reaction has run once");
@@ -209,26 +301,49 @@ async fn check(peer: &Peer, tokens: &Tokens, known: &mut BTreeMap<u64, u64>) {
 
     for number in 0..CLIENTS {
         let rows = entries.iter().filter(|row| row[1] == number).count() as u64;
-        let counted = counts.iter().find(|row| row[0] == number).map_or(0, |row| row[1]);
+        let counted = counts
+            .iter()
+            .find(|row| row[0] == number)
+            .map_or(0, |row| row[1]);
         assert_eq!(counted, rows, "both modules of a step have kept it");
-        assert_eq!(peer.query("ledger", "same", &[number]).await, Ok(rows), "the index agrees");
+        assert_eq!(
+            peer.query("ledger", "same", &[number]).await,
+            Ok(rows),
+            "the index agrees"
+        );
     }
     for (token, key) in by_token.iter().rev().take(20) {
-        assert_eq!(peer.query("ledger", "by_token", &[*token]).await, Ok(*key), "the unique index agrees");
+        assert_eq!(
+            peer.query("ledger", "by_token", &[*token]).await,
+            Ok(*key),
+            "the unique index agrees"
+        );
     }
     for (key, token) in known.iter() {
-        assert_eq!(by_token.get(token), Some(key), "a row that was there has its key still");
+        assert_eq!(
+            by_token.get(token),
+            Some(key),
+            "a row that was there has its key still"
+        );
     }
     known.extend(by_token.into_iter().map(|(token, key)| (key, token)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_row_survives_kills_exactly_once() {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_nanos()));
-    let seed = std::env::var("INTERSTICE_SEEDS").ok().and_then(|seed| seed.parse().ok()).unwrap_or(clock);
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::from(since.subsec_nanos()));
+    let seed = std::env::var("INTERSTICE_SEEDS")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(clock);
     eprintln!("seed: INTERSTICE_SEEDS={seed}");
     let mut random = Random(seed);
     let home = tempfile::tempdir().expect("a folder");
+    let mut node = Running::up(home.path());
+    node.kill();
+    checkpoint_often(home.path());
     let mut node = Running::up(home.path());
     for module in [tally(), ledger(), mirror()] {
         deploy(home.path(), &module);
@@ -238,12 +353,21 @@ async fn every_acknowledged_row_survives_kills_exactly_once() {
     let mut known = BTreeMap::new();
     for number in 0..ROUNDS {
         let kill_at = 1 + random.below(ACKNOWLEDGED_MAX);
-        let round = Arc::new(Round { acknowledged: AtomicU64::new(0), kill_at, kill: Notify::new() });
+        let round = Arc::new(Round {
+            acknowledged: AtomicU64::new(0),
+            kill_at,
+            kill: Notify::new(),
+        });
         let mut clients = Vec::new();
         for client_number in 0..CLIENTS {
             let peer = Peer::connect(&node.address, &key).await;
             let first = (number * CLIENTS + client_number + 1) * 1_000_000;
-            clients.push(tokio::spawn(client(peer, client_number, first, round.clone())));
+            clients.push(tokio::spawn(client(
+                peer,
+                client_number,
+                first,
+                round.clone(),
+            )));
         }
         round.kill.notified().await;
         node.kill();
@@ -255,7 +379,10 @@ async fn every_acknowledged_row_survives_kills_exactly_once() {
         node = Running::up(home.path());
         let peer = Peer::connect(&node.address, &key).await;
         check(&peer, &tokens, &mut known).await;
-        eprintln!("round {number}: killed after {kill_at} acknowledgements; {} rows", known.len());
+        eprintln!(
+            "round {number}: killed after {kill_at} acknowledgements; {} rows",
+            known.len()
+        );
     }
     node.kill();
 }

@@ -21,7 +21,9 @@ use tokio::{
     time::{timeout, timeout_at},
 };
 
-use super::{Batch, ConnectionId, FrontDoor, Peer, Replies, Work, session::Session};
+use super::{
+    Batch, ConnectionId, FrontDoor, Peer, Replies, Work, receiving::Receiving, session::Session,
+};
 
 /// How long a client may take to greet.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
@@ -56,19 +58,43 @@ pub(crate) struct Serving {
     pub(crate) door: Arc<dyn FrontDoor>,
     pub(crate) bounds: Bounds,
     next_connection: AtomicU64,
+    receiving: Receiving,
 }
 
 impl Serving {
     pub(crate) fn new(door: Arc<dyn FrontDoor>, bounds: Bounds) -> Self {
-        Self { door, bounds, next_connection: AtomicU64::new(1) }
+        Self {
+            door,
+            bounds,
+            next_connection: AtomicU64::new(1),
+            receiving: Receiving::default(),
+        }
     }
 
     fn session(&self, node: NodeId, replies: &Replies) -> Session {
-        let standing = if self.door.is_owner(&node) { Standing::Owner } else { Standing::Guest };
+        let standing = if self.door.is_owner(&node) {
+            Standing::Owner
+        } else {
+            Standing::Guest
+        };
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let peer = Peer { connection, node, standing };
-        let Bounds { requests_in_flight, module_bytes_max, .. } = self.bounds;
-        Session::new(peer, self.door.clone(), replies.clone(), requests_in_flight, module_bytes_max)
+        let peer = Peer {
+            connection,
+            node,
+            standing,
+        };
+        let Bounds {
+            requests_in_flight,
+            module_bytes_max,
+            ..
+        } = self.bounds;
+        Session::new(
+            peer,
+            self.door.clone(),
+            replies.clone(),
+            requests_in_flight,
+            module_bytes_max,
+        )
     }
 }
 
@@ -79,14 +105,18 @@ pub(crate) async fn serve(
     stream: Substream,
     mut stopping: watch::Receiver<()>,
 ) {
-    let Bounds { unsent_bytes_max, stream_bytes_max, .. } = serving.bounds;
+    let Bounds {
+        unsent_bytes_max,
+        stream_bytes_max,
+        ..
+    } = serving.bounds;
     let replies = Replies::new(unsent_bytes_max, stream_bytes_max);
     let mut session = serving.session(node, &replies);
     let (mut reader, mut writer) = stream.split();
     let outbox = replies.outbox();
     {
         let mut writing = std::pin::pin!(outbox.write_to(&mut writer, STALL));
-        let reading = read(&mut session, &mut reader, &replies, serving.door.as_ref());
+        let reading = read(&mut session, &mut reader, &replies, &serving);
         let last_words = tokio::select! {
             biased;
             () = outbox.closed() => None,
@@ -102,7 +132,10 @@ pub(crate) async fn serve(
         };
         if let Some(failure) = last_words {
             if let Some(failure) = failure {
-                replies.more(Response { id: 0, body: Err(failure) });
+                replies.more(Response {
+                    id: 0,
+                    body: Err(failure),
+                });
             }
             outbox.finish();
             tokio::select! {
@@ -126,8 +159,9 @@ async fn read<R: AsyncRead + Unpin>(
     session: &mut Session,
     reader: &mut R,
     replies: &Replies,
-    door: &dyn FrontDoor,
+    serving: &Serving,
 ) -> Result<(), Failure> {
+    let mut unfinished = serving.receiving.part();
     let mut decoder = Decoder::<Request>::new(session.frame_bytes_max());
     let greeting_deadline = Instant::now() + GREETING_DEADLINE;
     loop {
@@ -147,8 +181,8 @@ async fn read<R: AsyncRead + Unpin>(
             // The connection is gone, and nobody hears why.
             Err(_) => return Ok(()),
         }
-        let taken = take_all(session, &mut decoder, replies, door);
-        taken?;
+        take_all(session, &mut decoder, replies, serving.door.as_ref())?;
+        unfinished.set(decoder.unfinished())?;
         if replies.outbox().unsent() > READ_PAUSE_BYTES {
             replies.outbox().room(READ_PAUSE_BYTES / 2).await;
         }
@@ -181,13 +215,23 @@ fn take_all(
     if !work.is_empty() {
         let answered = work.iter().filter(|work| !is_cancel(work)).count();
         replies.begun(u32::try_from(answered).unwrap_or(u32::MAX));
-        door.batch(Batch { peer: session.peer().clone(), work, replies: replies.clone() });
+        door.batch(Batch {
+            peer: session.peer().clone(),
+            work,
+            replies: replies.clone(),
+        });
     }
     taken
 }
 
 fn is_cancel(work: &Work) -> bool {
-    matches!(work, Work::Request(Request { body: RequestBody::Cancel { .. }, .. }))
+    matches!(
+        work,
+        Work::Request(Request {
+            body: RequestBody::Cancel { .. },
+            ..
+        })
+    )
 }
 
 /// Until when the next bytes must come, if there is a limit.
@@ -208,7 +252,10 @@ fn too_late(session: &mut Session, decoder: &Decoder<Request>) -> Result<(), Fai
         return Err(Failure::new(Code::Deadline, text));
     }
     if decoder.is_inside_frame() {
-        let text = format!("the rest of a frame did not come within {} s", REST_OF_FRAME_MAX.as_secs());
+        let text = format!(
+            "the rest of a frame did not come within {} s",
+            REST_OF_FRAME_MAX.as_secs()
+        );
         return Err(Failure::new(Code::Deadline, text));
     }
     session.drop_upload();

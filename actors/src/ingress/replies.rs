@@ -3,9 +3,12 @@
 //! Invariants: no method waits; a client that does not read is cut off at [`super::Bounds::unsent_bytes_max`]; streams of
 //! answers stop well before that, so that a slow watch does not cost its client the connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicUsize, Ordering},
+    },
 };
 
 use interstice_abi::{
@@ -26,6 +29,26 @@ struct Way {
     /// Requests that were handed to the node and have no last answer yet.
     in_flight: AtomicU32,
     stream_bytes_max: usize,
+    /// Streams of answers that have neither ended nor been cancelled.
+    streams: Mutex<HashSet<u64>>,
+    /// How many those are, to be read without the lock.
+    streams_open: AtomicUsize,
+}
+
+impl Way {
+    fn end_stream(&self, id: u64) -> bool {
+        // Most connections have no streams, and an answer then costs no second lock.
+        if self.streams_open.load(Ordering::Relaxed) == 0 || !self.streams().remove(&id) {
+            return false;
+        }
+        self.streams_open.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    fn streams(&self) -> MutexGuard<'_, HashSet<u64>> {
+        // Nothing panics under the lock; a poisoned set is a whole one.
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The client takes its answers slower than they come, or is gone.
@@ -39,20 +62,31 @@ pub struct Overflow {
 impl Replies {
     pub(crate) fn new(unsent_bytes_max: usize, stream_bytes_max: usize) -> Self {
         let outbox = Outbox::new(unsent_bytes_max);
-        let way = Way { outbox, in_flight: AtomicU32::new(0), stream_bytes_max };
+        let way = Way {
+            outbox,
+            in_flight: AtomicU32::new(0),
+            stream_bytes_max,
+            streams: Mutex::default(),
+            streams_open: AtomicUsize::new(0),
+        };
         Self { way: Arc::new(way) }
     }
 
     /// The last answer to a request: exactly one per request.
     pub fn send(&self, response: Response) {
+        self.way.end_stream(response.id);
         self.ended(1);
         self.more(response);
     }
 
-    /// Last answers to several requests of this connection, at the cost of little more than one.
+    /// Last answers to several requests of this connection, at the cost of little more than one. The outbox is locked
+    /// while `responses` is iterated: what it computes must not answer anything itself.
     pub fn send_all(&self, responses: impl IntoIterator<Item = Response>) {
         let mut ended = 0_u32;
-        let counted = responses.into_iter().inspect(|_| ended = ended.saturating_add(1));
+        let counted = responses.into_iter().inspect(|response| {
+            self.way.end_stream(response.id);
+            ended = ended.saturating_add(1);
+        });
         self.way.outbox.push_all(counted, refused);
         self.ended(ended);
     }
@@ -97,6 +131,18 @@ impl Replies {
         self.way.in_flight.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Request `id` has a stream of answers from here on.
+    pub(crate) fn stream_begun(&self, id: u64) {
+        if self.way.streams().insert(id) {
+            self.way.streams_open.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The client wants no more of stream `id`. Whether there was one.
+    pub(crate) fn stream_cancelled(&self, id: u64) -> bool {
+        self.way.end_stream(id)
+    }
+
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.way.outbox
     }
@@ -104,7 +150,10 @@ impl Replies {
     fn ended(&self, count: u32) {
         let less = |in_flight: u32| Some(in_flight.saturating_sub(count));
         // The closure always returns a value.
-        let _ = self.way.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        let _ = self
+            .way
+            .in_flight
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
 
@@ -113,7 +162,10 @@ fn refused(response: &Response, error: PushError) -> Option<Response> {
     match error {
         PushError::Frame(_) => {
             let failure = Failure::new(Code::TooLarge, format!("the answer does not fit: {error}"));
-            Some(Response { id: response.id, body: Err(failure) })
+            Some(Response {
+                id: response.id,
+                body: Err(failure),
+            })
         }
         // A full outbox has cut the stream.
         PushError::Full { .. } | PushError::Closed => None,
@@ -128,7 +180,10 @@ mod tests {
     use super::*;
 
     fn value(id: u64, bytes: usize) -> Response {
-        let body = ResponseBody::Value { bytes: vec![7; bytes], seq: Default::default() };
+        let body = ResponseBody::Value {
+            bytes: vec![7; bytes],
+            seq: Default::default(),
+        };
         Response { id, body: Ok(body) }
     }
 
@@ -160,10 +215,17 @@ mod tests {
         replies.send(value(9, usize::try_from(FRAME_BYTES_MAX).unwrap() + 1));
         replies.outbox().finish();
         let mut written = Vec::new();
-        replies.outbox().write_to(&mut written, std::time::Duration::from_secs(5)).await.unwrap();
+        replies
+            .outbox()
+            .write_to(&mut written, std::time::Duration::from_secs(5))
+            .await
+            .unwrap();
         let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
         decoder.extend(&written);
         let (response, _) = decoder.message().unwrap().unwrap();
-        assert_eq!((response.id, response.body.unwrap_err().code), (9, Code::TooLarge));
+        assert_eq!(
+            (response.id, response.body.unwrap_err().code),
+            (9, Code::TooLarge)
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
     failure::{Code, Failure},
-    wire::{DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody, Standing},
+    wire::{
+        DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody, Standing,
+    },
 };
 
 use super::{FrontDoor, Peer, Replies, Work, upload::Upload};
@@ -42,7 +44,15 @@ impl Session {
         module_bytes_max: u64,
     ) -> Self {
         let (peer, state, upload) = (Arc::new(peer), State::Silent, None);
-        Self { peer, door, replies, in_flight_max, module_bytes_max, state, upload }
+        Self {
+            peer,
+            door,
+            replies,
+            in_flight_max,
+            module_bytes_max,
+            state,
+            upload,
+        }
     }
 
     pub(super) fn peer(&self) -> &Arc<Peer> {
@@ -75,24 +85,37 @@ impl Session {
     ///
     /// # Errors
     /// The client does not keep to the protocol: why, after which the stream is closed.
-    pub(super) fn take(&mut self, request: Request, now: Instant, work: &mut Vec<Work>) -> Result<(), Failure> {
+    pub(super) fn take(
+        &mut self,
+        request: Request,
+        now: Instant,
+        work: &mut Vec<Work>,
+    ) -> Result<(), Failure> {
         let Request { id, body } = request;
         if self.state == State::Silent {
             return self.greet(id, &body);
         }
         let answer = match body {
-            RequestBody::Hello { .. } => Err(Failure::new(Code::BadArguments, "this stream has been greeted already")),
+            RequestBody::Hello { .. } => Err(Failure::new(
+                Code::BadArguments,
+                "this stream has been greeted already",
+            )),
             RequestBody::Ping => Ok(ResponseBody::Done),
             RequestBody::UploadBegin { bytes, hash } => self.begin_upload(bytes, hash, now),
             RequestBody::UploadChunk { bytes } => self.take_piece(&bytes, now),
             RequestBody::Deploy { options } => return self.deploy(id, options, work),
-            // It has no answer of its own, and frees a place.
-            RequestBody::Cancel { .. } => {
-                work.push(Work::Request(Request { id, body }));
+            // It has no answer and takes no place, so only those that end something go on.
+            RequestBody::Cancel { id: ended } => {
+                if self.replies.stream_cancelled(ended) {
+                    work.push(Work::Request(Request { id, body }));
+                }
                 return Ok(());
             }
             body => match self.place(work) {
                 Ok(()) => {
+                    if matches!(body, RequestBody::Watch { .. } | RequestBody::Logs { .. }) {
+                        self.replies.stream_begun(id);
+                    }
                     work.push(Work::Request(Request { id, body }));
                     return Ok(());
                 }
@@ -105,17 +128,26 @@ impl Session {
 
     fn greet(&mut self, id: u64, body: &RequestBody) -> Result<(), Failure> {
         let RequestBody::Hello { agent } = body else {
-            return Err(Failure::new(Code::BadArguments, "the first message of a stream must be a greeting (Hello)"));
+            return Err(Failure::new(
+                Code::BadArguments,
+                "the first message of a stream must be a greeting (Hello)",
+            ));
         };
         if agent.len() > AGENT_BYTES_MAX {
-            let text = format!("the program's name has {} bytes; the limit is {AGENT_BYTES_MAX}", agent.len());
+            let text = format!(
+                "the program's name has {} bytes; the limit is {AGENT_BYTES_MAX}",
+                agent.len()
+            );
             return Err(Failure::new(Code::TooLarge, text));
         }
         self.state = State::Greeted;
         tracing::debug!(peer = %self.peer.node, agent = %agent.escape_debug(), "a client has greeted");
         self.door.connected(self.peer.clone(), self.replies.clone());
         let welcome = self.door.welcome(&self.peer);
-        self.replies.more(Response { id, body: Ok(ResponseBody::Welcome(welcome)) });
+        self.replies.more(Response {
+            id,
+            body: Ok(ResponseBody::Welcome(welcome)),
+        });
         Ok(())
     }
 
@@ -125,7 +157,10 @@ impl Session {
         if self.replies.in_flight().saturating_add(in_batch) < self.in_flight_max {
             return Ok(());
         }
-        let text = format!("{} requests of this connection are under way, which is the limit", self.in_flight_max);
+        let text = format!(
+            "{} requests of this connection are under way, which is the limit",
+            self.in_flight_max
+        );
         Err(Failure::new(Code::Busy, text))
     }
 
@@ -133,13 +168,21 @@ impl Session {
         match self.peer.standing {
             Standing::Owner => Ok(()),
             Standing::Guest => {
-                let text = format!("{what} is for owners of the node; {} is none", self.peer.node);
+                let text = format!(
+                    "{what} is for owners of the node; {} is none",
+                    self.peer.node
+                );
                 Err(Failure::new(Code::Denied, text))
             }
         }
     }
 
-    fn begin_upload(&mut self, bytes: u64, hash: [u8; 32], now: Instant) -> Result<ResponseBody, Failure> {
+    fn begin_upload(
+        &mut self,
+        bytes: u64,
+        hash: [u8; 32],
+        now: Instant,
+    ) -> Result<ResponseBody, Failure> {
         self.owner("uploading a module")?;
         // One at a time: what was begun before and not deployed is dropped.
         self.upload = None;
@@ -149,26 +192,41 @@ impl Session {
 
     fn take_piece(&mut self, piece: &[u8], now: Instant) -> Result<ResponseBody, Failure> {
         self.owner("uploading a module")?;
-        let taken = self.upload.as_mut().ok_or_else(no_upload)?.piece(piece, now);
+        let taken = self
+            .upload
+            .as_mut()
+            .ok_or_else(no_upload)?
+            .piece(piece, now);
         if taken.is_err() {
             self.upload = None;
         }
         taken.map(|()| ResponseBody::Done)
     }
 
-    fn deploy(&mut self, id: u64, options: DeployOptions, work: &mut Vec<Work>) -> Result<(), Failure> {
+    fn deploy(
+        &mut self,
+        id: u64,
+        options: DeployOptions,
+        work: &mut Vec<Work>,
+    ) -> Result<(), Failure> {
         let wasm = self
             .owner("deploying a module")
             .and_then(|()| self.place(work))
             .and_then(|()| self.upload.take().ok_or_else(no_upload)?.finish());
         match wasm {
             Ok(wasm) => work.push(Work::Deploy { id, wasm, options }),
-            Err(failure) => self.replies.more(Response { id, body: Err(failure) }),
+            Err(failure) => self.replies.more(Response {
+                id,
+                body: Err(failure),
+            }),
         }
         Ok(())
     }
 }
 
 fn no_upload() -> Failure {
-    Failure::new(Code::BadArguments, "no upload is under way on this stream; it may have rested too long, begin again")
+    Failure::new(
+        Code::BadArguments,
+        "no upload is under way on this stream; it may have rested too long, begin again",
+    )
 }

@@ -24,24 +24,43 @@ pub(super) struct Upload {
 
 impl Upload {
     /// Begins one of `announced` bytes.
-    pub(super) fn begin(announced: u64, hash: [u8; 32], bytes_max: u64, now: Instant) -> Result<Self, Failure> {
+    pub(super) fn begin(
+        announced: u64,
+        hash: [u8; 32],
+        bytes_max: u64,
+        now: Instant,
+    ) -> Result<Self, Failure> {
         if announced > bytes_max {
             return Err(Failure::new(
                 Code::TooLarge,
-                format!("the module is {announced} bytes long; the limit is {bytes_max} (module_bytes_max in node.toml)"),
+                format!(
+                    "the module is {announced} bytes long; the limit is {bytes_max} (module_bytes_max in node.toml)"
+                ),
             ));
         }
-        Ok(Self { wasm: Vec::new(), announced, hash, hasher: blake3::Hasher::new(), touched: now })
+        Ok(Self {
+            wasm: Vec::new(),
+            announced,
+            hash,
+            hasher: blake3::Hasher::new(),
+            touched: now,
+        })
     }
 
     /// Takes the next piece.
     pub(super) fn piece(&mut self, piece: &[u8], now: Instant) -> Result<(), Failure> {
         if piece.len() > UPLOAD_CHUNK_BYTES {
-            let text = format!("a piece of an upload has {} bytes; the limit is {UPLOAD_CHUNK_BYTES}", piece.len());
+            let text = format!(
+                "a piece of an upload has {} bytes; the limit is {UPLOAD_CHUNK_BYTES}",
+                piece.len()
+            );
             return Err(Failure::new(Code::TooLarge, text));
         }
         if length(&self.wasm) + length(piece) > self.announced {
-            let text = format!("the upload is longer than the {} bytes that were announced", self.announced);
+            let text = format!(
+                "the upload is longer than the {} bytes that were announced",
+                self.announced
+            );
             return Err(Failure::new(Code::BadArguments, text));
         }
         self.wasm.extend_from_slice(piece);
@@ -53,11 +72,18 @@ impl Upload {
     /// The whole binary.
     pub(super) fn finish(self) -> Result<Vec<u8>, Failure> {
         if length(&self.wasm) < self.announced {
-            let text = format!("{} of the {} bytes of the upload have arrived", self.wasm.len(), self.announced);
+            let text = format!(
+                "{} of the {} bytes of the upload have arrived",
+                self.wasm.len(),
+                self.announced
+            );
             return Err(Failure::new(Code::BadArguments, text));
         }
         if *self.hasher.finalize().as_bytes() != self.hash {
-            return Err(Failure::new(Code::Corrupt, "the upload does not have the hash that was announced; try again"));
+            return Err(Failure::new(
+                Code::Corrupt,
+                "the upload does not have the hash that was announced; try again",
+            ));
         }
         Ok(self.wasm)
     }
@@ -78,7 +104,12 @@ mod tests {
     use super::*;
 
     fn begin(announced: u64, wasm: &[u8]) -> Result<Upload, Failure> {
-        Upload::begin(announced, *blake3::hash(wasm).as_bytes(), 10, Instant::now())
+        Upload::begin(
+            announced,
+            *blake3::hash(wasm).as_bytes(),
+            10,
+            Instant::now(),
+        )
     }
 
     #[test]
@@ -93,7 +124,10 @@ mod tests {
     fn what_was_not_announced_is_refused() {
         assert_eq!(begin(11, b"").unwrap_err().code, Code::TooLarge);
         let mut upload = begin(2, b"ab").unwrap();
-        assert_eq!(upload.piece(b"abc", Instant::now()).unwrap_err().code, Code::BadArguments);
+        assert_eq!(
+            upload.piece(b"abc", Instant::now()).unwrap_err().code,
+            Code::BadArguments
+        );
         upload.piece(b"a", Instant::now()).unwrap();
         assert_eq!(upload.finish().unwrap_err().code, Code::BadArguments);
         let mut upload = begin(2, b"ab").unwrap();

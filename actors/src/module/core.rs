@@ -76,6 +76,15 @@ pub(crate) struct Acks {
     durable: Vec<(Replies, Response)>,
 }
 
+/// How much is asked of a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StatisticsDepth {
+    /// What is counted anyhow.
+    Counts,
+    /// The digest too, for which changed pages are hashed.
+    WithDigest,
+}
+
 /// Counts and sizes of a module.
 pub(crate) struct Statistics {
     /// Rows and bytes per declared table.
@@ -164,14 +173,16 @@ impl Core {
     /// Does what the supervisor asks outside of turns.
     pub(crate) fn order(&mut self, order: Order) {
         match order {
-            Order::Statistics(reply) => {
+            Order::Statistics(depth, reply) => {
                 // Nobody waits any more when the asker has gone.
-                let _ = reply.send(self.statistics());
+                let _ = reply.send(self.statistics(depth));
             }
             Order::Revoke(revocations) => self.module.set_revoked(revocations),
             Order::Reset(reply) => {
                 self.module.renew();
                 self.module.tables_mut().clear_ephemeral();
+                self.faults_in_a_row = 0;
+                self.quarantine_asked = false;
                 self.report_timer();
                 self.flush();
                 let _ = reply.send(());
@@ -180,8 +191,8 @@ impl Core {
         }
     }
 
-    fn statistics(&mut self) -> Statistics {
-        let idle = !self.module.tables().has_open_changes();
+    fn statistics(&mut self, depth: StatisticsDepth) -> Statistics {
+        let idle = depth == StatisticsDepth::WithDigest && !self.module.tables().has_open_changes();
         Statistics {
             tables: self.module.tables().statistics(),
             counters: self.counters,
@@ -210,7 +221,10 @@ impl Core {
                     self.flush();
                     self.client_query(*query).await;
                 }
-                Work::Call(call) => self.nested_call(*call).await,
+                Work::Call(call) => {
+                    self.flush();
+                    self.nested_call(*call).await;
+                }
                 Work::Read(read) => self.nested_read(*read),
                 Work::Commit => {
                     self.module.tables_mut().commit();

@@ -412,7 +412,21 @@ impl Core {
                     );
                 }
             }
-            (Ok(_), CallKind::Query) => self.counters.queries += 1,
+            (Ok(_), CallKind::Query) => {
+                self.counters.queries += 1;
+                if let Some(own) = own.filter(|_| !way.of_client_query) {
+                    // It ran on the main instance: that is renewed too when the step is undone.
+                    let (name, counters) = (self.name.clone(), Vec::new());
+                    touched.add(
+                        own,
+                        Part {
+                            savepoint,
+                            name,
+                            counters,
+                        },
+                    );
+                }
+            }
             (Err(failure), _) => {
                 for (module, savepoint) in touched.earliest() {
                     if let Some(entry) = catalogue.entry(module) {

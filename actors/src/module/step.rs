@@ -21,10 +21,11 @@ use super::{
     core::{Core, FAULTS_IN_A_ROW_MAX},
     nested::{Reacher, Touched, Way},
     turn::{PendingStep, StepKind, Turn, invocation_of_node},
+    watch::Selected,
 };
 use crate::{
     record::{Outcome, Ran, Record, Start, StartArguments, StepRecord, effect_arguments},
-    supervisor::catalogue::Catalogue,
+    supervisor::{Quarantine, catalogue::Catalogue},
 };
 
 /// What a step came to, before it is recorded.
@@ -99,9 +100,13 @@ impl Core {
             starts,
             dropped,
         };
-        self.publish(turn, &record);
+        let watched = self.watched(turn, &record);
         let record = self.without_ephemeral(&turn.catalogue, record);
         self.append(&Record::Step(record));
+        // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
+        self.shared
+            .watchers
+            .publish_when_durable(&self.shared.log, watched);
         self.module.tables_mut().commit();
         if !failed {
             for module in ended.touched.modules() {
@@ -144,6 +149,7 @@ impl Core {
                 None => (None, false),
             },
             StepKind::Load(reducer) => {
+                self.module.renew();
                 self.module.tables_mut().clear_ephemeral();
                 self.module.tables_mut().drop_timers_of_load();
                 (reducer.as_ref().map(ToString::to_string), true)
@@ -311,7 +317,11 @@ impl Core {
         if self.faults_in_a_row >= FAULTS_IN_A_ROW_MAX && !self.quarantine_asked {
             self.quarantine_asked = true;
             let reason = self.last_fault.clone().unwrap_or_default();
-            self.endings.quarantine = Some((self.name.clone(), reason));
+            self.endings.quarantine = Some(Quarantine {
+                module: self.name.clone(),
+                hash: self.module.binary().hash,
+                reason,
+            });
         }
     }
 
@@ -368,17 +378,13 @@ impl Core {
         (starts, pending, dropped)
     }
 
-    /// Tells watchers, once the record is synced. Before anything is released, so that no later change overtakes.
-    fn publish(&self, turn: &Turn, record: &StepRecord) {
-        if !self.shared.watchers.is_empty() {
-            let changes = self
-                .shared
-                .watchers
-                .select(&turn.catalogue, self.shared.epoch, record);
-            self.shared
-                .watchers
-                .publish_when_durable(&self.shared.log, changes);
+    /// The changes that somebody watches.
+    fn watched(&self, turn: &Turn, record: &StepRecord) -> Selected {
+        let watchers = &self.shared.watchers;
+        if watchers.is_empty() {
+            return Selected::default();
         }
+        watchers.select(&turn.catalogue, self.shared.epoch, record)
     }
 
     fn without_ephemeral(&self, catalogue: &Catalogue, mut record: StepRecord) -> StepRecord {

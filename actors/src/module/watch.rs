@@ -129,7 +129,7 @@ impl Watchers {
         });
     }
 
-    /// The changes of a step that somebody watches, with their positions.
+    /// The changes of a step that somebody watches, with their positions. Watches that have ended by themselves go.
     pub(crate) fn select(
         &self,
         catalogue: &Catalogue,
@@ -137,6 +137,7 @@ impl Watchers {
         record: &StepRecord,
     ) -> Selected {
         let mut selected: Selected = Vec::new();
+        let mut any_ended = false;
         let mut index = 0;
         for effect in &record.effects {
             let position = Position {
@@ -156,6 +157,7 @@ impl Watchers {
                 continue;
             };
             for watcher in watchers.iter() {
+                any_ended |= watcher.has_ended();
                 let changed = watched(position, change);
                 match selected
                     .iter_mut()
@@ -165,6 +167,9 @@ impl Watchers {
                     None => selected.push((watcher.clone(), vec![changed])),
                 }
             }
+        }
+        if any_ended {
+            self.retain(|_, watcher| !watcher.has_ended());
         }
         selected
     }
@@ -202,6 +207,13 @@ fn watched(position: Position, change: &Change) -> WatchedChange {
 }
 
 impl Watcher {
+    fn has_ended(&self) -> bool {
+        matches!(
+            *self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            State::Ended
+        )
+    }
+
     fn changes(&self, changes: Vec<WatchedChange>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
@@ -241,8 +253,14 @@ impl Watcher {
         false
     }
 
+    /// Ends the watch with its one last answer.
     fn fail(&self, why: Failure) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Ended) {
+            return;
+        }
+        *state = State::Ended;
+        drop(state);
         self.replies.send(Response {
             id: self.request,
             body: Err(why),
@@ -310,6 +328,12 @@ impl Core {
         self.shared
             .watchers
             .add(&self.name, &watch.table_name, watcher);
+        if watch.replies.is_closed() {
+            // The end of the connection came before the watch: nobody else removes it.
+            self.shared
+                .watchers
+                .end(watch.connection, Some(watch.request));
+        }
         Ok(())
     }
 
@@ -341,13 +365,20 @@ impl Core {
             frames.push(Vec::new());
         }
         let (watcher, count) = (watcher.clone(), frames.len());
-        self.shared.log.when_durable(Box::new(move |_| {
+        self.shared.log.when_durable(Box::new(move |durable| {
+            if let Err(error) = durable {
+                watcher.fail(Failure::new(
+                    Code::Unavailable,
+                    format!("the log could not be written: {error}"),
+                ));
+                return;
+            }
             for (place, rows) in frames.into_iter().enumerate() {
                 let event = WatchEvent::Rows {
                     rows,
                     complete: (place + 1 == count).then_some(complete),
                 };
-                watcher.replies.send(Response {
+                watcher.replies.more(Response {
                     id: watcher.request,
                     body: Ok(ResponseBody::Watch(event)),
                 });
@@ -372,6 +403,7 @@ impl Core {
                 ),
             ));
         }
+        let slot = CatchUp::begin()?;
         let log = self.shared.log.clone();
         let search = Search {
             module: self.name.clone(),
@@ -381,14 +413,51 @@ impl Core {
             start: watch.log_start,
         };
         let watcher = watcher.clone();
-        self.shared.log.when_durable(Box::new(move |_| {
+        self.shared.log.when_durable(Box::new(move |durable| {
+            if let Err(error) = durable {
+                watcher.fail(Failure::new(
+                    Code::Unavailable,
+                    format!("the log could not be written: {error}"),
+                ));
+                return;
+            }
             // Detached: it ends by itself when the log has been read or the client has gone.
-            std::thread::spawn(move || match search.run(&log, &watcher) {
-                Ok(()) => watcher.go_live(),
-                Err(failure) => watcher.fail(failure),
+            std::thread::spawn(move || {
+                let _slot = slot;
+                match search.run(&log, &watcher) {
+                    Ok(()) => watcher.go_live(),
+                    Err(failure) => watcher.fail(failure),
+                }
             });
         }));
         Ok(())
+    }
+}
+
+/// Watches that read the log at the same time; each is a thread and reads all that is kept.
+const CATCH_UPS_MAX: usize = 16;
+
+static CATCH_UPS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the [`CATCH_UPS_MAX`] places.
+struct CatchUp;
+
+impl CatchUp {
+    fn begin() -> Result<Self, Failure> {
+        if CATCH_UPS.fetch_add(1, Ordering::AcqRel) >= CATCH_UPS_MAX {
+            CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
+            return Err(Failure::new(
+                Code::Busy,
+                "too many watches resume at this moment; try again in a moment",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for CatchUp {
+    fn drop(&mut self) {
+        CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -403,7 +472,7 @@ struct Search {
 
 impl Search {
     fn run(&self, log: &Log, watcher: &Watcher) -> Result<(), Failure> {
-        for entry in log.read(self.start) {
+        for entry in log.read(self.start.max(log.start())) {
             let (_, bytes) =
                 entry.map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
             let record =
@@ -413,12 +482,18 @@ impl Search {
                 continue;
             }
             let found = self.changes(&step);
-            if !watcher.send(found) {
-                return Err(Failure::new(
-                    Code::Busy,
-                    "the history was not read fast enough; watch again from the last position",
-                ));
+            if found.is_empty() {
+                continue;
             }
+            futures::executor::block_on(watcher.replies.room());
+            if watcher.has_ended() || watcher.replies.is_closed() {
+                return Ok(());
+            }
+            let body = Ok(ResponseBody::Watch(WatchEvent::Changes(found)));
+            watcher.replies.more(Response {
+                id: watcher.request,
+                body,
+            });
         }
         Ok(())
     }

@@ -6,7 +6,9 @@ use std::{
     task::{Context as TaskContext, Poll},
 };
 
-use actix::{Actor, ActorContext as _, ActorFuture, Addr, AsyncContext as _, Context, Handler, Message};
+use actix::{
+    Actor, ActorContext as _, ActorFuture, Addr, AsyncContext as _, Context, Handler, Message,
+};
 use futures::StreamExt as _;
 use interstice_abi::id::NodeId;
 use interstice_client::streams::Opened;
@@ -40,14 +42,27 @@ impl Network {
         stopping: Arc<watch::Sender<()>>,
         connections: watch::Sender<u32>,
     ) -> Addr<Self> {
-        Self { swarm, listeners, runtime, serving, stopping, connections }.start()
+        Self {
+            swarm,
+            listeners,
+            runtime,
+            serving,
+            stopping,
+            connections,
+        }
+        .start()
     }
 
     fn event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened { peer, stream: Ok(stream), .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened {
+                peer,
+                stream: Ok(stream),
+                ..
+            })) => {
                 let (serving, stopping) = (self.serving.clone(), self.stopping.subscribe());
-                self.runtime.spawn(serve(serving, NodeId(peer.to_string()), stream, stopping));
+                self.runtime
+                    .spawn(serve(serving, NodeId(peer.to_string()), stream, stopping));
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 peer,
@@ -61,13 +76,18 @@ impl Network {
                 self.connections.send_modify(|open| *open += 1);
             }
             SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
-                self.connections.send_modify(|open| *open = open.saturating_sub(1));
+                self.connections
+                    .send_modify(|open| *open = open.saturating_sub(1));
                 tracing::debug!(peer = %peer_id, ?cause, "a connection was closed");
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "a connection did not come about");
             }
-            SwarmEvent::ListenerClosed { addresses, reason: Err(error), .. } => {
+            SwarmEvent::ListenerClosed {
+                addresses,
+                reason: Err(error),
+                ..
+            } => {
                 tracing::error!(?addresses, %error, "the node does not listen any more");
             }
             SwarmEvent::ListenerError { error, .. } => {

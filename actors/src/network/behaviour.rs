@@ -42,9 +42,14 @@ pub(super) struct Behaviour {
 }
 
 /// A swarm that listens nowhere yet; its connections run on `runtime`.
-pub(super) fn build(options: &NetworkOptions, runtime: Handle) -> Result<Swarm<Behaviour>, NetworkError> {
-    let transport = transport(&options.key, HANDSHAKE_DEADLINE)
-        .map_err(|error| NetworkError::Key { problem: error.to_string() })?;
+pub(super) fn build(
+    options: &NetworkOptions,
+    runtime: Handle,
+) -> Result<Swarm<Behaviour>, NetworkError> {
+    let transport =
+        transport(&options.key, HANDSHAKE_DEADLINE).map_err(|error| NetworkError::Key {
+            problem: error.to_string(),
+        })?;
     let public = options.key.public();
     let limits = ConnectionLimits::default()
         .with_max_pending_incoming(Some(HANDSHAKES_MAX))
@@ -55,11 +60,22 @@ pub(super) fn build(options: &NetworkOptions, runtime: Handle) -> Result<Swarm<B
             identify::Config::new(interstice_abi::wire::PROTOCOL.to_string(), public.clone())
                 .with_agent_version(format!("interstice {}", crate::version())),
         ),
-        ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
-        streams: Streams::new(Role::Listener { streams_max: STREAMS_PER_CONNECTION_MAX }),
+        ping: ping::Behaviour::new(
+            ping::Config::new()
+                .with_interval(PING_INTERVAL)
+                .with_timeout(PING_TIMEOUT),
+        ),
+        streams: Streams::new(Role::Listener {
+            streams_max: STREAMS_PER_CONNECTION_MAX,
+        }),
     };
     let config = swarm::Config::with_executor(move |task| drop(runtime.spawn(task)))
         .with_idle_connection_timeout(IDLE_MAX)
         .with_max_negotiating_inbound_streams(NEGOTIATIONS_PER_CONNECTION_MAX);
-    Ok(Swarm::new(transport, behaviour, public.to_peer_id(), config))
+    Ok(Swarm::new(
+        transport,
+        behaviour,
+        public.to_peer_id(),
+        config,
+    ))
 }

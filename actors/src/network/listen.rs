@@ -8,9 +8,7 @@ use std::{
 
 use futures::StreamExt as _;
 use libp2p::{
-    Multiaddr, Swarm, TransportError,
-    core::transport::ListenerId,
-    multiaddr::Protocol,
+    Multiaddr, Swarm, TransportError, core::transport::ListenerId, multiaddr::Protocol,
     swarm::SwarmEvent,
 };
 use tokio::time::timeout;
@@ -27,16 +25,25 @@ pub(super) struct Listening {
 }
 
 /// Listens on all of `wanted`.
-pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, wanted: &[Multiaddr]) -> Result<Listening, NetworkError> {
-    let mut listening = Listening { listeners: Vec::new(), addresses: Vec::new() };
+pub(super) async fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    wanted: &[Multiaddr],
+) -> Result<Listening, NetworkError> {
+    let mut listening = Listening {
+        listeners: Vec::new(),
+        addresses: Vec::new(),
+    };
     for address in wanted {
         check_free(address)?;
-        let listener = swarm.listen_on(address.clone()).map_err(|error| match error {
-            TransportError::Other(error) => refused(address, &error),
-            TransportError::MultiaddrNotSupported(_) => {
-                refused(address, &io::Error::other("only /ip4 or /ip6 with /tcp can be listened on"))
-            }
-        })?;
+        let listener = swarm
+            .listen_on(address.clone())
+            .map_err(|error| match error {
+                TransportError::Other(error) => refused(address, &error),
+                TransportError::MultiaddrNotSupported(_) => refused(
+                    address,
+                    &io::Error::other("only /ip4 or /ip6 with /tcp can be listened on"),
+                ),
+            })?;
         listening.listeners.push(listener);
         let named = first_address(swarm, listener, &mut listening.addresses);
         match timeout(LISTENING_DEADLINE, named).await {
@@ -73,7 +80,10 @@ fn refused(address: &Multiaddr, error: &io::Error) -> NetworkError {
     });
     match (error.kind(), port) {
         (io::ErrorKind::AddrInUse, Some(port)) => NetworkError::PortInUse { port },
-        _ => NetworkError::Listen { address: address.clone(), problem: error.to_string() },
+        _ => NetworkError::Listen {
+            address: address.clone(),
+            problem: error.to_string(),
+        },
     }
 }
 
@@ -85,13 +95,20 @@ async fn first_address(
 ) -> io::Result<()> {
     loop {
         match swarm.select_next_some().await {
-            SwarmEvent::NewListenAddr { listener_id, address } => {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => {
                 addresses.push(address);
                 if listener_id == listener {
                     break;
                 }
             }
-            SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } if listener_id == listener => {
                 return reason.and(Err(io::ErrorKind::ConnectionAborted.into()));
             }
             _ => {}

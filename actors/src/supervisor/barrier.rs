@@ -10,7 +10,7 @@ use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
     id::{ModuleName, NodeId, TimerId},
-    wire::{Request, Response},
+    wire::{Request, RequestBody, Response},
 };
 
 use super::{
@@ -25,6 +25,9 @@ use crate::{
 
 /// Most inputs that wait behind a change: as many as a module may have admitted, for a few modules.
 const PARKED_MAX: usize = 32_768;
+
+/// Most bytes of arguments that wait behind a change.
+const PARKED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Something that waits for its place in the order of inputs.
 pub(crate) enum Parked {
@@ -45,10 +48,27 @@ pub(crate) enum Parked {
     Change(Change, Asker),
 }
 
+impl Parked {
+    /// Bytes of its arguments.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Request { request, .. } => match &request.body {
+                RequestBody::Call { arguments, .. } | RequestBody::Query { arguments, .. } => {
+                    arguments.len()
+                }
+                _ => 0,
+            },
+            Self::Timer(..) | Self::Connection(..) | Self::Change(..) => 0,
+        }
+    }
+}
+
 /// Whether inputs pass.
 #[derive(Default)]
 pub(crate) struct Barrier {
     parked: VecDeque<Parked>,
+    /// Bytes of the arguments of parked requests.
+    parked_bytes: usize,
     /// A change is being made.
     running: bool,
 }
@@ -69,9 +89,26 @@ impl Barrier {
         self.running
     }
 
-    /// Forgets what waits: the node stops and can do nothing more.
-    pub(crate) fn abandon(&mut self) {
-        self.parked.clear();
+    /// Forgets what waits, and tells whoever asked for it why.
+    pub(crate) fn abandon(&mut self, why: Option<&Failure>) {
+        let why = why
+            .cloned()
+            .unwrap_or_else(|| Failure::new(Code::Unavailable, "the node is stopping"));
+        for parked in self.parked.drain(..) {
+            match parked {
+                Parked::Request {
+                    request, replies, ..
+                } => {
+                    replies.send(Response {
+                        id: request.id,
+                        body: Err(why.clone()),
+                    });
+                }
+                Parked::Change(_, asker) => asker.tell(Err(why.clone())),
+                Parked::Timer(..) | Parked::Connection(..) => {}
+            }
+        }
+        self.parked_bytes = 0;
         self.running = false;
     }
 }
@@ -88,19 +125,23 @@ impl Supervisor {
 
     /// Parks an input, and lets it pass when it can.
     pub(crate) fn park(&mut self, input: Parked, ctx: &mut Context<Self>) {
+        let bytes = input.bytes();
         match input {
             Parked::Request {
                 request, replies, ..
-            } if self.barrier.parked.len() >= PARKED_MAX => {
-                let text = format!(
-                    "{PARKED_MAX} requests wait for a change of the node's modules; try again later"
-                );
+            } if self.barrier.parked.len() >= PARKED_MAX
+                || self.barrier.parked_bytes.saturating_add(bytes) > PARKED_BYTES_MAX =>
+            {
+                let text = "too much waits for a change of the node's modules; try again later";
                 replies.send(Response {
                     id: request.id,
                     body: Err(Failure::new(Code::Busy, text)),
                 });
             }
-            input => self.barrier.parked.push_back(input),
+            input => {
+                self.barrier.parked_bytes += bytes;
+                self.barrier.parked.push_back(input);
+            }
         }
         self.pass_barrier(ctx);
     }
@@ -122,6 +163,8 @@ impl Supervisor {
                 }
                 Some(_) => {
                     if let Some(input) = self.barrier.parked.pop_front() {
+                        self.barrier.parked_bytes =
+                            self.barrier.parked_bytes.saturating_sub(input.bytes());
                         self.take(input, ctx);
                     }
                 }
@@ -142,7 +185,9 @@ impl Supervisor {
                     self.stamp_connection(&node, &event);
                 }
             }
-            Parked::Change(change, asker) => ctx.notify(super::change::TakeChange(change, asker)),
+            Parked::Change(change, asker) => ctx
+                .address()
+                .do_send(super::change::TakeChange(change, asker)),
         }
     }
 

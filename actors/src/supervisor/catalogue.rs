@@ -71,13 +71,13 @@ pub(crate) struct Subscriber {
 /// The modules of a node and how they hang together.
 pub(crate) struct Catalogue {
     entries: Vec<Entry>,
-    by_name: HashMap<ModuleName, ModuleIndex>,
+    by_name: BTreeMap<ModuleName, ModuleIndex>,
 }
 
 impl Catalogue {
     /// Derives routes and reach. Modules that do not serve are there, but nothing leads to them.
     pub(crate) fn new(modules: BTreeMap<ModuleName, Installed>) -> Arc<Self> {
-        let by_name: HashMap<ModuleName, ModuleIndex> = modules
+        let by_name: BTreeMap<ModuleName, ModuleIndex> = modules
             .keys()
             .zip(0..)
             .map(|(name, place)| (name.clone(), ModuleIndex(place)))
@@ -293,7 +293,7 @@ impl Entry {
     /// The modules of this node that it was compiled against and that are there.
     fn dependencies<'a>(
         &'a self,
-        by_name: &'a HashMap<ModuleName, ModuleIndex>,
+        by_name: &'a BTreeMap<ModuleName, ModuleIndex>,
     ) -> impl Iterator<Item = ModuleIndex> + 'a {
         self.installed
             .schema
@@ -337,7 +337,7 @@ enum Subscribed {
 /// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
 fn subscriptions(
     entries: &[Entry],
-    by_name: &HashMap<ModuleName, ModuleIndex>,
+    by_name: &BTreeMap<ModuleName, ModuleIndex>,
 ) -> Vec<Subscription> {
     let mut found = Vec::new();
     for (module, entry) in (0..)
@@ -383,7 +383,7 @@ fn target(
     own: ModuleIndex,
     own_name: &ModuleName,
     entries: &[Entry],
-    by_name: &HashMap<ModuleName, ModuleIndex>,
+    by_name: &BTreeMap<ModuleName, ModuleIndex>,
 ) -> Option<(ModuleIndex, Subscribed)> {
     match event {
         Event::Row { table, event } if table.node.is_none() => {

@@ -16,7 +16,7 @@ use interstice_host::module::Revocation;
 use tokio::sync::oneshot;
 
 use super::{
-    Supervisor,
+    Quarantine, Supervisor,
     barrier::Parked,
     catalogue::Catalogue,
     install::{Install, Installer},
@@ -53,12 +53,7 @@ pub(crate) enum Change {
         change: GrantChange,
     },
     /// A module failed too often.
-    Quarantine {
-        /// Which.
-        module: ModuleName,
-        /// Its last fault.
-        reason: String,
-    },
+    Quarantine(Quarantine),
 }
 
 /// Who wants to hear of a change.
@@ -91,9 +86,7 @@ impl Asker {
 #[rtype(result = "()")]
 pub(crate) struct TakeChange(pub(crate) Change, pub(crate) Asker);
 
-/// A change has been made or refused.
-#[derive(Message)]
-#[rtype(result = "()")]
+/// A change that has been made or refused.
 pub(crate) struct ChangeDone {
     context: ChangeContext,
     asker: Asker,
@@ -141,7 +134,11 @@ impl Supervisor {
                 outcome,
             }
         };
-        ctx.wait(work.into_actor(self).map(|done, _, ctx| ctx.notify(done)));
+        // Not through the mailbox: what modules have told meanwhile of their timers comes after the change.
+        ctx.wait(work.into_actor(self).map(|done, supervisor, ctx| {
+            supervisor.finish_change(done);
+            supervisor.after_endings(ctx);
+        }));
     }
 
     /// Takes over what a change has made.
@@ -174,18 +171,10 @@ impl ChangeContext {
                     .await
                     .map(|_| ResponseBody::Done)
             }
-            Change::Quarantine { module, reason } => {
-                let text =
-                    format!("the module is quarantined: it failed again and again; last: {reason}");
-                self.shared.lines.error(Some(&module), None, &text);
-                let input = Input::Quarantine {
-                    module: module.clone(),
-                    reason: reason.clone(),
-                };
-                self.set_state(&module, ModuleState::Quarantined { reason }, input)
-                    .await
-                    .map(|_| ResponseBody::Done)
-            }
+            Change::Quarantine(quarantine) => self
+                .quarantine(quarantine)
+                .await
+                .map(|()| ResponseBody::Done),
             Change::Load(module) => {
                 self.begin_again(&module)?;
                 let called = self.load(&module).await?;
@@ -240,6 +229,31 @@ impl ChangeContext {
         });
         self.shared.append(record.encode()?);
         Ok(seq)
+    }
+
+    /// Stops a module that failed too often, unless it was stopped or replaced meanwhile.
+    async fn quarantine(&mut self, quarantine: Quarantine) -> Result<(), Failure> {
+        let Quarantine {
+            module,
+            hash,
+            reason,
+        } = quarantine;
+        let installed = self.catalogue.installed();
+        let same = installed
+            .get(&module)
+            .filter(|found| found.hash == hash && found.state == ModuleState::Loaded);
+        if same.is_none() {
+            return Ok(());
+        }
+        let text = format!("the module is quarantined: it failed again and again; last: {reason}");
+        self.shared.lines.error(Some(&module), None, &text);
+        let input = Input::Quarantine {
+            module: module.clone(),
+            reason: reason.clone(),
+        };
+        self.set_state(&module, ModuleState::Quarantined { reason }, input)
+            .await
+            .map(|_| ())
     }
 
     async fn set_state(

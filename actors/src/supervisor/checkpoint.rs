@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use actix::prelude::{AsyncContext, Context, Message, WrapFuture};
+use actix::prelude::{AsyncContext, Context, Message};
 use interstice_abi::{
     id::{Epoch, ModuleName, NodeId, Seq},
     wire::ModuleState,
@@ -187,6 +187,11 @@ impl Checkpoints {
         self.phase != Phase::Idle
     }
 
+    /// Waits for none any more.
+    pub(crate) fn abandon(&mut self) {
+        self.phase = Phase::Idle;
+    }
+
     /// Whether a last one has something to write.
     pub(crate) fn needs_last(&self, stamper: &Stamper) -> bool {
         self.last != Some(stamper.last_seq())
@@ -292,7 +297,7 @@ impl Supervisor {
                 Err(problem) => CheckpointDone::Failed(problem),
             });
         };
-        ctx.spawn(work.into_actor(self));
+        actix::spawn(work);
     }
 
     /// Takes in the end of a checkpoint.

@@ -88,23 +88,14 @@ impl Grants {
         }
         wanted.sort();
         wanted.dedup();
-        let entries = wanted
-            .into_iter()
-            .map(|(subject, target)| {
-                let known = before.and_then(|grants| {
-                    grants
-                        .entries
-                        .iter()
-                        .find(|entry| entry.subject == subject && entry.target == target)
-                });
-                known.cloned().unwrap_or(GrantEntry {
-                    subject,
-                    target,
-                    since: seq,
-                    revoked: None,
-                })
-            })
-            .collect();
+        let mut entries: Vec<GrantEntry> = Vec::new();
+        for (subject, target) in wanted {
+            let known = before
+                .map(|grants| grants.entries.as_slice())
+                .unwrap_or_default();
+            carry_over(known, subject, target, seq, &mut entries);
+        }
+        entries.sort_by(|a, b| (&a.subject, &a.target).cmp(&(&b.subject, &b.target)));
         Self { entries }
     }
 
@@ -175,6 +166,55 @@ impl Grants {
                 "the module has never asked for that; `grants` lists what it holds",
             ))
         }
+    }
+}
+
+/// Adds what is wanted: what was known of it stays given or revoked as it was, bit by bit for tables; the rest is given.
+fn carry_over(
+    known: &[GrantEntry],
+    subject: Subject,
+    target: GrantTarget,
+    seq: Seq,
+    entries: &mut Vec<GrantEntry>,
+) {
+    let GrantTarget::Table { table, access } = &target else {
+        let same = known
+            .iter()
+            .find(|entry| entry.subject == subject && entry.target == target);
+        entries.push(same.cloned().unwrap_or(GrantEntry {
+            subject,
+            target,
+            since: seq,
+            revoked: None,
+        }));
+        return;
+    };
+    let mut fresh = access.0;
+    for entry in known.iter().filter(|entry| entry.subject == subject) {
+        let GrantTarget::Table {
+            table: known_table,
+            access: bits,
+        } = &entry.target
+        else {
+            continue;
+        };
+        let both = Access(bits.0 & fresh);
+        if known_table == table && both.0 != 0 {
+            fresh &= !both.0;
+            let target = GrantTarget::Table {
+                table: table.clone(),
+                access: both,
+            };
+            entries.push(GrantEntry {
+                target,
+                ..entry.clone()
+            });
+        }
+    }
+    if fresh != 0 {
+        let mut entry = entry_like(&subject, table.clone(), Access(fresh));
+        entry.since = seq;
+        entries.push(entry);
     }
 }
 

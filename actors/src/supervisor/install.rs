@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use actix::{
     Actor, Addr,
-    prelude::{ArbiterHandle, AsyncContext, Context, WrapFuture},
+    prelude::{ArbiterHandle, AsyncContext, Context},
 };
 use interstice_abi::{
     failure::{Code, Failure},
@@ -153,7 +153,7 @@ impl Supervisor {
                 )))),
             }
         };
-        ctx.spawn(work.into_actor(self));
+        actix::spawn(work);
     }
 }
 
@@ -280,7 +280,8 @@ impl ChangeContext {
                 (tables, Failure::new(Code::SchemaConflict, text))
             }
             _ => match tables.migrate(new.clone(), wipe) {
-                Ok(tables) => {
+                Ok(mut tables) => {
+                    tables.begin_new_trees();
                     let difference = schema::difference(&old.schema, &new);
                     return Ok((
                         tables,
@@ -317,9 +318,14 @@ impl ChangeContext {
             ),
         );
         self.shared.watchers.end_tables(&new.name, &why, |table| {
-            let shape =
-                |schema: &ModuleSchema| schema.table(table).map(|(_, table)| table.fields.clone());
-            shape(old) != shape(new)
+            let shape = |schema: &ModuleSchema| {
+                schema
+                    .table(table)
+                    .map(|(_, table)| (table.fields.clone(), table.persistence))
+            };
+            let ephemeral = Some(interstice_abi::schema::Persistence::Ephemeral);
+            // Ephemeral tables start empty, which no change tells.
+            shape(old) != shape(new) || shape(new).map(|(_, persistence)| persistence) == ephemeral
         });
     }
 }

@@ -120,7 +120,7 @@ impl Supervisor {
             RequestBody::Schema { module } => self.schema(peer, &module).map(Some),
             RequestBody::NodeStatus => Ok(Some(ResponseBody::Node(self.node_status()))),
             RequestBody::ModuleStatus { module } => {
-                self.module_status(peer, module.as_deref(), replies.clone(), id, ctx)?;
+                self.module_status(peer, module.as_deref(), replies.clone(), id)?;
                 Ok(None)
             }
             RequestBody::Cancel { id: ended } => {
@@ -144,9 +144,14 @@ impl Supervisor {
                     .map(|name| self.catalogue.find(&name).map(|index| self.name_of(index)))
                     .transpose()?;
                 match follow {
-                    LogsMode::Kept => Ok(Some(ResponseBody::Log(
-                        self.shared.lines.kept(module.as_ref(), tail),
-                    ))),
+                    LogsMode::Kept => {
+                        let lines = self.shared.lines.kept(module.as_ref(), tail);
+                        replies.more(Response {
+                            id,
+                            body: Ok(ResponseBody::Log(lines)),
+                        });
+                        Ok(Some(ResponseBody::Ended))
+                    }
                     LogsMode::Follow => {
                         self.shared.lines.follow(
                             replies.clone(),
@@ -174,7 +179,8 @@ impl Supervisor {
                 owner(peer)?;
                 let change = self.change_of(body)?;
                 self.refuses()?;
-                ctx.notify(super::change::TakeChange(change, asker()));
+                ctx.address()
+                    .do_send(super::change::TakeChange(change, asker()));
                 Ok(None)
             }
         }
@@ -396,7 +402,13 @@ impl Supervisor {
         let (module, table, table_name) = self.readable(peer, named)?;
         self.admission.check(&self.name_of(module), module, 0)?;
         let since = self.entry(module)?.installed.since;
-        let oldest = self.checkpoints.history_start().max(since);
+        let kept = self.checkpoints.history_start();
+        // Of the last turn before the kept log only a part may be there; a module's own first turn is whole.
+        let (oldest, edge) = if kept >= since && kept.0 > 0 {
+            (kept, u32::MAX)
+        } else {
+            (since, 0)
+        };
         let watch = StartWatch {
             ticket: self.stamper.ticket(),
             module,
@@ -406,8 +418,8 @@ impl Supervisor {
             oldest: Position {
                 epoch: self.shared.epoch,
                 seq: oldest,
-                step: StepIndex(0),
-                index: 0,
+                step: StepIndex(edge),
+                index: edge,
             },
             log_start: self.checkpoints.log_start(),
             seq: self.stamper.last_seq(),

@@ -1,6 +1,6 @@
 //! How the node and its modules do, for whoever asks; and the order to stop.
 
-use actix::prelude::{AsyncContext, Context, WrapFuture};
+use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::Failure,
     schema::{TableSchema, Visibility},
@@ -11,7 +11,10 @@ use tokio::sync::oneshot;
 use super::{Drain, Supervisor, catalogue::Entry};
 use crate::{
     ingress::{Peer, Replies},
-    module::{Order, core::Statistics},
+    module::{
+        Order,
+        core::{Statistics, StatisticsDepth},
+    },
     version,
 };
 
@@ -45,10 +48,14 @@ impl Supervisor {
         module: Option<&str>,
         replies: Replies,
         request: u64,
-        ctx: &mut Context<Self>,
     ) -> Result<(), Failure> {
         let only = module.map(|name| self.catalogue.find(name)).transpose()?;
         let is_owner = peer.standing == Standing::Owner;
+        let depth = if is_owner {
+            StatisticsDepth::WithDigest
+        } else {
+            StatisticsDepth::Counts
+        };
         let mut asked = Vec::new();
         for (index, entry) in self.catalogue.entries() {
             let visible = is_owner || entry.installed.schema.visibility == Visibility::Public;
@@ -56,7 +63,10 @@ impl Supervisor {
                 continue;
             }
             let (reply, answer) = oneshot::channel();
-            entry.installed.address.do_send(Order::Statistics(reply));
+            entry
+                .installed
+                .address
+                .do_send(Order::Statistics(depth, reply));
             asked.push((
                 status_without_counts(entry),
                 entry.installed.schema.tables.clone(),
@@ -77,7 +87,7 @@ impl Supervisor {
                 body: Ok(ResponseBody::Modules(modules)),
             });
         };
-        ctx.spawn(work.into_actor(self));
+        actix::spawn(work);
         Ok(())
     }
 
@@ -90,7 +100,7 @@ impl Supervisor {
     ) {
         let stop = self.stop.clone();
         let (done, drained) = oneshot::channel();
-        ctx.notify(Drain(done));
+        ctx.address().do_send(Drain(done));
         replies.send(Response {
             id: request,
             body: Ok(ResponseBody::Done),

@@ -131,13 +131,21 @@ struct Emitter {
 
 impl Emitter {
     fn whole(self) -> String {
-        assert!(self.constants.len() < usize::try_from(INPUT).expect("fits"), "the module's constants fit in front of the input");
+        assert!(
+            self.constants.len() < usize::try_from(INPUT).expect("fits"),
+            "the module's constants fit in front of the input"
+        );
         let mut text = String::from("(module\n");
         for call in host_call::ALL {
             let words = |words: &[Word]| -> String {
-                words.iter().map(|word| if *word == Word::I32 { " i32" } else { " i64" }).collect()
+                words
+                    .iter()
+                    .map(|word| if *word == Word::I32 { " i32" } else { " i64" })
+                    .collect()
             };
-            let result = call.result.map_or(String::new(), |word| format!(" (result{})", words(&[word])));
+            let result = call
+                .result
+                .map_or(String::new(), |word| format!(" (result{})", words(&[word])));
             let _ = writeln!(
                 text,
                 "  (import \"{}\" \"{}\" (func ${} (param{}){result}))",
@@ -157,11 +165,16 @@ impl Emitter {
             ("@ANSWER", ANSWER),
             ("@CAP", CAP),
         ];
-        let code = places.iter().fold(format!("{LIBRARY}{}", self.functions), |code, (name, place)| {
-            code.replace(name, &place.to_string())
-        });
+        let code = places.iter().fold(
+            format!("{LIBRARY}{}", self.functions),
+            |code, (name, place)| code.replace(name, &place.to_string()),
+        );
         text.push_str(&code);
-        let bytes: String = self.constants.iter().map(|byte| format!("\\{byte:02x}")).collect();
+        let bytes: String = self
+            .constants
+            .iter()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect();
         let _ = writeln!(text, "  (data (i32.const 0) \"{bytes}\"))");
         text
     }
@@ -185,12 +198,18 @@ impl Emitter {
     }
 
     fn name(&mut self, name: &str) -> String {
-        assert!(name.len() <= 2 * NAME_LENGTH_MAX, "a name that can be refused for what it is");
+        assert!(
+            name.len() <= 2 * NAME_LENGTH_MAX,
+            "a name that can be refused for what it is"
+        );
         self.claim(name.as_bytes())
     }
 
     fn function(&mut self, prefix: &str, function: &GuestFunction) {
-        self.line(&format!("(func (export \"{prefix}{}\") (param $length i32) (result i32)", function.name));
+        self.line(&format!(
+            "(func (export \"{prefix}{}\") (param $length i32) (result i32)",
+            function.name
+        ));
         for place in 0..function.numbers {
             self.line(&format!("(local $a{place} i64)"));
         }
@@ -213,26 +232,50 @@ impl Emitter {
 
     fn op(&mut self, op: &Op) {
         match op {
-            Op::Set(register, value) => self.line(&format!("(local.set $r{register} {})", number(value))),
+            Op::Set(register, value) => {
+                self.line(&format!("(local.set $r{register} {})", number(value)))
+            }
             Op::Insert { table, row, into } => self.write("table_insert", table, row, Some(*into)),
             Op::Update { table, row } => self.write("table_update", table, row, None),
             Op::Upsert { table, row } => self.write("table_upsert", table, row, None),
-            Op::Delete { table, key } => self.write("table_delete", table, std::slice::from_ref(key), None),
-            Op::Clear { .. } | Op::Count { .. } | Op::Get { .. } | Op::Scan { .. } | Op::ScanEqual { .. } => self.read(op),
-            Op::Call { module, reducer, arguments } => {
+            Op::Delete { table, key } => {
+                self.write("table_delete", table, std::slice::from_ref(key), None)
+            }
+            Op::Clear { .. }
+            | Op::Count { .. }
+            | Op::Get { .. }
+            | Op::Scan { .. }
+            | Op::ScanEqual { .. } => self.read(op),
+            Op::Call {
+                module,
+                reducer,
+                arguments,
+            } => {
                 self.request("call_reducer", module, reducer, arguments);
             }
-            Op::Query { module, query, arguments, into } => {
+            Op::Query {
+                module,
+                query,
+                arguments,
+                into,
+            } => {
                 self.request("call_query", module, query, arguments);
                 self.taken(*into);
             }
-            Op::Schedule { reducer, delay_ms, into } => {
+            Op::Schedule {
+                reducer,
+                delay_ms,
+                into,
+            } => {
                 let name = self.name(reducer);
                 let delay = number(delay_ms);
                 self.line(&format!("(call $reply (call $schedule {name} {delay} (i32.const @ANSWER) (i32.const @CAP)))"));
                 self.taken(*into);
             }
-            Op::Cancel { timer } => self.line(&format!("(call $reply (call $cancel {} (i32.const @ANSWER) (i32.const @CAP)))", number(timer))),
+            Op::Cancel { timer } => self.line(&format!(
+                "(call $reply (call $cancel {} (i32.const @ANSWER) (i32.const @CAP)))",
+                number(timer)
+            )),
             Op::Log(text) => {
                 let text = self.claim(text.as_bytes());
                 self.line(&format!("(call $log {text})"));
@@ -243,12 +286,14 @@ impl Emitter {
             }
             Op::Fail(message) => {
                 let message = self.claim(message.as_bytes());
-                self.line(&format!("(call $output_write {message}) (return (i32.const 1))"));
+                self.line(&format!(
+                    "(call $output_write {message}) (return (i32.const 1))"
+                ));
             }
             Op::Trap => self.line("(unreachable)"),
             Op::Return(value) => {
                 self.row(std::slice::from_ref(value));
-                self.line(&format!("(call $output_write (i32.const @ROW) (call $length_of_row)) (return (i32.const 0))"));
+                self.line("(call $output_write (i32.const @ROW) (call $length_of_row)) (return (i32.const 0))");
             }
             Op::LoopForever | Op::Repeat { .. } | Op::If(..) => self.control(op),
         }
@@ -264,16 +309,29 @@ impl Emitter {
                     Compare::Equal => "i64.eq",
                     Compare::Less => "i64.lt_u",
                 };
-                self.line(&format!("(if ({compare} {} {}) (then", number(left), number(right)));
+                self.line(&format!(
+                    "(if ({compare} {} {}) (then",
+                    number(left),
+                    number(right)
+                ));
                 self.body(then);
                 self.line("))");
             }
-            Op::Repeat { register, times, body } => {
+            Op::Repeat {
+                register,
+                times,
+                body,
+            } => {
                 self.line(&format!("(local.set $r{register} (i64.const 0))"));
                 self.line(&format!("(block $e{label} (loop $l{label}"));
-                self.line(&format!("(br_if $e{label} (i64.ge_u (local.get $r{register}) {}))", number(times)));
+                self.line(&format!(
+                    "(br_if $e{label} (i64.ge_u (local.get $r{register}) {}))",
+                    number(times)
+                ));
                 self.body(body);
-                self.line(&format!("(local.set $r{register} (i64.add (local.get $r{register}) (i64.const 1)))"));
+                self.line(&format!(
+                    "(local.set $r{register} (i64.add (local.get $r{register}) (i64.const 1)))"
+                ));
                 self.line(&format!("(br $l{label})))"));
             }
             _ => {}
@@ -293,7 +351,7 @@ impl Emitter {
         self.line(&format!("(if (call $open {name}) (then"));
         match op {
             Op::Count { into, .. } => {
-                self.line(&format!("(call $reply (call $table_count (global.get $h) (i32.const @ANSWER) (i32.const @CAP)))"));
+                self.line("(call $reply (call $table_count (global.get $h) (i32.const @ANSWER) (i32.const @CAP)))");
                 self.taken(*into);
             }
             Op::Get { index, key, columns, into, .. } => {
@@ -320,19 +378,21 @@ impl Emitter {
                 ));
                 self.taken(*into);
             }
-            _ => self.line(&format!("(call $reply (call $table_clear (global.get $h) (i32.const @ANSWER) (i32.const @CAP)))")),
+            _ => self.line("(call $reply (call $table_clear (global.get $h) (i32.const @ANSWER) (i32.const @CAP)))"),
         }
         self.line("))");
     }
 
     /// The first number of an answer goes into a register.
     fn taken(&mut self, into: usize) {
-        self.line(&format!("(if (i32.eqz (global.get $status)) (then (local.set $r{into} (call $take))))"));
+        self.line(&format!(
+            "(if (i32.eqz (global.get $status)) (then (local.set $r{into} (call $take))))"
+        ));
     }
 
     /// Puts numbers into the row's buffer.
     fn row(&mut self, row: &[Value]) {
-        self.line(&format!("(global.set $w (i32.const @ROW))"));
+        self.line("(global.set $w (i32.const @ROW))");
         for value in row {
             self.line(&format!("(call $put {})", number(value)));
         }
@@ -367,7 +427,9 @@ impl Emitter {
 }
 
 fn number(value: &Value) -> String {
-    let pair = |op: &str, left: &Value, right: &Value| format!("({op} {} {})", number(left), number(right));
+    let pair = |op: &str, left: &Value, right: &Value| {
+        format!("({op} {} {})", number(left), number(right))
+    };
     match value {
         Value::Const(number) => format!("(i64.const {number})"),
         Value::Arg(place) => format!("(local.get $a{place})"),

@@ -7,8 +7,8 @@ use interstice_abi::{
     ABI_VERSION,
     event::{Event, RowEvent, TableRef},
     schema::{
-        Access, Dependency, Description, IndexKind, IndexSchema, ModuleHeader, Persistence, QuerySchema,
-        ReducerSchema, TableAccess, TableSchema, Version, Visibility,
+        Access, Dependency, Description, IndexKind, IndexSchema, ModuleHeader, Persistence,
+        QuerySchema, ReducerSchema, TableAccess, TableSchema, Version, Visibility,
     },
     types::{ColumnType, Field, Fields, TypeKind, TypeSet},
 };
@@ -71,26 +71,78 @@ pub(crate) enum Compare {
 pub(crate) enum Op {
     Set(usize, Value),
     /// The stored key goes into the register.
-    Insert { table: String, row: Vec<Value>, into: usize },
-    Update { table: String, row: Vec<Value> },
-    Upsert { table: String, row: Vec<Value> },
-    Delete { table: String, key: Value },
-    Clear { table: String },
+    Insert {
+        table: String,
+        row: Vec<Value>,
+        into: usize,
+    },
+    Update {
+        table: String,
+        row: Vec<Value>,
+    },
+    Upsert {
+        table: String,
+        row: Vec<Value>,
+    },
+    Delete {
+        table: String,
+        key: Value,
+    },
+    Clear {
+        table: String,
+    },
     /// Register `into`: 1 when there is such a row; its columns follow in the next registers.
-    Get { table: String, index: u32, key: Value, columns: usize, into: usize },
-    Count { table: String, into: usize },
+    Get {
+        table: String,
+        index: u32,
+        key: Value,
+        columns: usize,
+        into: usize,
+    },
+    Count {
+        table: String,
+        into: usize,
+    },
     /// A number that depends on every column of every row, and their order.
-    Scan { table: String, columns: usize, into: usize },
+    Scan {
+        table: String,
+        columns: usize,
+        into: usize,
+    },
     /// How many rows of index `index` have this value.
-    ScanEqual { table: String, index: u16, value: Value, into: usize },
-    Call { module: String, reducer: String, arguments: Vec<Value> },
-    Query { module: String, query: String, arguments: Vec<Value>, into: usize },
+    ScanEqual {
+        table: String,
+        index: u16,
+        value: Value,
+        into: usize,
+    },
+    Call {
+        module: String,
+        reducer: String,
+        arguments: Vec<Value>,
+    },
+    Query {
+        module: String,
+        query: String,
+        arguments: Vec<Value>,
+        into: usize,
+    },
     /// The timer's id goes into the register.
-    Schedule { reducer: String, delay_ms: Value, into: usize },
-    Cancel { timer: Value },
+    Schedule {
+        reducer: String,
+        delay_ms: Value,
+        into: usize,
+    },
+    Cancel {
+        timer: Value,
+    },
     Log(String),
     /// Runs the operations this many times; the register counts from 0.
-    Repeat { register: usize, times: Value, body: Vec<Op> },
+    Repeat {
+        register: usize,
+        times: Value,
+        body: Vec<Op>,
+    },
     If(Value, Compare, Value, Vec<Op>),
     /// Returns the failure's message as an error when the operation is refused.
     Must(Box<Op>),
@@ -114,31 +166,62 @@ pub(crate) fn reg(place: usize) -> Value {
 }
 
 pub(crate) fn insert<const N: usize>(table: &str, row: [Value; N]) -> Op {
-    Op::Insert { table: table.into(), row: row.into(), into: NOWHERE }
+    Op::Insert {
+        table: table.into(),
+        row: row.into(),
+        into: NOWHERE,
+    }
 }
 
 pub(crate) fn update<const N: usize>(table: &str, row: [Value; N]) -> Op {
-    Op::Update { table: table.into(), row: row.into() }
+    Op::Update {
+        table: table.into(),
+        row: row.into(),
+    }
 }
 
 pub(crate) fn upsert<const N: usize>(table: &str, row: [Value; N]) -> Op {
-    Op::Upsert { table: table.into(), row: row.into() }
+    Op::Upsert {
+        table: table.into(),
+        row: row.into(),
+    }
 }
 
 pub(crate) fn delete(table: &str, key: Value) -> Op {
-    Op::Delete { table: table.into(), key }
+    Op::Delete {
+        table: table.into(),
+        key,
+    }
 }
 
 pub(crate) fn call<const N: usize>(module: &str, reducer: &str, arguments: [Value; N]) -> Op {
-    Op::Call { module: module.into(), reducer: reducer.into(), arguments: arguments.into() }
+    Op::Call {
+        module: module.into(),
+        reducer: reducer.into(),
+        arguments: arguments.into(),
+    }
 }
 
-pub(crate) fn query<const N: usize>(module: &str, query: &str, arguments: [Value; N], into: usize) -> Op {
-    Op::Query { module: module.into(), query: query.into(), arguments: arguments.into(), into }
+pub(crate) fn query<const N: usize>(
+    module: &str,
+    query: &str,
+    arguments: [Value; N],
+    into: usize,
+) -> Op {
+    Op::Query {
+        module: module.into(),
+        query: query.into(),
+        arguments: arguments.into(),
+        into,
+    }
 }
 
 pub(crate) fn schedule(reducer: &str, delay_ms: u64) -> Op {
-    Op::Schedule { reducer: reducer.into(), delay_ms: delay_ms.into(), into: NOWHERE }
+    Op::Schedule {
+        reducer: reducer.into(),
+        delay_ms: delay_ms.into(),
+        into: NOWHERE,
+    }
 }
 
 pub(crate) fn must(op: Op) -> Op {
@@ -170,7 +253,9 @@ impl GuestTable {
         let names = std::iter::once(&"id").chain(columns);
         Self {
             type_name: type_name.into(),
-            fields: names.map(|name| Field::new(*name, ColumnType::U64)).collect(),
+            fields: names
+                .map(|name| Field::new(*name, ColumnType::U64))
+                .collect(),
             visibility: Visibility::Public,
             persistence: Persistence::Logged,
             auto_inc: false,
@@ -194,7 +279,12 @@ impl GuestTable {
     }
 
     pub(crate) fn index(mut self, field: u16, kind: IndexKind, unique: bool) -> Self {
-        self.indexes.push(IndexSchema { field, kind, unique, auto_inc: false });
+        self.indexes.push(IndexSchema {
+            field,
+            kind,
+            unique,
+            auto_inc: false,
+        });
         self
     }
 
@@ -221,9 +311,15 @@ impl GuestTable {
     }
 
     fn define(&self, module: &str, types: &mut TypeSet) {
-        let plain = self.fields.iter().map(|field| Field::new(field.name.clone(), field.ty.clone())).collect();
+        let plain = self
+            .fields
+            .iter()
+            .map(|field| Field::new(field.name.clone(), field.ty.clone()))
+            .collect();
         let path = format!("{}::{}", module.replace('-', "_"), self.type_name);
-        types.define(&self.type_name, &path, |_| TypeKind::Struct(Fields::Named(plain)));
+        types.define(&self.type_name, &path, |_| {
+            TypeKind::Struct(Fields::Named(plain))
+        });
     }
 }
 
@@ -257,7 +353,11 @@ impl GuestModule {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: name.into(),
-            version: Version { major: 0, minor: 1, patch: 0 },
+            version: Version {
+                major: 0,
+                minor: 1,
+                patch: 0,
+            },
             visibility: Visibility::Public,
             tables: Vec::new(),
             reducers: Vec::new(),
@@ -272,7 +372,11 @@ impl GuestModule {
     }
 
     pub(crate) fn version(mut self, major: u32, minor: u32, patch: u32) -> Self {
-        self.version = Version { major, minor, patch };
+        self.version = Version {
+            major,
+            minor,
+            patch,
+        };
         self
     }
 
@@ -284,22 +388,40 @@ impl GuestModule {
     /// What the module is compiled against; everything public of `other`.
     pub(crate) fn depends_on(mut self, other: &Self) -> Self {
         let mut types = TypeSet::default();
-        let public = other.tables.iter().filter(|table| table.visibility == Visibility::Public);
+        let public = other
+            .tables
+            .iter()
+            .filter(|table| table.visibility == Visibility::Public);
         let tables: Vec<TableSchema> = public
             .map(|table| {
                 table.define(&other.name, &mut types);
                 table.schema()
             })
             .collect();
-        let callable = other.reducers.iter().filter(|reducer| reducer.events.is_empty());
+        let callable = other
+            .reducers
+            .iter()
+            .filter(|reducer| reducer.events.is_empty());
         self.bindings.push(Dependency {
             node: None,
             address: None,
             module: other.name.clone(),
             version: other.version,
             tables,
-            reducers: callable.map(|reducer| ReducerSchema { capabilities: Vec::new(), ..reducer.reducer_schema(other) }).collect(),
-            queries: other.queries.iter().map(|query| QuerySchema { capabilities: Vec::new(), ..query.query_schema(other) }).collect(),
+            reducers: callable
+                .map(|reducer| ReducerSchema {
+                    capabilities: Vec::new(),
+                    ..reducer.reducer_schema(other)
+                })
+                .collect(),
+            queries: other
+                .queries
+                .iter()
+                .map(|query| QuerySchema {
+                    capabilities: Vec::new(),
+                    ..query.query_schema(other)
+                })
+                .collect(),
             types,
         });
         self
@@ -307,7 +429,9 @@ impl GuestModule {
 
     /// A reducer that clients and modules call with `numbers` arguments.
     pub(crate) fn reducer(self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
-        let arguments = (0..numbers).map(|place| Field::new(format!("a{place}"), ColumnType::U64)).collect();
+        let arguments = (0..numbers)
+            .map(|place| Field::new(format!("a{place}"), ColumnType::U64))
+            .collect();
         self.function(name, arguments, numbers, &[], body, TypeSet::default())
     }
 
@@ -329,33 +453,70 @@ impl GuestModule {
             None => (None, table),
         };
         let (type_name, columns, types) = self.row_type(module, bare);
-        let rows: &[&str] = if event == RowEvent::Update { &["old", "new"] } else { &["row"] };
-        let arguments = rows.iter().map(|row| Field::new(*row, ColumnType::Named(type_name.clone()))).collect();
-        let table = TableRef { node: None, module: module.map(String::from), table: bare.into() };
-        self.function(name, arguments, rows.len() * columns, &[Event::Row { table, event }], body, types)
+        let rows: &[&str] = if event == RowEvent::Update {
+            &["old", "new"]
+        } else {
+            &["row"]
+        };
+        let arguments = rows
+            .iter()
+            .map(|row| Field::new(*row, ColumnType::Named(type_name.clone())))
+            .collect();
+        let table = TableRef {
+            node: None,
+            module: module.map(String::from),
+            table: bare.into(),
+        };
+        self.function(
+            name,
+            arguments,
+            rows.len() * columns,
+            &[Event::Row { table, event }],
+            body,
+            types,
+        )
     }
 
     /// A reducer on the calls of another module's reducer.
     pub(crate) fn on_call(self, module: &str, reducer: &str, name: &str, body: Vec<Op>) -> Self {
-        let binding = self.bindings.iter().find(|binding| binding.module == module).expect("a module that this one depends on");
-        let called = binding.reducers.iter().find(|known| known.name == reducer).expect("a reducer of that module");
+        let binding = self
+            .bindings
+            .iter()
+            .find(|binding| binding.module == module)
+            .expect("a module that this one depends on");
+        let called = binding
+            .reducers
+            .iter()
+            .find(|known| known.name == reducer)
+            .expect("a reducer of that module");
         let arguments = called.arguments.clone();
         let numbers = arguments.len();
-        let event = Event::Call { module: module.into(), reducer: reducer.into() };
+        let event = Event::Call {
+            module: module.into(),
+            reducer: reducer.into(),
+        };
         self.function(name, arguments, numbers, &[event], body, TypeSet::default())
     }
 
     pub(crate) fn query(mut self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
-        let arguments = (0..numbers).map(|place| Field::new(format!("a{place}"), ColumnType::U64)).collect();
+        let arguments = (0..numbers)
+            .map(|place| Field::new(format!("a{place}"), ColumnType::U64))
+            .collect();
         self = self.function(name, arguments, numbers, &[], body, TypeSet::default());
-        let query = self.reducers.pop().expect("the function that was just added");
+        let query = self
+            .reducers
+            .pop()
+            .expect("the function that was just added");
         self.queries.push(query);
         self
     }
 
     /// The last reducer declares these capabilities instead of those that it uses.
     pub(crate) fn forged(mut self, capabilities: &[(&str, Access)]) -> Self {
-        let forged = capabilities.iter().map(|(table, access)| TableAccess { table: table_ref(table), access: *access });
+        let forged = capabilities.iter().map(|(table, access)| TableAccess {
+            table: table_ref(table),
+            access: *access,
+        });
         if let Some(reducer) = self.reducers.last_mut() {
             reducer.forged = Some(forged.collect());
         }
@@ -364,7 +525,10 @@ impl GuestModule {
 
     /// As [`GuestModule::forged`], of the last query.
     pub(crate) fn forged_query(mut self, capabilities: &[(&str, Access)]) -> Self {
-        let forged = capabilities.iter().map(|(table, access)| TableAccess { table: table_ref(table), access: *access });
+        let forged = capabilities.iter().map(|(table, access)| TableAccess {
+            table: table_ref(table),
+            access: *access,
+        });
         if let Some(query) = self.queries.last_mut() {
             query.forged = Some(forged.collect());
         }
@@ -380,8 +544,15 @@ impl GuestModule {
         body: Vec<Op>,
         types: TypeSet,
     ) -> Self {
-        let function =
-            GuestFunction { name: name.into(), arguments, numbers, events: events.to_vec(), body, forged: None, types };
+        let function = GuestFunction {
+            name: name.into(),
+            arguments,
+            numbers,
+            events: events.to_vec(),
+            body,
+            forged: None,
+            types,
+        };
         self.reducers.push(function);
         self
     }
@@ -389,19 +560,37 @@ impl GuestModule {
     fn row_type(&self, module: Option<&str>, table: &str) -> (String, usize, TypeSet) {
         match module {
             None => {
-                let found = self.tables.iter().find(|known| known.name() == table).expect("a table of this module");
+                let found = self
+                    .tables
+                    .iter()
+                    .find(|known| known.name() == table)
+                    .expect("a table of this module");
                 let mut types = TypeSet::default();
                 found.define(&self.name, &mut types);
                 (found.type_name.clone(), found.fields.len(), types)
             }
             Some(module) => {
-                let binding = self.bindings.iter().find(|binding| binding.module == module).expect("a module that this one depends on");
-                let found = binding.tables.iter().find(|known| known.name == table).expect("a public table of that module");
+                let binding = self
+                    .bindings
+                    .iter()
+                    .find(|binding| binding.module == module)
+                    .expect("a module that this one depends on");
+                let found = binding
+                    .tables
+                    .iter()
+                    .find(|known| known.name == table)
+                    .expect("a public table of that module");
                 // Two types of one module must not share a name; only the shape has to be that of the table.
                 let name = format!("{}Of{}", found.type_name, module.replace('-', "_"));
-                let plain = found.fields.iter().map(|field| Field::new(field.name.clone(), field.ty.clone())).collect();
+                let plain = found
+                    .fields
+                    .iter()
+                    .map(|field| Field::new(field.name.clone(), field.ty.clone()))
+                    .collect();
                 let mut types = TypeSet::default();
-                types.define(&name, &format!("bindings::{name}"), |_| TypeKind::Struct(Fields::Named(plain)));
+                types.define(&name, &format!("bindings::{name}"), |_| {
+                    TypeKind::Struct(Fields::Named(plain))
+                });
                 (name, found.fields.len(), types)
             }
         }
@@ -422,14 +611,26 @@ impl GuestModule {
         for table in &self.tables {
             let mut types = TypeSet::default();
             table.define(&self.name, &mut types);
-            all.push((format!("table__{}", table.name()), Description::Table { table: table.schema(), types }));
+            all.push((
+                format!("table__{}", table.name()),
+                Description::Table {
+                    table: table.schema(),
+                    types,
+                },
+            ));
         }
         for reducer in &self.reducers {
-            let description = Description::Reducer { reducer: reducer.reducer_schema(self), types: reducer.types.clone() };
+            let description = Description::Reducer {
+                reducer: reducer.reducer_schema(self),
+                types: reducer.types.clone(),
+            };
             all.push((format!("reducer__{}", reducer.name), description));
         }
         for query in &self.queries {
-            let description = Description::Query { query: query.query_schema(self), types: query.types.clone() };
+            let description = Description::Query {
+                query: query.query_schema(self),
+                types: query.types.clone(),
+            };
             all.push((format!("query__{}", query.name), description));
         }
         all
@@ -438,7 +639,9 @@ impl GuestModule {
     /// The module's binary.
     pub(crate) fn wasm(&self) -> Vec<u8> {
         let text = emit::text(self);
-        wat::parse_str(&text).unwrap_or_else(|error| unreachable!("the generated text is not a module: {error}\n{text}"))
+        wat::parse_str(&text).unwrap_or_else(|error| {
+            unreachable!("the generated text is not a module: {error}\n{text}")
+        })
     }
 }
 
@@ -485,7 +688,10 @@ fn needs(body: &[Op], found: &mut dyn FnMut(&str, Access)) {
             Op::Update { table, .. } => found(table, Access::UPDATE),
             Op::Upsert { table, .. } => found(table, Access::INSERT.with(Access::UPDATE)),
             Op::Delete { table, .. } | Op::Clear { table } => found(table, Access::DELETE),
-            Op::Get { table, .. } | Op::Count { table, .. } | Op::Scan { table, .. } | Op::ScanEqual { table, .. } => {
+            Op::Get { table, .. }
+            | Op::Count { table, .. }
+            | Op::Scan { table, .. }
+            | Op::ScanEqual { table, .. } => {
                 found(table, Access::READ);
             }
             Op::Repeat { body, .. } | Op::If(_, _, _, body) => needs(body, found),
@@ -497,7 +703,15 @@ fn needs(body: &[Op], found: &mut dyn FnMut(&str, Access)) {
 
 fn table_ref(table: &str) -> TableRef {
     match table.split_once('.') {
-        Some((module, bare)) => TableRef { node: None, module: Some(module.into()), table: bare.into() },
-        None => TableRef { node: None, module: None, table: table.into() },
+        Some((module, bare)) => TableRef {
+            node: None,
+            module: Some(module.into()),
+            table: bare.into(),
+        },
+        None => TableRef {
+            node: None,
+            module: None,
+            table: table.into(),
+        },
     }
 }

@@ -10,8 +10,8 @@ use interstice_abi::{
     id::Position,
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, LogLine, LogsMode, ModuleStatus, NodeStatus, OnConflict, RequestBody,
-        WatchEvent, WatchedChange,
+        Ack, Called, DeployOptions, DeployReport, LogLine, LogsMode, ModuleStatus, NodeStatus,
+        OnConflict, RequestBody, WatchEvent, WatchedChange,
     },
 };
 use interstice_client::{Client, ConnectOptions, Error, Identity, Target, Watch};
@@ -39,47 +39,101 @@ pub(crate) struct Order {
 
 impl Order {
     pub(crate) fn new(module: &str, reducer: &str, arguments: &[u64]) -> Self {
-        Self { module: module.into(), reducer: reducer.into(), arguments: arguments.into() }
+        Self {
+            module: module.into(),
+            reducer: reducer.into(),
+            arguments: arguments.into(),
+        }
     }
 }
 
 impl Peer {
     pub(crate) async fn connect(address: &str, identity: &Identity) -> Self {
         let target: Target = address.parse().expect("an address");
-        let client = within(Client::connect(identity, &target, &ConnectOptions::default())).await;
-        Self { client: client.expect("the node answers") }
+        let client = within(Client::connect(
+            identity,
+            &target,
+            &ConnectOptions::default(),
+        ))
+        .await;
+        Self {
+            client: client.expect("the node answers"),
+        }
     }
 
-    pub(crate) async fn deploy(&self, module: &GuestModule, on_conflict: OnConflict) -> Result<DeployReport, Failure> {
+    pub(crate) async fn deploy(
+        &self,
+        module: &GuestModule,
+        on_conflict: OnConflict,
+    ) -> Result<DeployReport, Failure> {
         let wasm = module.wasm();
-        within(self.client.deploy(&wasm, DeployOptions { on_conflict }, |_| {})).await.map_err(failure)
+        within(
+            self.client
+                .deploy(&wasm, DeployOptions { on_conflict }, |_| {}),
+        )
+        .await
+        .map_err(failure)
     }
 
     /// A durable call.
-    pub(crate) async fn call(&self, module: &str, reducer: &str, arguments: &[u64]) -> Result<Called, Failure> {
+    pub(crate) async fn call(
+        &self,
+        module: &str,
+        reducer: &str,
+        arguments: &[u64],
+    ) -> Result<Called, Failure> {
         self.call_at(Ack::Durable, module, reducer, arguments).await
     }
 
-    pub(crate) async fn call_at(&self, ack: Ack, module: &str, reducer: &str, arguments: &[u64]) -> Result<Called, Failure> {
-        within(self.client.call(module, reducer, encoded(arguments), ack)).await.map_err(failure)
+    pub(crate) async fn call_at(
+        &self,
+        ack: Ack,
+        module: &str,
+        reducer: &str,
+        arguments: &[u64],
+    ) -> Result<Called, Failure> {
+        within(self.client.call(module, reducer, encoded(arguments), ack))
+            .await
+            .map_err(failure)
     }
 
     /// All of them at once, sent in this order; the answers in the same order.
     pub(crate) async fn calls(&self, orders: &[Order]) -> Vec<Result<Called, Failure>> {
         let sent = orders.iter().map(|order| {
-            self.client.call(&order.module, &order.reducer, encoded(&order.arguments), Ack::Durable)
+            self.client.call(
+                &order.module,
+                &order.reducer,
+                encoded(&order.arguments),
+                Ack::Durable,
+            )
         });
         let sent: Vec<_> = sent.collect();
         let answers = within(futures::future::join_all(sent)).await;
-        answers.into_iter().map(|answer| answer.map_err(failure)).collect()
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(failure))
+            .collect()
     }
 
-    pub(crate) async fn query(&self, module: &str, query: &str, arguments: &[u64]) -> Result<u64, Failure> {
+    pub(crate) async fn query(
+        &self,
+        module: &str,
+        query: &str,
+        arguments: &[u64],
+    ) -> Result<u64, Failure> {
         self.query_at(Ack::Durable, module, query, arguments).await
     }
 
-    pub(crate) async fn query_at(&self, ack: Ack, module: &str, query: &str, arguments: &[u64]) -> Result<u64, Failure> {
-        let (bytes, _) = within(self.client.query(module, query, encoded(arguments), ack)).await.map_err(failure)?;
+    pub(crate) async fn query_at(
+        &self,
+        ack: Ack,
+        module: &str,
+        query: &str,
+        arguments: &[u64],
+    ) -> Result<u64, Failure> {
+        let (bytes, _) = within(self.client.query(module, query, encoded(arguments), ack))
+            .await
+            .map_err(failure)?;
         Ok(u64::from_bytes(&bytes).expect("queries of these guests return a number"))
     }
 
@@ -88,7 +142,9 @@ impl Peer {
         let mut rows = Vec::new();
         let mut after = None;
         loop {
-            let page = within(self.client.rows(module, table, after, PAGE, None)).await.map_err(failure)?;
+            let page = within(self.client.rows(module, table, after, PAGE, None))
+                .await
+                .map_err(failure)?;
             rows.extend(page.rows.iter().map(|row| decoded(row)));
             match page.next {
                 Some(next) => after = Some(next),
@@ -97,26 +153,47 @@ impl Peer {
         }
     }
 
-    pub(crate) async fn watch(&self, module: &str, table: &str, from: Option<Position>) -> Watching {
-        let watch = self.client.watch(module, table, from).expect("the connection is there");
-        Watching { watch, waiting: Vec::new() }
+    pub(crate) async fn watch(
+        &self,
+        module: &str,
+        table: &str,
+        from: Option<Position>,
+    ) -> Watching {
+        let watch = self
+            .client
+            .watch(module, table, from)
+            .expect("the connection is there");
+        Watching {
+            watch,
+            waiting: Vec::new(),
+        }
     }
 
     pub(crate) async fn node(&self) -> NodeStatus {
-        within(self.client.node_status()).await.expect("the node tells")
+        within(self.client.node_status())
+            .await
+            .expect("the node tells")
     }
 
     pub(crate) async fn modules(&self) -> Vec<ModuleStatus> {
-        within(self.client.module_status(None)).await.expect("the node tells")
+        within(self.client.module_status(None))
+            .await
+            .expect("the node tells")
     }
 
     pub(crate) async fn status(&self, module: &str) -> ModuleStatus {
-        let mut found = within(self.client.module_status(Some(module))).await.expect("the module is there");
+        let mut found = within(self.client.module_status(Some(module)))
+            .await
+            .expect("the module is there");
         found.pop().expect("one was asked for")
     }
 
     /// The status once it is as wanted: what happens outside of turns sends no event that a client could wait for.
-    pub(crate) async fn status_when(&self, module: &str, wanted: impl Fn(&ModuleStatus) -> bool) -> ModuleStatus {
+    pub(crate) async fn status_when(
+        &self,
+        module: &str,
+        wanted: impl Fn(&ModuleStatus) -> bool,
+    ) -> ModuleStatus {
         within(async {
             loop {
                 let status = self.status(module).await;
@@ -134,7 +211,10 @@ impl Peer {
 
     /// What a module has said.
     pub(crate) async fn lines(&self, module: &str) -> Vec<LogLine> {
-        let mut lines = self.client.logs(Some(module), 10_000, LogsMode::Kept).expect("the connection is there");
+        let mut lines = self
+            .client
+            .logs(Some(module), 10_000, LogsMode::Kept)
+            .expect("the connection is there");
         within(async {
             let mut all = Vec::new();
             while let Some(some) = lines.next().await {
@@ -154,8 +234,16 @@ impl Peer {
                 RequestBody::Load { module } => client.load(&module).await,
                 RequestBody::Remove { module } => client.remove(&module).await,
                 RequestBody::Grants { module } => client.grants(&module).await.map(drop),
-                RequestBody::ChangeGrant { module, target, change } => client.change_grant(&module, target, change).await.map(drop),
-                RequestBody::Logs { module, tail, follow } => match client.logs(module.as_deref(), tail, follow)?.next().await {
+                RequestBody::ChangeGrant {
+                    module,
+                    target,
+                    change,
+                } => client.change_grant(&module, target, change).await.map(drop),
+                RequestBody::Logs {
+                    module,
+                    tail,
+                    follow,
+                } => match client.logs(module.as_deref(), tail, follow)?.next().await {
                     Some(first) => first.map(drop),
                     None => Ok(()),
                 },
@@ -183,7 +271,10 @@ pub(crate) struct Watching {
 
 impl Watching {
     async fn next(&mut self) -> Result<WatchEvent, Failure> {
-        within(self.watch.next()).await.expect("a watch goes on").map_err(failure)
+        within(self.watch.next())
+            .await
+            .expect("a watch goes on")
+            .map_err(failure)
     }
 
     /// The rows at the beginning, and where that is.
@@ -197,7 +288,9 @@ impl Watching {
                         return (all, position);
                     }
                 }
-                WatchEvent::Changes(changes) => unreachable!("changes before all rows: {changes:?}"),
+                WatchEvent::Changes(changes) => {
+                    unreachable!("changes before all rows: {changes:?}")
+                }
             }
         }
     }
@@ -205,7 +298,9 @@ impl Watching {
     async fn more(&mut self) {
         match self.next().await.expect("the watch goes on") {
             WatchEvent::Changes(changes) => self.waiting.extend(changes.into_iter().map(seen)),
-            WatchEvent::Rows { rows, complete } => unreachable!("rows among changes: {rows:?} {complete:?}"),
+            WatchEvent::Rows { rows, complete } => {
+                unreachable!("rows among changes: {rows:?} {complete:?}")
+            }
         }
     }
 
@@ -218,7 +313,10 @@ impl Watching {
     }
 
     /// The changes up to one that is as wanted.
-    pub(crate) async fn changes_until(&mut self, wanted: impl Fn(&SeenChange) -> bool) -> Vec<SeenChange> {
+    pub(crate) async fn changes_until(
+        &mut self,
+        wanted: impl Fn(&SeenChange) -> bool,
+    ) -> Vec<SeenChange> {
         loop {
             if let Some(place) = self.waiting.iter().position(&wanted) {
                 return self.waiting.drain(..=place).collect();
@@ -235,12 +333,18 @@ impl Watching {
 
 fn seen(change: WatchedChange) -> SeenChange {
     let row = |row: Option<Vec<u8>>| row.map(|row| decoded(&row));
-    SeenChange { position: change.position, before: row(change.before), after: row(change.after) }
+    SeenChange {
+        position: change.position,
+        before: row(change.before),
+        after: row(change.after),
+    }
 }
 
 fn encoded(arguments: &[u64]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    arguments.iter().for_each(|argument| argument.encode(&mut bytes));
+    arguments
+        .iter()
+        .for_each(|argument| argument.encode(&mut bytes));
     bytes
 }
 
@@ -262,5 +366,7 @@ fn failure(error: Error) -> Failure {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, future).await.expect("the node answers in time")
+    tokio::time::timeout(DEADLINE, future)
+        .await
+        .expect("the node answers in time")
 }

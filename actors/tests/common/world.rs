@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -13,6 +14,9 @@ use interstice_client::Identity;
 use tempfile::TempDir;
 
 use super::peer::Peer;
+
+/// Bytes that are compared at once.
+const PIECE: usize = 4096;
 
 /// One node.
 pub(crate) struct World {
@@ -27,8 +31,14 @@ impl World {
     pub(crate) fn configured(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let owner = Identity::generate();
-        let (_, directory) = node::create(folder.path(), "tested", 0, vec![owner.id().clone()]).expect("the node is made");
-        let world = Self { _folder: folder, directory, owner, node: None };
+        let (_, directory) = node::create(folder.path(), "tested", 0, vec![owner.id().clone()])
+            .expect("the node is made");
+        let world = Self {
+            _folder: folder,
+            directory,
+            owner,
+            node: None,
+        };
         world.configure(change);
         world
     }
@@ -52,9 +62,16 @@ impl World {
     /// under way: a copy is not made at one instant.
     pub(crate) fn copy(&self) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = folder.path().join(self.directory.file_name().expect("the node's id"));
+        let directory = folder
+            .path()
+            .join(self.directory.file_name().expect("the node's id"));
         copy_folder(&self.directory, &directory);
-        Self { _folder: folder, directory, owner: self.owner.clone(), node: None }
+        Self {
+            _folder: folder,
+            directory,
+            owner: self.owner.clone(),
+            node: None,
+        }
     }
 
     pub(crate) async fn start(&mut self) {
@@ -63,7 +80,11 @@ impl World {
 
     pub(crate) async fn start_with(&mut self, workers: Option<usize>) {
         let directory = self.directory.clone();
-        let options = StartOptions { listen: Listen::Loopback, port: Some(0), workers };
+        let options = StartOptions {
+            listen: Listen::Loopback,
+            port: Some(0),
+            workers,
+        };
         let started = tokio::task::spawn_blocking(move || Node::start(&directory, options)).await;
         self.node = Some(started.expect("does not panic").expect("the node starts"));
     }
@@ -73,7 +94,9 @@ impl World {
         let node = self.node.take().expect("the node runs");
         node.stop();
         let stopped = tokio::task::spawn_blocking(move || node.wait()).await;
-        stopped.expect("does not panic").expect("the node stops in order");
+        stopped
+            .expect("does not panic")
+            .expect("the node stops in order");
     }
 
     /// The node starts again from what a killed process would have left behind.
@@ -82,6 +105,25 @@ impl World {
         self.stop().await;
         copy.start().await;
         *self = copy;
+    }
+
+    /// Where the newest byte of the log ends.
+    pub(crate) fn log_end(&self) -> u64 {
+        let (_, end) = written(&self.directory).pop().expect("there is a log");
+        end
+    }
+
+    /// Whatever the log says from `offset` of its newest segment on was never written.
+    pub(crate) fn cut_log(&self, offset: u64) {
+        let (path, end) = written(&self.directory).pop().expect("there is a log");
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .expect("a file");
+        let zeros = vec![0; usize::try_from(end.saturating_sub(offset)).expect("fits")];
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.write_all(&zeros))
+            .expect("it is written");
     }
 
     pub(crate) async fn restart(&mut self) {
@@ -101,9 +143,39 @@ impl World {
 
     async fn client(&self, identity: &Identity) -> Peer {
         let node = self.node.as_ref().expect("the node runs");
-        let address = node.addresses().into_iter().next().expect("the node listens");
+        let address = node
+            .addresses()
+            .into_iter()
+            .next()
+            .expect("the node listens");
         Peer::connect(&address, identity).await
     }
+}
+
+/// The log's segments, oldest first, and where the last written byte of each ends.
+fn written(directory: &Path) -> Vec<(PathBuf, u64)> {
+    let folder = fs::read_dir(directory.join("log")).expect("a folder");
+    let mut segments: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
+    segments.sort();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    let end = |path: &PathBuf| {
+        let bytes = fs::read(path).expect("a file");
+        // By pieces: segments are long and almost empty, and comparing slices is quick without optimisation too.
+        let last = bytes
+            .chunks(PIECE)
+            .rposition(|piece| piece != &[0; PIECE][..piece.len()])
+            .unwrap_or(0);
+        let piece = bytes.chunks(PIECE).nth(last).unwrap_or_default();
+        let inside = piece
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |place| place + 1);
+        u64::try_from(last * PIECE + inside).expect("fits")
+    };
+    segments
+        .iter()
+        .map(|path| (path.clone(), end(path)))
+        .collect()
 }
 
 fn copy_folder(from: &Path, to: &Path) {

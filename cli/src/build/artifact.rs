@@ -27,10 +27,21 @@ pub(super) fn find(messages: &[u8], folder: &Path) -> Outcome<PathBuf> {
     let mut found: Vec<PathBuf> = messages
         .split(|byte| *byte == b'\n')
         .filter_map(|line| serde_json::from_slice::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact" && message.manifest_path.as_deref() == Some(&manifest))
-        .filter(|message| message.target.as_ref().is_some_and(|target| target.kind.iter().any(|kind| kind == "cdylib")))
+        .filter(|message| {
+            message.reason == "compiler-artifact"
+                && message.manifest_path.as_deref() == Some(&manifest)
+        })
+        .filter(|message| {
+            message
+                .target
+                .as_ref()
+                .is_some_and(|target| target.kind.iter().any(|kind| kind == "cdylib"))
+        })
         .flat_map(|message| message.filenames)
-        .filter(|path| path.extension().is_some_and(|extension| extension == "wasm"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "wasm")
+        })
         .collect();
     match (found.pop(), found.is_empty()) {
         (Some(path), true) => Ok(path),
@@ -47,7 +58,9 @@ mod tests {
     #[test]
     fn the_library_of_this_crate_is_found_among_others() {
         let line = |manifest: &str, kind: &str, file: &str| {
-            format!(r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","target":{{"kind":["{kind}"]}},"filenames":["{file}"]}}"#)
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"{manifest}","target":{{"kind":["{kind}"]}},"filenames":["{file}"]}}"#
+            )
         };
         let messages = [
             line("/b/Cargo.toml", "cdylib", "/t/b.wasm"),

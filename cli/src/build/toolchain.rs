@@ -45,7 +45,9 @@ pub fn choose(folder: &Path) -> Outcome<Toolchain> {
             "modules need Rust {OLDEST} or later, and the one for {} is older or missing",
             folder.display()
         ))
-        .advise(format!("run `rustup toolchain install {KNOWN} --target {WASM_TARGET}`"))),
+        .advise(format!(
+            "run `rustup toolchain install {KNOWN} --target {WASM_TARGET}`"
+        ))),
     }
 }
 
@@ -63,7 +65,12 @@ impl Toolchain {
 
     /// Its version in `folder`; `None` when rustup has none to offer there.
     fn version(&self, folder: &Path) -> std::io::Result<Option<semver::Version>> {
-        let output = self.command("rustc").current_dir(folder).arg("--version").stdin(Stdio::null()).output()?;
+        let output = self
+            .command("rustc")
+            .current_dir(folder)
+            .arg("--version")
+            .stdin(Stdio::null())
+            .output()?;
         let said = String::from_utf8_lossy(&output.stdout);
         Ok(said.split_whitespace().nth(1).and_then(|word| {
             let mut version = semver::Version::parse(word).ok()?;
@@ -81,12 +88,18 @@ impl Toolchain {
         if self.has_wasm_target(folder)? {
             return Ok(());
         }
-        let name = self.name.as_ref().map_or_else(String::new, |name| format!(" --toolchain {name}"));
+        let name = self
+            .name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(" --toolchain {name}"));
         let by_hand = format!("rustup target add {WASM_TARGET}{name}");
         output::Output::new(output::Format::Text)
             .say(format!("Rust's target {WASM_TARGET} is missing; adding it with `{by_hand}`, which may take a minute"));
         let mut rustup = self.command("rustup");
-        rustup.current_dir(folder).args(["target", "add", WASM_TARGET]).stdin(Stdio::null());
+        rustup
+            .current_dir(folder)
+            .args(["target", "add", WASM_TARGET])
+            .stdin(Stdio::null());
         if let Some(name) = &self.name {
             rustup.args(["--toolchain", name]);
         }
@@ -94,8 +107,10 @@ impl Toolchain {
         let status = rustup.stdout(Stdio::null()).status();
         match status {
             Ok(status) if status.success() && self.has_wasm_target(folder)? => Ok(()),
-            _ => Err(Problem::failed(format!("Rust's target {WASM_TARGET} is missing and could not be added"))
-                .advise(format!("in {}, run: {by_hand}", folder.display()))),
+            _ => Err(Problem::failed(format!(
+                "Rust's target {WASM_TARGET} is missing and could not be added"
+            ))
+            .advise(format!("in {}, run: {by_hand}", folder.display()))),
         }
     }
 
@@ -118,7 +133,8 @@ mod tests {
 
     #[test]
     fn the_known_toolchain_is_the_one_of_the_workspace() {
-        let file: toml::Table = toml::from_str(include_str!("../../../rust-toolchain.toml")).expect("is TOML");
+        let file: toml::Table =
+            toml::from_str(include_str!("../../../rust-toolchain.toml")).expect("is TOML");
         let channel = file.get("toolchain").and_then(|table| table.get("channel"));
         assert_eq!(channel.and_then(toml::Value::as_str), Some(KNOWN));
     }
@@ -127,6 +143,8 @@ mod tests {
     fn a_toolchain_that_builds_modules_is_found() {
         let folder = tempfile::tempdir().expect("a folder");
         let toolchain = choose(folder.path()).expect("is found");
-        toolchain.require_wasm_target(folder.path()).expect("has the target");
+        toolchain
+            .require_wasm_target(folder.path())
+            .expect("has the target");
     }
 }

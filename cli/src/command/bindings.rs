@@ -23,22 +23,18 @@ pub(crate) enum Bindings {
     /// Add a binding
     #[command(subcommand)]
     Add(Add),
-    /// Fetch all bindings again
     Update(Update),
-    /// List the bindings
     List(List),
-    /// Remove a binding
     Remove(Remove),
 }
 
 /// The commands below `bindings add`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Add {
-    /// Bind a module of the same node
     Module(AddModule),
 }
 
-/// The arguments of `bindings add module`.
+/// Bind a module of the same node
 #[derive(Debug, Args)]
 #[command(
     long_about = "Fetch the public schema of a module into `src/bindings/`, for a module that runs on the same node. `build.rs` \
@@ -58,7 +54,7 @@ pub(crate) struct AddModule {
     path: PathBuf,
 }
 
-/// The arguments of `bindings update`.
+/// Fetch all bindings again
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli bindings update                      from the local node\n  \
@@ -69,16 +65,18 @@ pub(crate) struct Update {
     path: PathBuf,
 }
 
-/// The arguments of `bindings list`.
+/// List the bindings
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli bindings list\n  interstice-cli bindings list ./audit --json")]
+#[command(
+    after_help = "Examples:\n  interstice-cli bindings list\n  interstice-cli bindings list ./audit --json"
+)]
 pub(crate) struct List {
     /// The crate's folder
     #[arg(default_value = ".")]
     path: PathBuf,
 }
 
-/// The arguments of `bindings remove`.
+/// Remove a binding
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli bindings remove bank ./audit")]
 pub(crate) struct Remove {
@@ -104,18 +102,35 @@ async fn add(app: &App, command: &AddModule) -> Outcome<()> {
     let folder = Folder::of_crate(&command.path)?;
     let known = Registry::read(&app.home)?;
     let schema = match module_schema::path(&command.from) {
-        Some(path) if known.find(&command.from).is_none() => named(module_schema::of_path(app, &path)?, &command.module)?,
-        _ => Session::open(app, Some(&command.from)).await?.schema(&command.module).await?,
+        Some(path) if known.find(&command.from).is_none() => {
+            named(module_schema::of_path(app, &path)?, &command.module)?
+        }
+        _ => {
+            Session::open(app, Some(&command.from))
+                .await?
+                .schema(&command.module)
+                .await?
+        }
     };
-    let before = folder.read()?.into_iter().find(|bound| bound.binding.name == schema.name.as_str());
+    let before = folder
+        .read()?
+        .into_iter()
+        .find(|bound| bound.binding.name == schema.name.as_str());
     let (path, binding) = write(&folder, &schema, before.as_ref())?;
     let has_build = folder.require_build_script()?;
     if app.output.is_json() {
         app.output.json(&json!({"module": binding.name, "version": binding.version.to_string(), "file": path.display().to_string()}))?;
     } else {
-        app.output.line(format!("bound {} {} in {}", binding.name, binding.version, path.display()))?;
+        app.output.line(format!(
+            "bound {} {} in {}",
+            binding.name,
+            binding.version,
+            path.display()
+        ))?;
         let snake = binding.name.to_lowercase().replace('-', "_");
-        app.output.say(format!("its functions are `ctx.{snake}()`, its types `crate::bindings::{snake}`"));
+        app.output.say(format!(
+            "its functions are `ctx.{snake}()`, its types `crate::bindings::{snake}`"
+        ));
     }
     if !has_build {
         app.output.warn(
@@ -135,10 +150,17 @@ fn named(schema: ModuleSchema, module: &str) -> Outcome<ModuleSchema> {
     Err(Failure::not_found("module", wanted, [schema.name.as_str()]).into())
 }
 
-fn write(folder: &Folder, schema: &ModuleSchema, before: Option<&Bound>) -> Outcome<(PathBuf, ModuleBinding)> {
+fn write(
+    folder: &Folder,
+    schema: &ModuleSchema,
+    before: Option<&Bound>,
+) -> Outcome<(PathBuf, ModuleBinding)> {
     let mut binding = ModuleBinding::of(schema);
     binding.alias = before.and_then(|bound| bound.binding.alias.clone());
-    let path = before.map_or_else(|| folder.path_for(&binding.name), |bound| bound.path.clone());
+    let path = before.map_or_else(
+        || folder.path_for(&binding.name),
+        |bound| bound.path.clone(),
+    );
     folder.write(&path, &binding)?;
     Ok((path, binding))
 }
@@ -147,14 +169,24 @@ async fn update(app: &App, command: &Update) -> Outcome<()> {
     let folder = Folder::of_crate(&command.path)?;
     let bindings = folder.read()?;
     if bindings.is_empty() {
-        app.output.say(format!("there are no bindings in {}", folder.folder().display()));
-        return if app.output.is_json() { app.output.json(&json!([])) } else { Ok(()) };
+        app.output.say(format!(
+            "there are no bindings in {}",
+            folder.folder().display()
+        ));
+        return if app.output.is_json() {
+            app.output.json(&json!([]))
+        } else {
+            Ok(())
+        };
     }
     let session = Session::open(app, None).await?;
     let mut done = Vec::new();
     for bound in &bindings {
         let name = &bound.binding.name;
-        let schema = session.schema(name).await.map_err(|problem| problem.about(format!("binding {}", bound.path.display())))?;
+        let schema = session
+            .schema(name)
+            .await
+            .map_err(|problem| problem.about(format!("binding {}", bound.path.display())))?;
         let (_, binding) = write(&folder, &schema, Some(bound))?;
         let changed = binding != bound.binding;
         done.push(json!({
@@ -164,12 +196,19 @@ async fn update(app: &App, command: &Update) -> Outcome<()> {
             let what = match (changed, binding.version == bound.binding.version) {
                 (false, _) => format!("{name} {} is unchanged", binding.version),
                 (true, true) => format!("{name} {} has changed", binding.version),
-                (true, false) => format!("{name} {} became {}", bound.binding.version, binding.version),
+                (true, false) => format!(
+                    "{name} {} became {}",
+                    bound.binding.version, binding.version
+                ),
             };
             app.output.line(what)?;
         }
     }
-    if app.output.is_json() { app.output.json(&Json::Array(done)) } else { Ok(()) }
+    if app.output.is_json() {
+        app.output.json(&Json::Array(done))
+    } else {
+        Ok(())
+    }
 }
 
 fn list(app: &App, command: &List) -> Outcome<()> {
@@ -187,11 +226,18 @@ fn list(app: &App, command: &List) -> Outcome<()> {
         return app.output.json(&Json::Array(all.collect()));
     }
     if bindings.is_empty() {
-        app.output.say(format!("there are no bindings in {}", folder.folder().display()));
+        app.output.say(format!(
+            "there are no bindings in {}",
+            folder.folder().display()
+        ));
         return Ok(());
     }
     let rows = bindings.iter().map(|bound| {
-        vec![bound.binding.name.clone(), bound.binding.version.to_string(), bound.path.display().to_string()]
+        vec![
+            bound.binding.name.clone(),
+            bound.binding.version.to_string(),
+            bound.path.display().to_string(),
+        ]
     });
     app.output.table(&["module", "version", "file"], rows)
 }
@@ -199,13 +245,18 @@ fn list(app: &App, command: &List) -> Outcome<()> {
 fn remove(app: &App, command: &Remove) -> Outcome<()> {
     let folder = Folder::of_crate(&command.path)?;
     let bindings = folder.read()?;
-    let Some(bound) = bindings.iter().find(|bound| bound.binding.name == command.module) else {
+    let Some(bound) = bindings
+        .iter()
+        .find(|bound| bound.binding.name == command.module)
+    else {
         let known = bindings.iter().map(|bound| bound.binding.name.as_str());
         return Err(Failure::not_found("binding", &command.module, known).into());
     };
-    std::fs::remove_file(&bound.path).map_err(|error| Problem::file("remove", &bound.path, &error))?;
+    std::fs::remove_file(&bound.path)
+        .map_err(|error| Problem::file("remove", &bound.path, &error))?;
     if app.output.is_json() {
-        app.output.json(&json!({"module": command.module, "done": "removed"}))
+        app.output
+            .json(&json!({"module": command.module, "done": "removed"}))
     } else {
         app.output.line(format!("removed {}", bound.path.display()))
     }

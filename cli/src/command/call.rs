@@ -25,7 +25,7 @@ impl From<Wait> for Ack {
     }
 }
 
-/// The arguments of `call`.
+/// Call a reducer
 #[derive(Debug, Args)]
 #[command(
     long_about = "Call a reducer, and print the number (seq) of the turn that it was.\n\n\
@@ -46,7 +46,7 @@ pub(crate) struct Call {
     rest: Rest,
 }
 
-/// The arguments of `call_reducer`.
+/// Call a reducer of a node that is named first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli call_reducer garden hello-example hello Bob")]
 pub(crate) struct CallReducer {
@@ -87,16 +87,26 @@ async fn call(app: &App, node: Option<&str>, module: &str, name: &str, rest: &Re
     let schema = session.schema(module).await?;
     let reducer = signature::reducer(&schema, name)?;
     let shown = signature::of(&reducer.name, &reducer.arguments, None);
-    let arguments = signature::encode_arguments(&rest.arguments, &reducer.arguments, &schema.types, &shown)?;
-    let called = session.call(module, name, arguments, rest.ack.into()).await?;
+    let arguments =
+        signature::encode_arguments(&rest.arguments, &reducer.arguments, &schema.types, &shown)?;
+    let called = session
+        .call(module, name, arguments, rest.ack.into())
+        .await?;
     if called.failed > 0 {
-        app.output.warn(format!("{} reactions to this call failed; `logs` says why", called.failed));
+        app.output.warn(format!(
+            "{} reactions to this call failed; `logs` says why",
+            called.failed
+        ));
     }
     if called.dropped > 0 {
-        app.output.warn(format!("{} reactions were dropped, because the turn had too many steps", called.dropped));
+        app.output.warn(format!(
+            "{} reactions were dropped, because the turn had too many steps",
+            called.dropped
+        ));
     }
     if app.output.is_json() {
-        app.output.json(&json!({"seq": called.seq.0, "failed": called.failed, "dropped": called.dropped}))
+        app.output
+            .json(&json!({"seq": called.seq.0, "failed": called.failed, "dropped": called.dropped}))
     } else {
         app.output.line(format!("seq {}", called.seq))
     }

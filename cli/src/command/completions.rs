@@ -8,7 +8,7 @@ use crate::{app::App, args::CommandLine, problem::Outcome};
 /// The names under which the program is installed.
 const NAMES: [&str; 2] = ["interstice-cli", "interstice"];
 
-/// The arguments of `completions`.
+/// Print completions for a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli completions bash > ~/.local/share/bash-completion/completions/interstice-cli\n  \

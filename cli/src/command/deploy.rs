@@ -14,7 +14,7 @@ use crate::{
     session::Session,
 };
 
-/// The arguments of `deploy`.
+/// Build a module and install or upgrade it, keeping its data
 #[derive(Debug, Args)]
 #[command(
     long_about = "Build the crate at PATH (or take a .wasm file), upload it, and install it, or upgrade the module of that \
@@ -35,7 +35,7 @@ pub(crate) struct Deploy {
     how: How,
 }
 
-/// The arguments of `publish`.
+/// Deploy to one node: `deploy` under its other name
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli publish garden ./bank")]
 pub(crate) struct Publish {
@@ -61,9 +61,14 @@ impl Deploy {
             (false, nodes) => nodes.to_vec(),
             (true, _) => {
                 let registry = Registry::read(&app.home)?;
-                let names: Vec<String> = registry.nodes().iter().map(|entry| entry.name.clone()).collect();
+                let names: Vec<String> = registry
+                    .nodes()
+                    .iter()
+                    .map(|entry| entry.name.clone())
+                    .collect();
                 if names.is_empty() {
-                    return Err(Problem::failed("there are no nodes in the registry").advise("`up` starts one, `node add` adds one"));
+                    return Err(Problem::failed("there are no nodes in the registry")
+                        .advise("`up` starts one, `node add` adds one"));
                 }
                 names
             }
@@ -80,10 +85,17 @@ impl Publish {
 
 async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<()> {
     if how.wipe {
-        ask::before(app, "drop every table that does not fit the new schema, with its rows")?;
+        ask::before(
+            app,
+            "drop every table that does not fit the new schema, with its rows",
+        )?;
     }
     let options = DeployOptions {
-        on_conflict: if how.wipe { OnConflict::Wipe } else { OnConflict::Refuse },
+        on_conflict: if how.wipe {
+            OnConflict::Wipe
+        } else {
+            OnConflict::Refuse
+        },
     };
     // Before the build, which takes longer: is anybody there?
     let sessions = match nodes {
@@ -98,7 +110,11 @@ async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<
     };
     // One that cannot be reached does not keep the others from it, but when it is the only one nothing need be built.
     let reachable = sessions.iter().any(Result::is_ok);
-    let module = if reachable { Some(app.builder().module(path)?) } else { None };
+    let module = if reachable {
+        Some(app.builder().module(path)?)
+    } else {
+        None
+    };
     let (mut reports, mut failed) = (Vec::new(), None);
     for session in sessions {
         let result = match (session, &module) {
@@ -125,12 +141,27 @@ async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<
 }
 
 /// Uploads a module, installs it, and says what has changed.
-pub(crate) async fn upload(app: &App, session: &Session, wasm: &[u8], options: DeployOptions) -> Outcome<Json> {
+pub(crate) async fn upload(
+    app: &App,
+    session: &Session,
+    wasm: &[u8],
+    options: DeployOptions,
+) -> Outcome<Json> {
     let total = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
-    let bar = app.output.bar(&format!("uploading to {}", session.label()), total);
-    let result = session.deploy(wasm, options, |done| bar.set_position(done)).await;
+    let bar = app
+        .output
+        .bar(&format!("uploading to {}", session.label()), total);
+    let result = session
+        .deploy(wasm, options, |done| bar.set_position(done))
+        .await;
     bar.finish_and_clear();
-    let report = result.map_err(|problem| if app.nodes().len() > 1 { problem.about(session.label()) } else { problem })?;
+    let report = result.map_err(|problem| {
+        if app.nodes().len() > 1 {
+            problem.about(session.label())
+        } else {
+            problem
+        }
+    })?;
     say(app, session, &report)?;
     Ok(to_json(session, &report))
 }
@@ -143,13 +174,18 @@ fn say(app: &App, session: &Session, report: &DeployReport) -> Outcome<()> {
             Some(old) if old == version => format!("replaced {module} {version}"),
             Some(old) => format!("upgraded {module} {old} to {version}"),
         };
-        app.output.line(format!("{what} on {} (seq {})", session.label(), report.seq))?;
+        app.output.line(format!(
+            "{what} on {} (seq {})",
+            session.label(),
+            report.seq
+        ))?;
         for change in &report.changes {
             app.output.line(format!("  {change}"))?;
         }
     }
     if let Some(failure) = &report.load_failure {
-        app.output.warn(format!("`load` of {} failed: {failure}", report.module));
+        app.output
+            .warn(format!("`load` of {} failed: {failure}", report.module));
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ const BUILT: &str = "target";
 /// Files of a crate that cargo writes.
 const LOCK_FILE: &str = "Cargo.lock";
 
-/// The arguments of `dev`.
+/// Rebuild and redeploy a module whenever its source changes
 #[derive(Debug, Args)]
 #[command(
     long_about = "Build and deploy a module, show its log, and do so again whenever its source changes, until Ctrl-C. What does \
@@ -43,7 +43,8 @@ pub(crate) struct Dev {
 
 impl Dev {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
-        let folder = std::fs::canonicalize(&self.path).map_err(|error| Problem::file("find the module", &self.path, &error))?;
+        let folder = std::fs::canonicalize(&self.path)
+            .map_err(|error| Problem::file("find the module", &self.path, &error))?;
         let session = Session::open_as_owner(app, None).await?;
         let changed = Arc::new(Notify::new());
         // Watches as long as it lives.
@@ -60,7 +61,8 @@ impl Dev {
                     }
                 }
             }
-            app.output.say(format!("waiting for changes in {}", folder.display()));
+            app.output
+                .say(format!("waiting for changes in {}", folder.display()));
             tokio::select! {
                 signal = &mut end => return signal,
                 () = rest(&changed) => {}
@@ -74,19 +76,23 @@ impl Dev {
 async fn round(app: &App, session: &Session, folder: &Path) -> Outcome<Option<String>> {
     let (builder, path) = (app.builder(), folder.to_path_buf());
     let built = tokio::task::spawn_blocking(move || builder.module(&path)).await;
-    let module: Module = match built.map_err(|panic| Problem::failed(format!("the build ended badly: {panic}")))? {
-        Ok(module) => module,
-        Err(problem) => {
-            app.output.problem(&problem);
-            return Ok(None);
-        }
-    };
+    let module: Module =
+        match built.map_err(|panic| Problem::failed(format!("the build ended badly: {panic}")))? {
+            Ok(module) => module,
+            Err(problem) => {
+                app.output.problem(&problem);
+                return Ok(None);
+            }
+        };
     match deploy::upload(app, session, &module.wasm, DeployOptions::default()).await {
         Ok(report) => {
             if app.output.is_json() {
                 app.output.line(&report)?;
             }
-            Ok(report.get("module").and_then(|name| name.as_str()).map(str::to_string))
+            Ok(report
+                .get("module")
+                .and_then(|name| name.as_str())
+                .map(str::to_string))
         }
         Err(problem) if problem.code().is_some() => {
             app.output.problem(&problem);
@@ -103,7 +109,10 @@ async fn follow(app: &App, session: &Session, module: Option<&str>) -> Outcome<(
     };
     let lines = session.logs(Some(module), 0, LogsMode::Follow)?;
     logs::print_all(app, lines).await?;
-    Err(Problem::unreachable(format!("node {} has stopped", session.label())))
+    Err(Problem::unreachable(format!(
+        "node {} has stopped",
+        session.label()
+    )))
 }
 
 /// Waits for a change, and until no more come.
@@ -114,19 +123,24 @@ async fn rest(changed: &Notify) {
 
 /// Tells `changed` whenever something was written that is part of the source.
 fn watch(folder: &Path, changed: Arc<Notify>) -> Outcome<notify::RecommendedWatcher> {
-    let failed = |error: notify::Error| Problem::failed(format!("cannot watch {}: {error}", folder.display()));
+    let failed = |error: notify::Error| {
+        Problem::failed(format!("cannot watch {}: {error}", folder.display()))
+    };
     let root = folder.to_path_buf();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // A watcher that lost events says so by an error: better one build too many.
         let matters = event.map_or(true, |event| {
-            !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_source(&root, path))
+            !matches!(event.kind, EventKind::Access(_))
+                && event.paths.iter().any(|path| is_source(&root, path))
         });
         if matters {
             changed.notify_one();
         }
     })
     .map_err(failed)?;
-    watcher.watch(folder, RecursiveMode::Recursive).map_err(failed)?;
+    watcher
+        .watch(folder, RecursiveMode::Recursive)
+        .map_err(failed)?;
     Ok(watcher)
 }
 
@@ -150,10 +164,21 @@ mod tests {
     #[test]
     fn what_cargo_and_editors_write_is_not_source() {
         let root = Path::new("/a/module");
-        for path in ["/a/module/src/lib.rs", "/a/module/Cargo.toml", "/a/module/src/bindings/bank.toml"] {
+        for path in [
+            "/a/module/src/lib.rs",
+            "/a/module/Cargo.toml",
+            "/a/module/src/bindings/bank.toml",
+        ] {
             assert!(is_source(root, Path::new(path)), "{path}");
         }
-        for path in ["/a/module/target/x", "/a/module/Cargo.lock", "/a/module/.git/HEAD", "/a/module/src/.lib.rs.swp", "/a/b", "/a/module"] {
+        for path in [
+            "/a/module/target/x",
+            "/a/module/Cargo.lock",
+            "/a/module/.git/HEAD",
+            "/a/module/src/.lib.rs.swp",
+            "/a/b",
+            "/a/module",
+        ] {
             assert!(!is_source(root, Path::new(path)), "{path}");
         }
     }

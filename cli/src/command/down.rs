@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The file that a node's process locks for as long as it lives.
 const LOCK_FILE: &str = "lock";
 
-/// The arguments of `down`.
+/// Drain and stop a node
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli down local")]
 pub(crate) struct Down {
@@ -39,12 +39,15 @@ impl Down {
         let session = Session::to(app, &target).await?;
         target.pinned()?;
         session.stop().await?;
-        let spinner = app.output.spinner(format!("waiting for {} to end", target.label));
+        let spinner = app
+            .output
+            .spinner(format!("waiting for {} to end", target.label));
         let gone = until_gone(&target).await;
         spinner.finish_and_clear();
         gone?;
         if app.output.is_json() {
-            app.output.json(&json!({"node": target.label, "done": "stopped"}))
+            app.output
+                .json(&json!({"node": target.label, "done": "stopped"}))
         } else {
             app.output.line(format!("stopped {}", target.label))
         }

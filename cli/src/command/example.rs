@@ -27,7 +27,7 @@ enum Which {
     Caller,
 }
 
-/// The arguments of `example`.
+/// Start a fresh example node
 #[derive(Debug, Args)]
 #[command(
     long_about = "Start a fresh example node. Running it again starts afresh; `node start hello-example` brings it back with \
@@ -90,27 +90,39 @@ impl Example {
         let (name, port) = (self.which.node(), self.which.port());
         let before = node_process::find(app, name)?;
         if before.as_ref().is_some_and(|node| is_locked(&node.folder)) {
-            return Err(Problem::failed(format!("node `{name}` is running already")).advise(format!("`down {name}` stops it")));
+            return Err(Problem::failed(format!("node `{name}` is running already"))
+                .advise(format!("`down {name}` stops it")));
         }
         if !node_process::is_free(port) {
-            return Err(up::port_in_use(port).advise("the example needs it: stop that program first"));
+            return Err(
+                up::port_in_use(port).advise("the example needs it: stop that program first")
+            );
         }
         let sources = Sources::unpack(&app.home)?;
         let folders = self.which.modules().iter();
-        let modules = folders.map(|folder| app.builder().module(&sources.module(folder))).collect::<Outcome<Vec<Module>>>()?;
+        let modules = folders
+            .map(|folder| app.builder().module(&sources.module(folder)))
+            .collect::<Outcome<Vec<Module>>>()?;
         if let Some(node) = before {
             Registry::change(&app.home, |registry| {
                 registry.remove(&node.id.0);
                 Ok(())
             })?;
-            fs::remove_dir_all(&node.folder).map_err(|error| Problem::file("remove", &node.folder, &error))?;
+            fs::remove_dir_all(&node.folder)
+                .map_err(|error| Problem::file("remove", &node.folder, &error))?;
         }
         let node = node_process::create(app, name, Some(port))?;
         let run = Run {
             listen: Listen::Loopback,
             port: None,
         };
-        up::start(app, Start { node, run, modules }, &Manner::new(self.detach, true), &self.which.hints()).await
+        up::start(
+            app,
+            Start { node, run, modules },
+            &Manner::new(self.detach, true),
+            &self.which.hints(),
+        )
+        .await
     }
 }
 
@@ -120,5 +132,7 @@ fn program() -> String {
     if std::env::var_os("CARGO").is_some() && std::env::var_os("CARGO_MANIFEST_DIR").is_some() {
         return "cargo run --release -p interstice-cli --".to_string();
     }
-    std::env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_string())
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| env!("CARGO_PKG_NAME").to_string())
 }

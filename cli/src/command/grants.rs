@@ -17,25 +17,37 @@ use serde_json::{Value as Json, json};
 use crate::{app::App, problem::Outcome, session::Session};
 
 /// The bits of access by name.
-const ACCESS: [(&str, Access); 4] =
-    [("read", Access::READ), ("insert", Access::INSERT), ("update", Access::UPDATE), ("delete", Access::DELETE)];
+const ACCESS: [(&str, Access); 4] = [
+    ("read", Access::READ),
+    ("insert", Access::INSERT),
+    ("update", Access::UPDATE),
+    ("delete", Access::DELETE),
+];
 
 /// All authorities.
-const AUTHORITIES: [Authority; 6] =
-    [Authority::Gpu, Authority::Audio, Authority::Input, Authority::File, Authority::Network, Authority::Module];
+const AUTHORITIES: [Authority; 6] = [
+    Authority::Gpu,
+    Authority::Audio,
+    Authority::Input,
+    Authority::File,
+    Authority::Network,
+    Authority::Module,
+];
 
 /// What a grant looks like.
 const FORMS: &str = "`time`, `logging`, `calls:MODULE`, `subscriptions:MODULE`, `authority:NAME` or `table:TABLE:read,insert`";
 
-/// The arguments of `grants`.
+/// Show what a module may do
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli grants audit\n  interstice-cli grants audit --json")]
+#[command(
+    after_help = "Examples:\n  interstice-cli grants audit\n  interstice-cli grants audit --json"
+)]
 pub(crate) struct Grants {
     /// The module
     module: String,
 }
 
-/// The arguments of `grant`.
+/// Allow a module something, while it runs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli grant audit calls:bank\n  \
@@ -48,7 +60,7 @@ pub(crate) struct Grant {
     what: Word,
 }
 
-/// The arguments of `revoke`.
+/// Take back what a module may do, while it runs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli revoke audit calls:bank\n  \
@@ -73,7 +85,9 @@ impl fmt::Display for Word {
             GrantTarget::Calls { module } => write!(f, "calls:{module}"),
             GrantTarget::Subscriptions { module } => write!(f, "subscriptions:{module}"),
             GrantTarget::Authority(authority) => write!(f, "authority:{authority:?}"),
-            GrantTarget::Table { table, access } => write!(f, "table:{table}:{}", access.to_string().replace(", ", ",")),
+            GrantTarget::Table { table, access } => {
+                write!(f, "table:{table}:{}", access.to_string().replace(", ", ","))
+            }
         }
     }
 }
@@ -87,8 +101,12 @@ impl FromStr for Word {
         let target = match (kind, first, second) {
             ("time", None, None) => GrantTarget::Time,
             ("logging", None, None) => GrantTarget::Logging,
-            ("calls", Some(module), None) => GrantTarget::Calls { module: module.to_string() },
-            ("subscriptions", Some(module), None) => GrantTarget::Subscriptions { module: module.to_string() },
+            ("calls", Some(module), None) => GrantTarget::Calls {
+                module: module.to_string(),
+            },
+            ("subscriptions", Some(module), None) => GrantTarget::Subscriptions {
+                module: module.to_string(),
+            },
             ("authority", Some(name), None) => GrantTarget::Authority(authority(name)?),
             ("table", Some(name), Some(bits)) => GrantTarget::Table {
                 table: table(name)?,
@@ -102,10 +120,15 @@ impl FromStr for Word {
 
 fn authority(name: &str) -> Result<Authority, String> {
     let known = AUTHORITIES.map(|authority| format!("{authority:?}"));
-    let found = AUTHORITIES.into_iter().find(|authority| format!("{authority:?}").eq_ignore_ascii_case(name));
+    let found = AUTHORITIES
+        .into_iter()
+        .find(|authority| format!("{authority:?}").eq_ignore_ascii_case(name));
     found.ok_or_else(|| {
         let near = nearest(name, known.iter().map(String::as_str));
-        let hint = near.map_or_else(|| format!("they are {}", known.join(", ")), |near| format!("did you mean {near}?"));
+        let hint = near.map_or_else(
+            || format!("they are {}", known.join(", ")),
+            |near| format!("did you mean {near}?"),
+        );
         format!("there is no authority `{name}`; {hint}")
     })
 }
@@ -117,7 +140,11 @@ fn table(name: &str) -> Result<TableRef, String> {
         [table] => (None, None, table),
         [module, table] => (None, owned(module), table),
         [node, module, table] => (owned(node), owned(module), table),
-        _ => return Err(format!("`{name}` is not TABLE, MODULE.TABLE or NODE.MODULE.TABLE")),
+        _ => {
+            return Err(format!(
+                "`{name}` is not TABLE, MODULE.TABLE or NODE.MODULE.TABLE"
+            ));
+        }
     };
     Ok(TableRef {
         node,
@@ -129,7 +156,8 @@ fn table(name: &str) -> Result<TableRef, String> {
 fn access(bits: &str) -> Result<Access, String> {
     bits.split(',').try_fold(Access::default(), |access, word| {
         let bit = ACCESS.iter().find(|(name, _)| *name == word.trim());
-        bit.map(|(_, bit)| access.with(*bit)).ok_or_else(|| format!("`{word}` is not one of read, insert, update, delete"))
+        bit.map(|(_, bit)| access.with(*bit))
+            .ok_or_else(|| format!("`{word}` is not one of read, insert, update, delete"))
     })
 }
 
@@ -138,9 +166,14 @@ impl Grants {
         let session = Session::open_as_owner(app, None).await?;
         let grants = session.grants(&self.module).await?;
         if app.output.is_json() {
-            return app.output.json(&Json::Array(grants.iter().map(to_json).collect()));
+            return app
+                .output
+                .json(&Json::Array(grants.iter().map(to_json).collect()));
         }
-        app.output.table(&["holder", "grant", "since", "revoked"], grants.iter().map(row))
+        app.output.table(
+            &["holder", "grant", "since", "revoked"],
+            grants.iter().map(row),
+        )
     }
 }
 
@@ -161,7 +194,9 @@ async fn change(app: &App, module: &str, what: Word, change: GrantChange) -> Out
     let word = what.to_string();
     let seq = session.change_grant(module, what.0, change).await?;
     if app.output.is_json() {
-        return app.output.json(&json!({"module": module, "grant": word, "seq": seq.0}));
+        return app
+            .output
+            .json(&json!({"module": module, "grant": word, "seq": seq.0}));
     }
     let done = match change {
         GrantChange::Grant => "granted",
@@ -182,7 +217,9 @@ fn row(entry: &GrantEntry) -> Vec<String> {
         holder(entry),
         Word(entry.target.clone()).to_string(),
         entry.since.to_string(),
-        entry.revoked.map_or_else(String::new, |seq| seq.to_string()),
+        entry
+            .revoked
+            .map_or_else(String::new, |seq| seq.to_string()),
     ]
 }
 
@@ -210,9 +247,20 @@ mod tests {
             "table:account:read,insert",
             "table:bank.account:read",
         ] {
-            assert_eq!(text.parse::<Word>().map(|word| word.to_string()), Ok(text.to_string()));
+            assert_eq!(
+                text.parse::<Word>().map(|word| word.to_string()),
+                Ok(text.to_string())
+            );
         }
-        for text in ["", "tim", "calls", "table:account", "table:account:reed", "authority:Gpus", "table:a.b.c.d:read"] {
+        for text in [
+            "",
+            "tim",
+            "calls",
+            "table:account",
+            "table:account:reed",
+            "authority:Gpus",
+            "table:a.b.c.d:read",
+        ] {
             assert!(text.parse::<Word>().is_err(), "{text}");
         }
     }

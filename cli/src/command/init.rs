@@ -27,12 +27,13 @@ const FILES: [(&str, &str); 3] = [
 
 /// Names that Rust or cargo keep for themselves.
 const RESERVED: [&str; 44] = [
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do", "dyn",
-    "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro", "match", "mod",
-    "move", "mut", "priv", "pub", "ref", "return", "static", "std", "struct", "super", "test", "trait", "true", "type",
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue",
+    "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen",
+    "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "priv", "pub",
+    "ref", "return", "static", "std", "struct", "super", "test", "trait", "true", "type",
 ];
 
-/// The arguments of `init`.
+/// Make a new module crate
 #[derive(Debug, Args)]
 #[command(
     long_about = "Make a new module crate with a table, a reducer, a query and a test. It builds as it is.\n\n\
@@ -49,11 +50,16 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, app: &App) -> Outcome<()> {
-        let here = env::current_dir().map_err(|error| Problem::failed(format!("the current folder is gone: {error}")))?;
+        let here = env::current_dir()
+            .map_err(|error| Problem::failed(format!("the current folder is gone: {error}")))?;
         let (folder, name) = match self.name {
             Some(name) => (here.join(&name), name),
             None => {
-                let name = here.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let name = here
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 (here, name)
             }
         };
@@ -61,9 +67,12 @@ impl Init {
         let sources = Sources::unpack(&app.home)?;
         write(&folder, &name, &sources.sdk())?;
         if app.output.is_json() {
-            return app.output.json(&json!({"module": name, "folder": folder.display().to_string()}));
+            return app
+                .output
+                .json(&json!({"module": name, "folder": folder.display().to_string()}));
         }
-        app.output.line(format!("made module {name} in {}", folder.display()))?;
+        app.output
+            .line(format!("made module {name} in {}", folder.display()))?;
         app.output.say(format!(
             "`cargo test` runs its test; `up --module {0}` starts a node with it, `deploy {0}` puts it on one that runs",
             folder.display()
@@ -75,7 +84,9 @@ impl Init {
 fn check(name: &str) -> Outcome<()> {
     ModuleName::new(name).map_err(Problem::usage)?;
     if RESERVED.contains(&name) {
-        return Err(Problem::usage(format!("the module name `{name}` is a word of Rust; choose another")));
+        return Err(Problem::usage(format!(
+            "the module name `{name}` is a word of Rust; choose another"
+        )));
     }
     Ok(())
 }
@@ -84,13 +95,19 @@ fn write(folder: &Path, name: &str, sdk: &Path) -> Outcome<()> {
     let sdk = toml::Value::from(sdk.display().to_string()).to_string();
     let manifest = MANIFEST.replace("{name}", name).replace("{sdk}", &sdk);
     let files = FILES.into_iter().chain([("Cargo.toml", manifest.as_str())]);
-    let files: Vec<(PathBuf, &str)> = files.map(|(path, content)| (folder.join(path), content)).collect();
+    let files: Vec<(PathBuf, &str)> = files
+        .map(|(path, content)| (folder.join(path), content))
+        .collect();
     if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
-        return Err(Problem::failed(format!("{} is there already", path.display())).advise("choose another name or folder"));
+        return Err(
+            Problem::failed(format!("{} is there already", path.display()))
+                .advise("choose another name or folder"),
+        );
     }
     for (path, content) in files {
         let parent = path.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| Problem::file("make the folder", parent, &error))?;
+        fs::create_dir_all(parent)
+            .map_err(|error| Problem::file("make the folder", parent, &error))?;
         fs::write(&path, content).map_err(|error| Problem::file("write", &path, &error))?;
     }
     Ok(())
@@ -125,7 +142,9 @@ mod tests {
         write(folder.path(), "a", Path::new("/a \"b\"\\c")).expect("writes");
         let text = fs::read_to_string(folder.path().join("Cargo.toml")).expect("reads");
         let manifest: toml::Table = toml::from_str(&text).expect("is TOML");
-        let path = manifest.get("dependencies").and_then(|table| table.get("interstice-sdk")?.get("path"));
+        let path = manifest
+            .get("dependencies")
+            .and_then(|table| table.get("interstice-sdk")?.get("path"));
         assert_eq!(path.and_then(toml::Value::as_str), Some("/a \"b\"\\c"));
     }
 }

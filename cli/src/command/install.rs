@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::deploy;
 use crate::{app::App, ask, module_schema, problem::Outcome, session::Session};
 
-/// The arguments of `remove`.
+/// Uninstall a module and delete its data
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli remove local bank\n  \
@@ -19,9 +19,11 @@ pub(crate) struct Remove {
     module: String,
 }
 
-/// The arguments of `unload`.
+/// Stop a module and keep its data
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli unload local bank\n  interstice-cli load local bank       starts it again")]
+#[command(
+    after_help = "Examples:\n  interstice-cli unload local bank\n  interstice-cli load local bank       starts it again"
+)]
 pub(crate) struct Unload {
     /// The node
     at: String,
@@ -29,7 +31,7 @@ pub(crate) struct Unload {
     module: String,
 }
 
-/// The arguments of `load`.
+/// Start a stopped or quarantined module, or install one
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli load local bank       starts a module that was unloaded\n  \
@@ -46,7 +48,14 @@ impl Remove {
         let session = Session::open_as_owner(app, Some(&self.at)).await?;
         let status = session.module(&self.module).await?;
         let rows: u64 = status.tables.iter().map(|table| table.rows).sum();
-        ask::before(app, &format!("delete module {} of node {} with its {rows} rows", self.module, session.label()))?;
+        ask::before(
+            app,
+            &format!(
+                "delete module {} of node {} with its {rows} rows",
+                self.module,
+                session.label()
+            ),
+        )?;
         session.remove(&self.module).await?;
         done(app, &session, &self.module, "removed")
     }
@@ -70,8 +79,13 @@ impl Load {
             }
             Some(path) => {
                 let module = app.builder().module(&path)?;
-                let report = deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
-                if app.output.is_json() { app.output.json(&Json::Array(vec![report])) } else { Ok(()) }
+                let report =
+                    deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
+                if app.output.is_json() {
+                    app.output.json(&Json::Array(vec![report]))
+                } else {
+                    Ok(())
+                }
             }
         }
     }
@@ -79,8 +93,10 @@ impl Load {
 
 fn done(app: &App, session: &Session, module: &str, what: &str) -> Outcome<()> {
     if app.output.is_json() {
-        app.output.json(&json!({"node": session.label(), "module": module, "done": what}))
+        app.output
+            .json(&json!({"node": session.label(), "module": module, "done": what}))
     } else {
-        app.output.line(format!("{what} {module} on {}", session.label()))
+        app.output
+            .line(format!("{what} {module} on {}", session.label()))
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 /// Kept lines that are shown when nobody says how many.
 const TAIL_LINES: u32 = 200;
 
-/// The arguments of `logs`.
+/// Show the log of a node and its modules
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli logs local\n  \
@@ -38,7 +38,11 @@ pub(crate) struct Logs {
 impl Logs {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open_as_owner(app, self.at.as_deref()).await?;
-        let mode = if self.follow { LogsMode::Follow } else { LogsMode::Kept };
+        let mode = if self.follow {
+            LogsMode::Follow
+        } else {
+            LogsMode::Kept
+        };
         let lines = session.logs(self.module.as_deref(), self.tail, mode)?;
         let end = node_process::end_signal();
         tokio::select! {
@@ -81,5 +85,9 @@ fn print(app: &App, line: &LogLine) -> Outcome<()> {
     };
     let seq = line.seq.map_or_else(String::new, |seq| format!(" [{seq}]"));
     let source = module.unwrap_or_else(|| "node".to_string());
-    app.output.line(format!("{} {source}{seq}{level} {}", clock::timestamp(line.time_ms), clean_lines(&line.text)))
+    app.output.line(format!(
+        "{} {source}{seq}{level} {}",
+        clock::timestamp(line.time_ms),
+        clean_lines(&line.text)
+    ))
 }

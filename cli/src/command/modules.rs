@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{app::App, clock, problem::Outcome, schema_text, session::Session};
 
-/// The arguments of `modules`.
+/// List the modules of a node
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli modules\n  \
@@ -18,13 +18,29 @@ impl Modules {
         let session = Session::open(app, None).await?;
         let modules = session.modules().await?;
         if app.output.is_json() {
-            return app.output.json(&Json::Array(modules.iter().map(to_json).collect()));
+            return app
+                .output
+                .json(&Json::Array(modules.iter().map(to_json).collect()));
         }
-        let header = ["module", "version", "state", "visibility", "tables", "rows", "size", "calls", "queries", "waiting"];
+        let header = [
+            "module",
+            "version",
+            "state",
+            "visibility",
+            "tables",
+            "rows",
+            "size",
+            "calls",
+            "queries",
+            "waiting",
+        ];
         app.output.table(&header, modules.iter().map(row))?;
         for module in &modules {
             if let ModuleState::Quarantined { reason } = &module.state {
-                app.output.warn(format!("{} is quarantined: {reason}; mend it and deploy it again, or `load` it", module.name));
+                app.output.warn(format!(
+                    "{} is quarantined: {reason}; mend it and deploy it again, or `load` it",
+                    module.name
+                ));
             }
         }
         Ok(())
@@ -95,5 +111,9 @@ pub(crate) fn to_json(module: &ModuleStatus) -> Json {
 }
 
 fn digest(words: [u64; 4]) -> String {
-    words.iter().flat_map(|word| word.to_le_bytes()).map(|byte| format!("{byte:02x}")).collect()
+    words
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

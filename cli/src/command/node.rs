@@ -10,27 +10,18 @@ use crate::{app::App, problem::Outcome};
 /// The commands below `node`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Node {
-    /// Give a node elsewhere a name, and note its id
     Add(Add),
-    /// Make a node on this machine, without starting it
     Create(Create),
-    /// List the nodes
     List(List),
-    /// Forget a node; one of this machine is deleted with its data
     Remove(Remove),
-    /// Give a node another name
     Rename(Rename),
-    /// Show what a node is and how it does
     Show(Show),
-    /// Start a node of this machine
     Start(Start),
-    /// Measure the way to a node and back
     Ping(Ping),
-    /// Show the schemas of a node's modules
     Schema(Schema),
 }
 
-/// The arguments of `node add`.
+/// Give a node elsewhere a name, and note its id
 #[derive(Debug, Args)]
 #[command(
     long_about = "Give a node elsewhere a name. The node is asked for its id, which is noted: from then on, whoever answers \
@@ -49,7 +40,7 @@ pub(crate) struct Add {
     id: Option<String>,
 }
 
-/// The arguments of `node create`.
+/// Make a node on this machine, without starting it
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node create garden --port 4500")]
 pub(crate) struct Create {
@@ -60,12 +51,12 @@ pub(crate) struct Create {
     port: Option<u16>,
 }
 
-/// The arguments of `node list`.
+/// List the nodes
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node list\n  interstice-cli node list --json")]
 pub(crate) struct List {}
 
-/// The arguments of `node remove`.
+/// Forget a node; one of this machine is deleted with its data
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node remove garden")]
 pub(crate) struct Remove {
@@ -73,7 +64,7 @@ pub(crate) struct Remove {
     name: String,
 }
 
-/// The arguments of `node rename`.
+/// Give a node another name
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node rename garden shed")]
 pub(crate) struct Rename {
@@ -83,17 +74,21 @@ pub(crate) struct Rename {
     to: String,
 }
 
-/// The arguments of `node show`.
+/// Show what a node is and how it does
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli node show\n  interstice-cli node show garden --json")]
+#[command(
+    after_help = "Examples:\n  interstice-cli node show\n  interstice-cli node show garden --json"
+)]
 pub(crate) struct Show {
     /// The node; without it, that of --node, or the local one where only one runs
     name: Option<String>,
 }
 
-/// The arguments of `node start`.
+/// Start a node of this machine
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli node start hello-example\n  interstice-cli node start garden --detach")]
+#[command(
+    after_help = "Examples:\n  interstice-cli node start hello-example\n  interstice-cli node start garden --detach"
+)]
 pub(crate) struct Start {
     /// The node
     name: String,
@@ -105,7 +100,7 @@ pub(crate) struct Start {
     local: bool,
 }
 
-/// The arguments of `node ping`.
+/// Measure the way to a node and back
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node ping garden --count 10")]
 pub(crate) struct Ping {
@@ -116,7 +111,7 @@ pub(crate) struct Ping {
     count: u32,
 }
 
-/// The arguments of `node schema`.
+/// Show the schemas of a node's modules
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  interstice-cli node schema garden")]
 pub(crate) struct Schema {

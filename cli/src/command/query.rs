@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::call::Wait;
 use crate::{app::App, problem::Outcome, session::Session, signature};
 
-/// The arguments of `query`.
+/// Ask a query
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli query hello-example list_greetings\n  \
@@ -21,9 +21,11 @@ pub(crate) struct Query {
     rest: Rest,
 }
 
-/// The arguments of `call_query`.
+/// Ask a query of a node that is named first
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  interstice-cli call_query garden hello-example list_greetings")]
+#[command(
+    after_help = "Examples:\n  interstice-cli call_query garden hello-example list_greetings"
+)]
 pub(crate) struct CallQuery {
     /// The node
     at: String,
@@ -57,18 +59,28 @@ impl CallQuery {
     }
 }
 
-async fn query(app: &App, node: Option<&str>, module: &str, name: &str, rest: &Rest) -> Outcome<()> {
+async fn query(
+    app: &App,
+    node: Option<&str>,
+    module: &str,
+    name: &str,
+    rest: &Rest,
+) -> Outcome<()> {
     let session = Session::open(app, node).await?;
     let schema = session.schema(module).await?;
     let query = signature::query(&schema, name)?;
     let shown = signature::of(&query.name, &query.arguments, Some(&query.result));
-    let arguments = signature::encode_arguments(&rest.arguments, &query.arguments, &schema.types, &shown)?;
-    let bytes = session.query(module, name, arguments, rest.ack.into()).await?;
+    let arguments =
+        signature::encode_arguments(&rest.arguments, &query.arguments, &schema.types, &shown)?;
+    let bytes = session
+        .query(module, name, arguments, rest.ack.into())
+        .await?;
     let value = signature::decode_json(&bytes, &query.result, &schema.types)?;
     match (columns(&query.result, &schema.types), &value) {
         (Some(columns), Json::Array(rows)) if !app.output.is_json() => {
             let header: Vec<&str> = columns.iter().map(String::as_str).collect();
-            app.output.table(&header, rows.iter().map(|row| cells(row, &columns)))
+            app.output
+                .table(&header, rows.iter().map(|row| cells(row, &columns)))
         }
         _ => app.output.json(&value),
     }
@@ -76,10 +88,16 @@ async fn query(app: &App, node: Option<&str>, module: &str, name: &str, rest: &R
 
 /// The columns of a result that is a list of rows.
 fn columns(ty: &ColumnType, types: &TypeSet) -> Option<Vec<String>> {
-    let ColumnType::Vec(row) = ty else { return None };
-    let ColumnType::Named(name) = row.as_ref() else { return None };
+    let ColumnType::Vec(row) = ty else {
+        return None;
+    };
+    let ColumnType::Named(name) = row.as_ref() else {
+        return None;
+    };
     match &types.types.get(name)?.kind {
-        TypeKind::Struct(Fields::Named(fields)) => Some(fields.iter().map(|field| field.name.clone()).collect()),
+        TypeKind::Struct(Fields::Named(fields)) => {
+            Some(fields.iter().map(|field| field.name.clone()).collect())
+        }
         _ => None,
     }
 }

@@ -2,9 +2,11 @@
 
 use clap::Args;
 
-use crate::{app::App, module_schema, output::clean_lines, problem::Outcome, schema_text, session::Session};
+use crate::{
+    app::App, module_schema, output::clean_lines, problem::Outcome, schema_text, session::Session,
+};
 
-/// The arguments of `schema`.
+/// Show a module's schema
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show a module's tables, reducers, queries and types.\n\n\

@@ -24,7 +24,7 @@ const PAGE_ROWS: u32 = 1000;
 /// Rows that are shown to a person who has not said how many: a table is laid out as a whole.
 const SHOWN_ROWS: u64 = 1000;
 
-/// The arguments of `table`.
+/// Show the rows of a table
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show the rows of a table in the order of their keys; with --json, one per line.\n\n\
@@ -52,14 +52,22 @@ impl Table {
         let session = Session::open(app, None).await?;
         let schema = session.schema(&self.module).await?;
         let table = find(&schema, &self.table)?;
-        let filter = self.filter.as_deref().map(|text| filter(text, table, &schema)).transpose()?;
+        let filter = self
+            .filter
+            .as_deref()
+            .map(|text| filter(text, table, &schema))
+            .transpose()?;
         let wanted = match self.limit {
             Some(limit) => limit,
             None if app.output.is_json() => u64::MAX,
             None => SHOWN_ROWS,
         };
         let row_type = ColumnType::Named(table.type_name.clone());
-        let columns: Vec<String> = table.fields.iter().map(|field| field.name.clone()).collect();
+        let columns: Vec<String> = table
+            .fields
+            .iter()
+            .map(|field| field.name.clone())
+            .collect();
         let mut shown = Vec::new();
         let (mut after, mut left) = (None, wanted);
         loop {
@@ -67,7 +75,9 @@ impl Table {
             if limit == 0 {
                 break;
             }
-            let page = session.rows(&self.module, &self.table, after, limit, filter.clone()).await?;
+            let page = session
+                .rows(&self.module, &self.table, after, limit, filter.clone())
+                .await?;
             for row in &page.rows {
                 let row = signature::decode_json(row, &row_type, &schema.types)?;
                 left = left.saturating_sub(1);
@@ -86,7 +96,9 @@ impl Table {
             let header: Vec<&str> = columns.iter().map(String::as_str).collect();
             app.output.table(&header, shown)?;
             if after.is_some() && self.limit.is_none() {
-                app.output.say(format!("these are the first {wanted} rows; --limit shows more, --json all"));
+                app.output.say(format!(
+                    "these are the first {wanted} rows; --limit shows more, --json all"
+                ));
             }
         }
         Ok(())
@@ -100,7 +112,11 @@ pub(crate) fn find<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a Tabl
         let known = names.clone().collect::<Vec<_>>().join(", ");
         let failure = Failure::not_found("table", name, names);
         let problem = Problem::from(failure).about(format!("module `{}`", schema.name));
-        problem.advise(if known.is_empty() { "it shows no tables to you".to_string() } else { format!("it has {known}") })
+        problem.advise(if known.is_empty() {
+            "it shows no tables to you".to_string()
+        } else {
+            format!("it has {known}")
+        })
     })
 }
 
@@ -114,7 +130,12 @@ fn filter(text: &str, table: &TableSchema, schema: &ModuleSchema) -> Outcome<Row
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("it has {}", names.collect::<Vec<_>>().join(", ")),
         };
-        return Err(Problem::usage(format!("table `{}` has no column `{}`", table.name, column.escape_debug())).advise(hint));
+        return Err(Problem::usage(format!(
+            "table `{}` has no column `{}`",
+            table.name,
+            column.escape_debug()
+        ))
+        .advise(hint));
     };
     let value = json::from_word(value, &field.ty, &schema.types)
         .map_err(|problem| Problem::usage(format!("column `{column}`: {problem}")))?;
@@ -126,5 +147,9 @@ fn filter(text: &str, table: &TableSchema, schema: &ModuleSchema) -> Outcome<Row
 
 /// A row as JSON.
 pub(crate) fn row(bytes: &[u8], table: &TableSchema, schema: &ModuleSchema) -> Outcome<Json> {
-    signature::decode_json(bytes, &ColumnType::Named(table.type_name.clone()), &schema.types)
+    signature::decode_json(
+        bytes,
+        &ColumnType::Named(table.type_name.clone()),
+        &schema.types,
+    )
 }

@@ -20,7 +20,7 @@ use crate::{
 /// The name of the node that needs none.
 const DEFAULT_NAME: &str = "local";
 
-/// The arguments of `up`.
+/// Start a node, creating it when needed
 #[derive(Debug, Args)]
 #[command(
     long_about = "Start a node, creating it when needed, and run it until Ctrl-C, SIGTERM or `down` end it. It finishes what \
@@ -71,7 +71,11 @@ pub(crate) struct Start {
 
 impl Up {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
-        let modules = self.modules.iter().map(|path| app.builder().module(path)).collect::<Outcome<Vec<Module>>>()?;
+        let modules = self
+            .modules
+            .iter()
+            .map(|path| app.builder().module(path))
+            .collect::<Outcome<Vec<Module>>>()?;
         let node = match node_process::find(app, &self.name)? {
             Some(node) => node,
             None => node_process::create(app, &self.name, self.port)?,
@@ -96,12 +100,21 @@ impl Manner {
     }
 
     pub(crate) const fn listen(&self) -> Listen {
-        if self.local { Listen::Loopback } else { Listen::Everywhere }
+        if self.local {
+            Listen::Loopback
+        } else {
+            Listen::Everywhere
+        }
     }
 }
 
 /// Starts a node as asked, deploys to it, says what it is, and stays with it until it ends. `hints` are lines to copy.
-pub(crate) async fn start(app: &App, start: Start, manner: &Manner, hints: &[String]) -> Outcome<()> {
+pub(crate) async fn start(
+    app: &App,
+    start: Start,
+    manner: &Manner,
+    hints: &[String],
+) -> Outcome<()> {
     if manner.detach {
         let report = node_process::detach(app, &arguments(&start, manner))?;
         return print(app, &report, hints);
@@ -145,7 +158,11 @@ async fn settle(app: &App, start: &Start, running: &Running) -> Outcome<Json> {
 
 /// The arguments with which the same node starts in the background.
 fn arguments(start: &Start, manner: &Manner) -> Vec<String> {
-    let mut arguments = vec!["up".to_string(), "--name".to_string(), start.node.name.clone()];
+    let mut arguments = vec![
+        "up".to_string(),
+        "--name".to_string(),
+        start.node.name.clone(),
+    ];
     if let Some(port) = start.run.port {
         arguments.extend(["--port".to_string(), port.to_string()]);
     }
@@ -165,16 +182,30 @@ fn print(app: &App, report: &Json, hints: &[String]) -> Outcome<()> {
         return app.output.line(report);
     }
     let text = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or_default().to_string();
-    let list = |field: &str| report.get(field).and_then(Json::as_array).cloned().unwrap_or_default();
-    app.output.line(format!("node    {}", text(report.get("name"))))?;
-    app.output.line(format!("id      {}", text(report.get("id"))))?;
+    let list = |field: &str| {
+        report
+            .get(field)
+            .and_then(Json::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    app.output
+        .line(format!("node    {}", text(report.get("name"))))?;
+    app.output
+        .line(format!("id      {}", text(report.get("id"))))?;
     for address in list("addresses") {
-        app.output.line(format!("address {}", text(Some(&address))))?;
+        app.output
+            .line(format!("address {}", text(Some(&address))))?;
     }
     let modules = list("modules");
     for module in &modules {
         let word = |field: &str| text(module.get(field));
-        app.output.line(format!("module  {} {} ({})", word("module"), word("version"), word("state")))?;
+        app.output.line(format!(
+            "module  {} {} ({})",
+            word("module"),
+            word("version"),
+            word("state")
+        ))?;
     }
     if modules.is_empty() {
         app.output.say("no modules yet; `deploy PATH` installs one");

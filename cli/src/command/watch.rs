@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::table;
 use crate::{app::App, node_process, problem::Outcome, session::Session};
 
-/// The arguments of `watch`.
+/// Show the rows of a table, then every change as it happens
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show the rows of a table with the position at which they are valid, then every insert, update and delete \
@@ -58,19 +58,31 @@ fn print(app: &App, event: &WatchEvent, table: &TableSchema, schema: &ModuleSche
                 line(app, "row", None, &row)?;
             }
             match complete {
-                Some(position) if app.output.is_json() => {
-                    app.output.line(json!({"event": "complete", "position": position.to_string()}))
-                }
+                Some(position) if app.output.is_json() => app
+                    .output
+                    .line(json!({"event": "complete", "position": position.to_string()})),
                 Some(position) => app.output.line(format!("position {position}")),
                 None => Ok(()),
             }
         }
-        WatchEvent::Changes(changes) => changes.iter().try_for_each(|change| print_change(app, change, table, schema)),
+        WatchEvent::Changes(changes) => changes
+            .iter()
+            .try_for_each(|change| print_change(app, change, table, schema)),
     }
 }
 
-fn print_change(app: &App, change: &WatchedChange, table: &TableSchema, schema: &ModuleSchema) -> Outcome<()> {
-    let read = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| table::row(bytes, table, schema)).transpose();
+fn print_change(
+    app: &App,
+    change: &WatchedChange,
+    table: &TableSchema,
+    schema: &ModuleSchema,
+) -> Outcome<()> {
+    let read = |bytes: &Option<Vec<u8>>| {
+        bytes
+            .as_ref()
+            .map(|bytes| table::row(bytes, table, schema))
+            .transpose()
+    };
     let position = Some(change.position);
     match (read(&change.before)?, read(&change.after)?) {
         (None, Some(after)) => line(app, "insert", position, &after),
@@ -86,7 +98,9 @@ fn print_change(app: &App, change: &WatchedChange, table: &TableSchema, schema: 
 fn line(app: &App, event: &str, position: Option<Position>, row: &Json) -> Outcome<()> {
     let position = position.map(|position| position.to_string());
     match (app.output.is_json(), position) {
-        (true, Some(position)) => app.output.line(json!({"event": event, "position": position, "row": row})),
+        (true, Some(position)) => app
+            .output
+            .line(json!({"event": event, "position": position, "row": row})),
         (true, None) => app.output.line(json!({"event": event, "row": row})),
         (false, Some(position)) => app.output.line(format!("{event} {row} at {position}")),
         (false, None) => app.output.line(format!("{event} {row}")),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{app::App, problem::Outcome, session};
 
-/// The arguments of `whoami`.
+/// Show the key of this command line
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show the id of this command line's own key, and where the key lies.\n\n\
@@ -19,7 +19,8 @@ impl Whoami {
         let id = session::own_id(&app.home)?;
         let path = app.home.key();
         if app.output.is_json() {
-            app.output.json(&json!({"id": id.0, "key": path.display().to_string()}))
+            app.output
+                .json(&json!({"id": id.0, "key": path.display().to_string()}))
         } else {
             app.output.line(format!("{id}\nkey: {}", path.display()))
         }

@@ -56,11 +56,18 @@ impl<'a> Coercion<'a> {
             }
             (ColumnType::String, Ok(Json::String(text))) => Ok(Value::String(text)),
             (ColumnType::String, _) => Ok(Value::String(word.to_string())),
-            (ty, Ok(json)) if !(is_bytes(ty) && !json.is_string() && !json.is_array()) => self.value(&json, ty),
+            (ty, Ok(json)) if !(is_bytes(ty) && !json.is_string() && !json.is_array()) => {
+                self.value(&json, ty)
+            }
             // Digits are base64 too, and so are bare words.
-            (ty, _) if is_bytes(ty) || is_number(ty) || self.is_enum(ty) => self.value(&Json::String(word.to_string()), ty),
+            (ty, _) if is_bytes(ty) || is_number(ty) || self.is_enum(ty) => {
+                self.value(&Json::String(word.to_string()), ty)
+            }
             (ty, Ok(json)) => self.value(&json, ty),
-            (ty, Err(error)) => Err(format!("expected {ty} as JSON, found `{}` ({error})", shorten(word))),
+            (ty, Err(error)) => Err(format!(
+                "expected {ty} as JSON, found `{}` ({error})",
+                shorten(word)
+            )),
         }
     }
 
@@ -79,7 +86,9 @@ impl<'a> Coercion<'a> {
             (ty, Json::String(text)) if is_bytes(ty) => bytes(text),
             (ColumnType::Option(_), Json::Null) => Ok(Value::Option(None)),
             (ColumnType::Option(inner), json) => self.some(json, inner),
-            (ColumnType::Vec(inner) | ColumnType::Array(inner, _), Json::Array(items)) => self.list(items, inner, ty),
+            (ColumnType::Vec(inner) | ColumnType::Array(inner, _), Json::Array(items)) => {
+                self.list(items, inner, ty)
+            }
             (ColumnType::Tuple(types), Json::Array(items)) => {
                 self.places(items, types.iter(), ty).map(Value::Tuple)
             }
@@ -92,7 +101,12 @@ impl<'a> Coercion<'a> {
         let value = if self.can_be_null(inner) {
             match json.as_object().and_then(|object| object.get("Some")) {
                 Some(value) => self.value(value, inner)?,
-                None => return Err(format!("expected null or {{\"Some\": …}} for Option<{inner}>, found {}", shown(json))),
+                None => {
+                    return Err(format!(
+                        "expected null or {{\"Some\": …}} for Option<{inner}>, found {}",
+                        shown(json)
+                    ));
+                }
             }
         } else {
             self.value(json, inner)?
@@ -102,21 +116,28 @@ impl<'a> Coercion<'a> {
 
     fn list(&self, items: &[Json], inner: &ColumnType, ty: &ColumnType) -> Result<Value, String> {
         let values = items.iter().enumerate().map(|(place, item)| {
-            self.value(item, inner).map_err(|problem| format!("item {place}: {problem}"))
+            self.value(item, inner)
+                .map_err(|problem| format!("item {place}: {problem}"))
         });
         let values = values.collect::<Result<Vec<Value>, String>>()?;
         if !is_bytes(ty) {
             return Ok(Value::List(values));
         }
         let bytes = values.into_iter().map(|value| match value {
-            Value::Unsigned(byte) => u8::try_from(byte).map_err(|_| format!("{byte} does not fit u8")),
+            Value::Unsigned(byte) => {
+                u8::try_from(byte).map_err(|_| format!("{byte} does not fit u8"))
+            }
             _ => Err("expected bytes".to_string()),
         });
         bytes.collect::<Result<Vec<u8>, String>>().map(Value::Bytes)
     }
 
     fn named(&self, json: &Json, name: &str) -> Result<Value, String> {
-        let definition = self.types.types.get(name).ok_or_else(|| format!("the schema does not say what `{name}` is"))?;
+        let definition = self
+            .types
+            .types
+            .get(name)
+            .ok_or_else(|| format!("the schema does not say what `{name}` is"))?;
         match &definition.kind {
             TypeKind::Struct(fields) => self.fields(json, fields, name).map(Value::Struct),
             TypeKind::Enum(variants) => self.variant(json, variants, name),
@@ -130,10 +151,13 @@ impl<'a> Coercion<'a> {
             (Fields::Unit, _) => Err(expected("null")),
             (Fields::Tuple(types), Json::Array(items)) => {
                 let ty = ColumnType::Named(name.to_string());
-                self.places(items, types.iter(), &ty).map(FieldValues::Tuple)
+                self.places(items, types.iter(), &ty)
+                    .map(FieldValues::Tuple)
             }
             (Fields::Tuple(_), _) => Err(expected("an array")),
-            (Fields::Named(fields), Json::Object(object)) => self.object(object, fields, name).map(FieldValues::Named),
+            (Fields::Named(fields), Json::Object(object)) => {
+                self.object(object, fields, name).map(FieldValues::Named)
+            }
             (Fields::Named(_), _) => Err(expected("an object")),
         }
     }
@@ -145,28 +169,54 @@ impl<'a> Coercion<'a> {
         whole: &ColumnType,
     ) -> Result<Vec<Value>, String> {
         if items.len() != types.len() {
-            return Err(format!("expected {} items for {whole}, found {}", types.len(), items.len()));
+            return Err(format!(
+                "expected {} items for {whole}, found {}",
+                types.len(),
+                items.len()
+            ));
         }
-        let values = items.iter().zip(types).enumerate().map(|(place, (item, ty))| {
-            self.value(item, ty).map_err(|problem| format!("item {place}: {problem}"))
-        });
+        let values = items
+            .iter()
+            .zip(types)
+            .enumerate()
+            .map(|(place, (item, ty))| {
+                self.value(item, ty)
+                    .map_err(|problem| format!("item {place}: {problem}"))
+            });
         values.collect()
     }
 
-    fn object(&self, object: &Map<String, Json>, fields: &[Field], name: &str) -> Result<Vec<(String, Value)>, String> {
+    fn object(
+        &self,
+        object: &Map<String, Json>,
+        fields: &[Field],
+        name: &str,
+    ) -> Result<Vec<(String, Value)>, String> {
         for key in object.keys() {
             if !fields.iter().any(|field| field.name == *key) {
                 let known: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-                let hint = nearest(key, known.iter().copied())
-                    .map_or_else(|| format!("it has `{}`", known.join("`, `")), |near| format!("did you mean `{near}`?"));
-                return Err(format!("`{name}` has no field `{}`; {hint}", key.escape_debug()));
+                let hint = nearest(key, known.iter().copied()).map_or_else(
+                    || format!("it has `{}`", known.join("`, `")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                return Err(format!(
+                    "`{name}` has no field `{}`; {hint}",
+                    key.escape_debug()
+                ));
             }
         }
         let values = fields.iter().map(|field| {
             let value = match object.get(&field.name) {
-                Some(json) => self.value(json, &field.ty).map_err(|problem| format!("field `{}`: {problem}", field.name))?,
+                Some(json) => self
+                    .value(json, &field.ty)
+                    .map_err(|problem| format!("field `{}`: {problem}", field.name))?,
                 None if matches!(field.ty, ColumnType::Option(_)) => Value::Option(None),
-                None => return Err(format!("`{name}` lacks the field `{}` of type {}", field.name, field.ty)),
+                None => {
+                    return Err(format!(
+                        "`{name}` lacks the field `{}` of type {}",
+                        field.name, field.ty
+                    ));
+                }
             };
             Ok((field.name.clone(), value))
         });
@@ -178,21 +228,40 @@ impl<'a> Coercion<'a> {
             Json::String(chosen) => (chosen.as_str(), &Json::Null),
             Json::Object(object) => match object.iter().next() {
                 Some((chosen, payload)) if object.len() == 1 => (chosen.as_str(), payload),
-                _ => return Err(format!("expected one variant of `{name}`, {}, found {}", spelled(variants), shown(json))),
+                _ => {
+                    return Err(format!(
+                        "expected one variant of `{name}`, {}, found {}",
+                        spelled(variants),
+                        shown(json)
+                    ));
+                }
             },
-            _ => return Err(format!("expected a variant of `{name}`, {}, found {}", spelled(variants), shown(json))),
+            _ => {
+                return Err(format!(
+                    "expected a variant of `{name}`, {}, found {}",
+                    spelled(variants),
+                    shown(json)
+                ));
+            }
         };
         let Some(variant) = variants.iter().find(|variant| variant.name == chosen) else {
             let names = variants.iter().map(|variant| variant.name.as_str());
-            let hint = nearest(chosen, names)
-                .map_or_else(|| format!("write {}", spelled(variants)), |near| format!("did you mean `{near}`?"));
-            return Err(format!("`{name}` has no variant `{}`; {hint}", shorten(chosen)));
+            let hint = nearest(chosen, names).map_or_else(
+                || format!("write {}", spelled(variants)),
+                |near| format!("did you mean `{near}`?"),
+            );
+            return Err(format!(
+                "`{name}` has no variant `{}`; {hint}",
+                shorten(chosen)
+            ));
         };
         let inside = |problem: String| format!("variant `{chosen}`: {problem}");
         let fields = match &variant.fields {
             Fields::Tuple(types) => match types.as_slice() {
                 [only] => FieldValues::Tuple(vec![self.value(payload, only).map_err(inside)?]),
-                _ => self.fields(payload, &variant.fields, chosen).map_err(inside)?,
+                _ => self
+                    .fields(payload, &variant.fields, chosen)
+                    .map_err(inside)?,
             },
             fields => self.fields(payload, fields, chosen).map_err(inside)?,
         };
@@ -207,13 +276,16 @@ impl<'a> Coercion<'a> {
     }
 
     fn is_enum(&self, ty: &ColumnType) -> bool {
-        self.definition(ty).is_some_and(|definition| matches!(definition.kind, TypeKind::Enum(_)))
+        self.definition(ty)
+            .is_some_and(|definition| matches!(definition.kind, TypeKind::Enum(_)))
     }
 
     /// Whether a value of this type may print as `null`.
     fn can_be_null(&self, ty: &ColumnType) -> bool {
-        let is_unit = |definition: &TypeDefinition| definition.kind == TypeKind::Struct(Fields::Unit);
-        matches!(ty, ColumnType::Void | ColumnType::Option(_)) || self.definition(ty).is_some_and(is_unit)
+        let is_unit =
+            |definition: &TypeDefinition| definition.kind == TypeKind::Struct(Fields::Unit);
+        matches!(ty, ColumnType::Void | ColumnType::Option(_))
+            || self.definition(ty).is_some_and(is_unit)
     }
 }
 
@@ -230,14 +302,23 @@ fn is_bytes(ty: &ColumnType) -> bool {
 }
 
 const fn is_signed(ty: &ColumnType) -> bool {
-    matches!(ty, ColumnType::I8 | ColumnType::I16 | ColumnType::I32 | ColumnType::I64 | ColumnType::I128)
+    matches!(
+        ty,
+        ColumnType::I8 | ColumnType::I16 | ColumnType::I32 | ColumnType::I64 | ColumnType::I128
+    )
 }
 
 const fn is_number(ty: &ColumnType) -> bool {
     is_signed(ty)
         || matches!(
             ty,
-            ColumnType::U8 | ColumnType::U16 | ColumnType::U32 | ColumnType::U64 | ColumnType::U128 | ColumnType::F32 | ColumnType::F64
+            ColumnType::U8
+                | ColumnType::U16
+                | ColumnType::U32
+                | ColumnType::U64
+                | ColumnType::U128
+                | ColumnType::F32
+                | ColumnType::F64
         )
 }
 
@@ -267,12 +348,16 @@ fn float<F: std::str::FromStr>(json: &Json, ty: &ColumnType) -> Result<F, String
 fn bytes(text: &str) -> Result<Value, String> {
     if let Some(path) = text.strip_prefix('@') {
         let read = std::fs::read(Path::new(path));
-        return read.map(Value::Bytes).map_err(|error| format!("cannot read the bytes from {path}: {error}"));
+        return read
+            .map(Value::Bytes)
+            .map_err(|error| format!("cannot read the bytes from {path}: {error}"));
     }
-    STANDARD
-        .decode(text)
-        .map(Value::Bytes)
-        .map_err(|error| format!("expected bytes as base64 or @file, found `{}` ({error})", shorten(text)))
+    STANDARD.decode(text).map(Value::Bytes).map_err(|error| {
+        format!(
+            "expected bytes as base64 or @file, found `{}` ({error})",
+            shorten(text)
+        )
+    })
 }
 
 fn mismatch(ty: &ColumnType, json: &Json) -> String {

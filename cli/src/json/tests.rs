@@ -18,15 +18,25 @@ fn types() -> TypeSet {
             Field::new("label", option(ColumnType::String)),
         ]))
     });
-    types.define("Pair", "crate::Pair", |_| TypeKind::Struct(Fields::Tuple(vec![ColumnType::U8, ColumnType::String])));
-    types.define("Nothing", "crate::Nothing", |_| TypeKind::Struct(Fields::Unit));
+    types.define("Pair", "crate::Pair", |_| {
+        TypeKind::Struct(Fields::Tuple(vec![ColumnType::U8, ColumnType::String]))
+    });
+    types.define("Nothing", "crate::Nothing", |_| {
+        TypeKind::Struct(Fields::Unit)
+    });
     types.define("Shape", "crate::Shape", |_| {
-        let variant = |name: &str, fields| Variant { name: name.to_string(), fields };
+        let variant = |name: &str, fields| Variant {
+            name: name.to_string(),
+            fields,
+        };
         TypeKind::Enum(vec![
             variant("Empty", Fields::Unit),
             variant("Round", Fields::Tuple(vec![ColumnType::U128])),
             variant("Box", Fields::Tuple(vec![ColumnType::F32, ColumnType::F64])),
-            variant("Free", Fields::Named(vec![Field::new("corners", vec_of(named("Point")))])),
+            variant(
+                "Free",
+                Fields::Named(vec![Field::new("corners", vec_of(named("Point")))]),
+            ),
         ])
     });
     types
@@ -54,7 +64,9 @@ fn round(word: &str, ty: &ColumnType) -> Result<String, String> {
 
 #[test]
 fn words_become_values_of_the_argument_s_type() {
-    let check = |word: &str, ty: ColumnType, printed: &str| assert_eq!(round(word, &ty).as_deref(), Ok(printed), "{word}");
+    let check = |word: &str, ty: ColumnType, printed: &str| {
+        assert_eq!(round(word, &ty).as_deref(), Ok(printed), "{word}")
+    };
     check("Bob", ColumnType::String, r#""Bob""#);
     check(r#""Bob""#, ColumnType::String, r#""Bob""#);
     check("5", ColumnType::String, r#""5""#);
@@ -63,9 +75,21 @@ fn words_become_values_of_the_argument_s_type() {
     check(r#""null""#, option(ColumnType::String), r#""null""#);
     check("Bob", option(ColumnType::String), r#""Bob""#);
     check("-5", ColumnType::I64, "-5");
-    check(&u64::MAX.to_string(), ColumnType::U64, "18446744073709551615");
-    check(&format!("\"{}\"", u64::MAX), ColumnType::U64, "18446744073709551615");
-    check(&i128::MIN.to_string(), ColumnType::I128, "-170141183460469231731687303715884105728");
+    check(
+        &u64::MAX.to_string(),
+        ColumnType::U64,
+        "18446744073709551615",
+    );
+    check(
+        &format!("\"{}\"", u64::MAX),
+        ColumnType::U64,
+        "18446744073709551615",
+    );
+    check(
+        &i128::MIN.to_string(),
+        ColumnType::I128,
+        "-170141183460469231731687303715884105728",
+    );
     check("1.5", ColumnType::F32, "1.5");
     check("1", ColumnType::F64, "1.0");
     check("NaN", ColumnType::F64, r#""NaN""#);
@@ -80,13 +104,37 @@ fn words_become_values_of_the_argument_s_type() {
     check("null", named("Nothing"), "null");
     check("Empty", named("Shape"), r#""Empty""#);
     check(r#""Empty""#, named("Shape"), r#""Empty""#);
-    check(r#"{"Round": 340282366920938463463374607431768211455}"#, named("Shape"), r#"{"Round":340282366920938463463374607431768211455}"#);
-    check(r#"{"Box": [0.5, 2]}"#, named("Shape"), r#"{"Box":[0.5,2.0]}"#);
-    check(r#"{"Free": {"corners": []}}"#, named("Shape"), r#"{"Free":{"corners":[]}}"#);
+    check(
+        r#"{"Round": 340282366920938463463374607431768211455}"#,
+        named("Shape"),
+        r#"{"Round":340282366920938463463374607431768211455}"#,
+    );
+    check(
+        r#"{"Box": [0.5, 2]}"#,
+        named("Shape"),
+        r#"{"Box":[0.5,2.0]}"#,
+    );
+    check(
+        r#"{"Free": {"corners": []}}"#,
+        named("Shape"),
+        r#"{"Free":{"corners":[]}}"#,
+    );
     check("null", option(named("Nothing")), "null");
-    check(r#"{"Some": null}"#, option(named("Nothing")), r#"{"Some":null}"#);
-    check(r#"{"Some": null}"#, option(option(ColumnType::U8)), r#"{"Some":null}"#);
-    check(r#"{"Some": 7}"#, option(option(ColumnType::U8)), r#"{"Some":7}"#);
+    check(
+        r#"{"Some": null}"#,
+        option(named("Nothing")),
+        r#"{"Some":null}"#,
+    );
+    check(
+        r#"{"Some": null}"#,
+        option(option(ColumnType::U8)),
+        r#"{"Some":null}"#,
+    );
+    check(
+        r#"{"Some": 7}"#,
+        option(option(ColumnType::U8)),
+        r#"{"Some":7}"#,
+    );
 }
 
 #[test]
@@ -95,9 +143,16 @@ fn bytes_come_from_a_file() {
     let path = folder.path().join("bytes");
     std::fs::write(&path, b"hi").expect("writes");
     let word = format!("@{}", path.display());
-    assert_eq!(round(&word, &vec_of(ColumnType::U8)).as_deref(), Ok(r#""aGk=""#));
+    assert_eq!(
+        round(&word, &vec_of(ColumnType::U8)).as_deref(),
+        Ok(r#""aGk=""#)
+    );
     assert_eq!(round(&word, &ColumnType::String), Ok(format!("{word:?}")));
-    assert!(round("@/missing/file", &vec_of(ColumnType::U8)).expect_err("is not there").contains("/missing/file"));
+    assert!(
+        round("@/missing/file", &vec_of(ColumnType::U8))
+            .expect_err("is not there")
+            .contains("/missing/file")
+    );
 }
 
 #[test]
@@ -113,12 +168,20 @@ fn what_does_not_fit_says_what_was_expected() {
     check("yes", ColumnType::Bool, "expected bool");
     check("a b", vec_of(ColumnType::U8), "base64 or @file");
     check("[1", vec_of(ColumnType::U16), "expected Vec<u16> as JSON");
-    check(r#"{"x": 1, "labl": "a"}"#, named("Point"), "did you mean `label`?");
+    check(
+        r#"{"x": 1, "labl": "a"}"#,
+        named("Point"),
+        "did you mean `label`?",
+    );
     check("{}", named("Point"), "lacks the field `x` of type i64");
     check(r#"{"x": "a"}"#, named("Point"), "field `x`: expected i64");
     check("Emty", named("Shape"), "did you mean `Empty`?");
     check("7", named("Shape"), r#""Empty" or {"Round": …}"#);
-    check(r#"{"Round": "x"}"#, named("Shape"), "variant `Round`: expected u128");
+    check(
+        r#"{"Round": "x"}"#,
+        named("Shape"),
+        "variant `Round`: expected u128",
+    );
     check("[1]", named("Pair"), "expected 2 items for Pair, found 1");
     check("7", option(option(ColumnType::U8)), r#"{"Some": …}"#);
     check(&"x".repeat(1000), ColumnType::Bool, "…");
@@ -128,21 +191,37 @@ fn any_value() -> impl Strategy<Value = (ColumnType, Value)> {
     let leaf = prop_oneof![
         any::<u128>().prop_map(|v| (ColumnType::U128, Value::Unsigned(v))),
         any::<i128>().prop_map(|v| (ColumnType::I128, Value::Signed(v))),
-        any::<f32>().prop_filter("one NaN is like another", |v| !v.is_nan()).prop_map(|v| (ColumnType::F32, Value::F32(v))),
-        any::<f64>().prop_filter("one NaN is like another", |v| !v.is_nan()).prop_map(|v| (ColumnType::F64, Value::F64(v))),
+        any::<f32>()
+            .prop_filter("one NaN is like another", |v| !v.is_nan())
+            .prop_map(|v| (ColumnType::F32, Value::F32(v))),
+        any::<f64>()
+            .prop_filter("one NaN is like another", |v| !v.is_nan())
+            .prop_map(|v| (ColumnType::F64, Value::F64(v))),
         ".*".prop_map(|v| (ColumnType::String, Value::String(v))),
         any::<bool>().prop_map(|v| (ColumnType::Bool, Value::Bool(v))),
         any::<Vec<u8>>().prop_map(|v| (vec_of(ColumnType::U8), Value::Bytes(v))),
         Just((named("Nothing"), Value::Struct(FieldValues::Unit))),
         any::<u128>().prop_map(|v| {
-            (named("Shape"), Value::Enum("Round".to_string(), FieldValues::Tuple(vec![Value::Unsigned(v)])))
+            (
+                named("Shape"),
+                Value::Enum(
+                    "Round".to_string(),
+                    FieldValues::Tuple(vec![Value::Unsigned(v)]),
+                ),
+            )
         }),
     ];
     leaf.prop_recursive(3, 16, 3, |inner| {
         prop_oneof![
-            inner.clone().prop_map(|(ty, value)| (option(ty), Value::Option(Some(Box::new(value))))),
-            inner.clone().prop_map(|(ty, _)| (option(ty), Value::Option(None))),
-            inner.clone().prop_map(|(ty, value)| (vec_of(ty), Value::List(vec![value.clone(), value]))),
+            inner
+                .clone()
+                .prop_map(|(ty, value)| (option(ty), Value::Option(Some(Box::new(value))))),
+            inner
+                .clone()
+                .prop_map(|(ty, _)| (option(ty), Value::Option(None))),
+            inner
+                .clone()
+                .prop_map(|(ty, value)| (vec_of(ty), Value::List(vec![value.clone(), value]))),
             inner.prop_map(|(ty, value)| (ColumnType::Tuple(vec![ty]), Value::Tuple(vec![value]))),
         ]
     })

@@ -40,7 +40,9 @@ fn fields(fields: &FieldValues, shape: Shape) -> Json {
             items => list(items),
         },
         FieldValues::Named(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), to_json(value)));
+            let fields = fields
+                .iter()
+                .map(|(name, value)| (name.clone(), to_json(value)));
             Json::Object(fields.collect())
         }
     }
@@ -56,14 +58,22 @@ fn keyed(key: &str, value: Json) -> Json {
 
 /// Whether a value of this one's type may print as `null`.
 const fn can_be_null(value: &Value) -> bool {
-    matches!(value, Value::Void | Value::Option(_) | Value::Struct(FieldValues::Unit))
+    matches!(
+        value,
+        Value::Void | Value::Option(_) | Value::Struct(FieldValues::Unit)
+    )
 }
 
 fn float(is_finite: bool, text: &str) -> Json {
-    if is_finite { number(text) } else { Json::String(text.to_string()) }
+    if is_finite {
+        number(text)
+    } else {
+        Json::String(text.to_string())
+    }
 }
 
 fn number(text: &str) -> Json {
     // Integers and finite floats print as JSON numbers; a string keeps the digits should one ever not.
-    text.parse::<Number>().map_or_else(|_| Json::String(text.to_string()), Json::Number)
+    text.parse::<Number>()
+        .map_or_else(|_| Json::String(text.to_string()), Json::Number)
 }

@@ -13,7 +13,10 @@ fn a_schema_reads_like_the_source() {
     let path = bank.to_str().expect("is text");
     insta::assert_snapshot!("schema_bank", place.ok(&["schema", path]));
     let json = place.json(&["schema", path]);
-    assert_eq!(json.pointer("/name").and_then(serde_json::Value::as_str), Some("bank"));
+    assert_eq!(
+        json.pointer("/name").and_then(serde_json::Value::as_str),
+        Some("bank")
+    );
 }
 
 #[test]
@@ -32,12 +35,27 @@ fn a_binding_is_added_listed_and_removed() {
         toml::from_str(&fs::read_to_string(path).expect("reads")).expect("is a binding")
     };
     let theirs = read(&modules_folder().join("caller/src/bindings/hello-example.toml"));
-    assert_eq!(read(&file), theirs, "the example's binding is what the command writes");
+    assert_eq!(
+        read(&file),
+        theirs,
+        "the example's binding is what the command writes"
+    );
 
-    assert!(place.ok(&["bindings", "list", "user"]).contains("hello-example"));
-    let wrong = place.fails(1, &["bindings", "add", "module", path, "helo-example", "user"]);
+    assert!(
+        place
+            .ok(&["bindings", "list", "user"])
+            .contains("hello-example")
+    );
+    let wrong = place.fails(
+        1,
+        &["bindings", "add", "module", path, "helo-example", "user"],
+    );
     assert!(wrong.contains("hello-example"), "{wrong}");
-    assert!(place.fails(1, &["bindings", "remove", "hello", "user"]).contains("hello"));
+    assert!(
+        place
+            .fails(1, &["bindings", "remove", "hello", "user"])
+            .contains("hello")
+    );
     place.ok(&["bindings", "remove", "hello-example", "user"]);
     assert!(!file.exists());
 }

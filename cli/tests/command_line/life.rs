@@ -5,7 +5,10 @@ use std::{fs, process::Command};
 use crate::place::{Place, built, free_port};
 
 fn text<'a>(report: &'a serde_json::Value, field: &str) -> &'a str {
-    report.get(field).and_then(serde_json::Value::as_str).unwrap_or_default()
+    report
+        .get(field)
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
 }
 
 #[test]
@@ -14,16 +17,37 @@ fn a_node_keeps_its_id_and_its_rows() {
     let first = place.up("garden", &["hello"]);
     place.ok(&["call", "hello-example", "hello", "Bob"]);
     assert_eq!(place.ok(&["down", "garden"]), "stopped garden");
-    assert!(place.fails(3, &["modules", "--node", "garden"]).contains("garden"));
+    assert!(
+        place
+            .fails(3, &["modules", "--node", "garden"])
+            .contains("garden")
+    );
     let second = place.json(&["node", "start", "garden", "--detach", "--local"]);
     assert_eq!(text(&first, "id"), text(&second, "id"));
     assert_eq!(first.get("addresses"), second.get("addresses"));
-    assert!(place.ok(&["query", "hello-example", "list_greetings"]).contains("Bob"));
+    assert!(
+        place
+            .ok(&["query", "hello-example", "list_greetings"])
+            .contains("Bob")
+    );
     let shown = place.json(&["node", "show"]);
-    assert_eq!((text(&shown, "name"), text(&shown, "standing")), ("garden", "owner"));
+    assert_eq!(
+        (text(&shown, "name"), text(&shown, "standing")),
+        ("garden", "owner")
+    );
     assert_eq!(text(&shown, "node"), text(&first, "id"));
-    assert!(place.ok(&["node", "ping", "garden", "--count", "2"]).lines().count() == 2);
-    assert!(place.ok(&["node", "schema", "garden"]).contains("reducer hello(name: String)"));
+    assert!(
+        place
+            .ok(&["node", "ping", "garden", "--count", "2"])
+            .lines()
+            .count()
+            == 2
+    );
+    assert!(
+        place
+            .ok(&["node", "schema", "garden"])
+            .contains("reducer hello(name: String)")
+    );
     assert!(place.ok(&["node", "list"]).contains("running"));
 }
 
@@ -59,17 +83,37 @@ fn a_signal_drains_and_stops() {
 fn a_second_process_on_one_node_gets_a_clear_error() {
     let place = Place::new();
     place.up("one", &[]);
-    let error = place.fails(1, &["up", "--name", "one", "--local", "--port", &free_port().to_string()]);
+    let error = place.fails(
+        1,
+        &[
+            "up",
+            "--name",
+            "one",
+            "--local",
+            "--port",
+            &free_port().to_string(),
+        ],
+    );
     assert!(error.contains("another process"), "{error}");
-    assert!(place.ok(&["node", "list"]).contains("running"), "the first is unharmed");
+    assert!(
+        place.ok(&["node", "list"]).contains("running"),
+        "the first is unharmed"
+    );
 }
 
 #[test]
 fn a_port_in_use_is_named() {
     let place = Place::new();
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-    let port = taken.local_addr().expect("has an address").port().to_string();
-    for words in [vec!["up", "--local", "--port", &port], vec!["up", "--local", "--detach", "--port", &port]] {
+    let port = taken
+        .local_addr()
+        .expect("has an address")
+        .port()
+        .to_string();
+    for words in [
+        vec!["up", "--local", "--port", &port],
+        vec!["up", "--local", "--detach", "--port", &port],
+    ] {
         let error = place.fails(1, &words);
         assert!(error.contains(&port), "{error}");
     }
@@ -79,7 +123,10 @@ fn a_port_in_use_is_named() {
 fn a_stranger_may_call_but_not_deploy() {
     let place = Place::new();
     let node = place.up("one", &["hello"]);
-    let address = node.pointer("/addresses/0").and_then(serde_json::Value::as_str).expect("has an address");
+    let address = node
+        .pointer("/addresses/0")
+        .and_then(serde_json::Value::as_str)
+        .expect("has an address");
     let stranger = Place::new();
     stranger.ok(&["node", "add", "theirs", address]);
     stranger.ok(&["call", "--node", "theirs", "hello-example", "hello", "Eve"]);
@@ -105,14 +152,25 @@ fn several_nodes_need_a_name() {
     place.up("one", &["hello"]);
     place.up("two", &["hello"]);
     let error = place.fails(2, &["modules"]);
-    assert!(error.contains("one") && error.contains("two") && error.contains("--node"), "{error}");
+    assert!(
+        error.contains("one") && error.contains("two") && error.contains("--node"),
+        "{error}"
+    );
     place.ok(&["modules", "-n", "two"]);
-    let output = place.command(&["modules"]).env("INTERSTICE_NODE", "one").output().expect("runs");
+    let output = place
+        .command(&["modules"])
+        .env("INTERSTICE_NODE", "one")
+        .output()
+        .expect("runs");
     assert!(output.status.success());
     let bank = built("bank");
     let both = place.json(&["deploy", bank.to_str().expect("is text"), "--all"]);
     assert_eq!(both.as_array().map(Vec::len), Some(2), "{both}");
-    assert!(place.fails(1, &["node", "remove", "one", "--yes"]).contains("running"));
+    assert!(
+        place
+            .fails(1, &["node", "remove", "one", "--yes"])
+            .contains("running")
+    );
 }
 
 #[test]
@@ -123,7 +181,13 @@ fn a_damaged_configuration_names_file_and_field() {
     let toml = fs::read_to_string(&path).expect("reads");
     fs::write(&path, format!("prot = 1\n{toml}")).expect("writes");
     let error = place.fails(1, &["up", "--name", "one", "--local"]);
-    assert!(error.contains("node.toml") && error.contains("prot"), "{error}");
-    let gone = Command::new(env!("CARGO_BIN_EXE_interstice")).arg("--version").output().expect("runs");
+    assert!(
+        error.contains("node.toml") && error.contains("prot"),
+        "{error}"
+    );
+    let gone = Command::new(env!("CARGO_BIN_EXE_interstice"))
+        .arg("--version")
+        .output()
+        .expect("runs");
     assert!(gone.status.success(), "the program has a short name, too");
 }

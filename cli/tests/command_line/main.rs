@@ -3,6 +3,8 @@
 //! Every test has a home of its own and a port of its own. Modules are built once for the whole run, by the same code that
 //! `deploy` uses.
 
+#![expect(clippy::panic, reason = "a test that cannot go on says why")]
+
 mod bindings;
 mod life;
 mod modules;

@@ -9,7 +9,11 @@ use crate::place::{modules_folder, modules_target};
 fn cargo(folder: &Path, words: &[&str]) {
     let toolchain = toolchain::choose(folder).expect("is found");
     let mut command = toolchain.command("cargo");
-    command.current_dir(folder).args(words).arg("--target-dir").arg(modules_target());
+    command
+        .current_dir(folder)
+        .args(words)
+        .arg("--target-dir")
+        .arg(modules_target());
     let output = command.output().expect("cargo runs");
     assert!(
         output.status.success(),

@@ -13,7 +13,11 @@ fn help_names_every_command() {
     insta::assert_snapshot!("help_call", place.ok(&["call", "--help"]));
     let version = place.ok(&["--version"]);
     assert!(version.ends_with(env!("CARGO_PKG_VERSION")), "{version}");
-    assert!(place.ok(&["node", "add", "--version"]).ends_with(env!("CARGO_PKG_VERSION")));
+    assert!(
+        place
+            .ok(&["node", "add", "--version"])
+            .ends_with(env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -33,7 +37,10 @@ fn mistakes_of_usage_end_with_2() {
     ] {
         let ran = place.run(&words);
         assert_eq!(ran.code, Some(2), "{words:?}: {ran:?}");
-        assert!(ran.out.is_empty() && !ran.err.is_empty(), "{words:?}: {ran:?}");
+        assert!(
+            ran.out.is_empty() && !ran.err.is_empty(),
+            "{words:?}: {ran:?}"
+        );
     }
 }
 
@@ -48,7 +55,12 @@ fn errors_are_json_when_json_is_asked_for() {
     ] {
         let error = place.fails(code, &words);
         let json: serde_json::Value = serde_json::from_str(error.trim_end()).expect("is JSON");
-        assert_eq!(json.pointer("/exit_code").and_then(serde_json::Value::as_i64), Some(code.into()), "{json}");
+        assert_eq!(
+            json.pointer("/exit_code")
+                .and_then(serde_json::Value::as_i64),
+            Some(code.into()),
+            "{json}"
+        );
         assert!(json.pointer("/error/message").is_some(), "{json}");
     }
 }
@@ -60,7 +72,10 @@ fn a_node_that_does_not_answer_ends_with_3() {
     let error = place.fails(3, &["modules", "--node", &format!("127.0.0.1:{port}")]);
     assert!(error.contains(&port.to_string()), "{error}");
     let error = place.fails(3, &["modules"]);
-    assert!(error.contains("no node of this machine is running") && error.contains("`up`"), "{error}");
+    assert!(
+        error.contains("no node of this machine is running") && error.contains("`up`"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -77,13 +92,19 @@ fn whoami_is_the_same_every_time() {
     let place = Place::new();
     let first = place.json(&["whoami"]);
     assert_eq!(place.json(&["whoami"]), first);
-    let id = first.get("id").and_then(|id| id.as_str()).expect("has an id");
+    let id = first
+        .get("id")
+        .and_then(|id| id.as_str())
+        .expect("has an id");
     assert!(place.ok(&["whoami"]).starts_with(id));
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         let key = place.path().join("home/key");
-        assert_eq!(fs::metadata(key).expect("is there").permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(key).expect("is there").permissions().mode() & 0o777,
+            0o600
+        );
     }
 }
 
@@ -92,20 +113,45 @@ fn nodes_are_created_named_and_removed() {
     let place = Place::new();
     let port = free_port().to_string();
     let garden = place.json(&["node", "create", "garden", "--port", &port]);
-    let folder = garden.get("folder").and_then(|folder| folder.as_str()).expect("has a folder").to_string();
+    let folder = garden
+        .get("folder")
+        .and_then(|folder| folder.as_str())
+        .expect("has a folder")
+        .to_string();
     assert!(fs::exists(&folder).expect("can be asked"));
     place.ok(&["node", "add", "far", "10.0.0.1:4400", "--id", ID]);
-    assert!(place.fails(1, &["node", "create", "garden"]).contains("already"));
-    assert!(place.fails(1, &["node", "add", "farther", "10.0.0.2:4400", "--id", ID]).contains("`far`"));
+    assert!(
+        place
+            .fails(1, &["node", "create", "garden"])
+            .contains("already")
+    );
+    assert!(
+        place
+            .fails(1, &["node", "add", "farther", "10.0.0.2:4400", "--id", ID])
+            .contains("`far`")
+    );
     place.ok(&["node", "rename", "garden", "shed"]);
     let list = place.json(&["node", "list"]);
-    let names: Vec<_> = list.as_array().expect("is a list").iter().filter_map(|node| node.get("name")?.as_str()).collect();
+    let names: Vec<_> = list
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .filter_map(|node| node.get("name")?.as_str())
+        .collect();
     assert_eq!(names, ["shed", "far"]);
     let toml = fs::read_to_string(format!("{folder}/node.toml")).expect("reads");
     assert!(toml.contains("\"shed\"") && toml.contains(&port), "{toml}");
 
-    assert!(place.fails(1, &["node", "remove", "shde"]).contains("`shed`"));
-    assert!(place.fails(1, &["node", "remove", "shed"]).contains("--yes"));
+    assert!(
+        place
+            .fails(1, &["node", "remove", "shd"])
+            .contains("`shed`")
+    );
+    assert!(
+        place
+            .fails(1, &["node", "remove", "shed"])
+            .contains("--yes")
+    );
     assert!(fs::exists(&folder).expect("can be asked"));
     place.ok(&["node", "remove", "shed", "--yes"]);
     assert!(!fs::exists(&folder).expect("can be asked"));
@@ -117,9 +163,16 @@ fn nodes_are_created_named_and_removed() {
 fn a_mistake_in_the_registry_names_file_line_and_field() {
     let place = Place::new();
     fs::create_dir(place.path().join("home")).expect("is made");
-    fs::write(place.path().join("home/nodes.toml"), "[[nodes]]\nname = \"a\"\nadres = \"b:1\"\n").expect("writes");
+    fs::write(
+        place.path().join("home/nodes.toml"),
+        "[[nodes]]\nname = \"a\"\nadres = \"b:1\"\n",
+    )
+    .expect("writes");
     let error = place.fails(1, &["node", "list"]);
-    assert!(error.contains("nodes.toml") && error.contains("line 3") && error.contains("adres"), "{error}");
+    assert!(
+        error.contains("nodes.toml") && error.contains("line 3") && error.contains("adres"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -127,7 +180,10 @@ fn completions_are_made_for_every_shell() {
     let place = Place::new();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = place.ok(&["completions", shell]);
-        assert!(script.contains("interstice-cli") && script.contains("call_reducer"), "{shell}");
+        assert!(
+            script.contains("interstice-cli") && script.contains("call_reducer"),
+            "{shell}"
+        );
     }
 }
 
@@ -152,7 +208,10 @@ fn init_overwrites_nothing() {
     place.ok(&["init", "greeter"]);
     let before = fs::read(place.path().join("greeter/src/lib.rs")).expect("reads");
     assert!(place.fails(1, &["init", "greeter"]).contains("already"));
-    assert_eq!(fs::read(place.path().join("greeter/src/lib.rs")).expect("reads"), before);
+    assert_eq!(
+        fs::read(place.path().join("greeter/src/lib.rs")).expect("reads"),
+        before
+    );
     assert!(place.fails(2, &["init", "fn"]).contains("Rust"));
 }
 

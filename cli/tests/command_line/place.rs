@@ -89,7 +89,11 @@ impl Place {
 
     /// Starts a command that goes on.
     pub(crate) fn go(&self, words: &[&str]) -> Going {
-        let mut child = self.command(words).stdout(Stdio::piped()).spawn().expect("the program runs");
+        let mut child = self
+            .command(words)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
         let lines = BufReader::new(child.stdout.take().expect("is piped"));
         Going { child, lines }
     }
@@ -104,7 +108,10 @@ impl Place {
     pub(crate) fn up_with(&self, name: &str, options: &[&str], modules: &[&str]) -> Json {
         let mut words = vec!["up", "--name", name, "--local", "--detach"];
         words.extend(options);
-        let paths: Vec<String> = modules.iter().map(|module| built(module).display().to_string()).collect();
+        let paths: Vec<String> = modules
+            .iter()
+            .map(|module| built(module).display().to_string())
+            .collect();
         for path in &paths {
             words.extend(["--module", path]);
         }
@@ -114,7 +121,10 @@ impl Place {
 
     /// Notes that a node of this name is to be stopped at the end.
     pub(crate) fn will_run(&self, name: &str) {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_string());
+        self.nodes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name.to_string());
     }
 }
 
@@ -147,7 +157,10 @@ impl Going {
 
     /// Sends a signal, and waits for the end. The exit code.
     pub(crate) fn signal(&mut self, signal: &str) -> Option<i32> {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill runs");
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .expect("kill runs");
         assert!(sent.success());
         self.child.wait().expect("it ends").code()
     }
@@ -180,6 +193,8 @@ pub(crate) fn modules_target() -> PathBuf {
 /// The binary of an example module.
 pub(crate) fn built(folder: &str) -> PathBuf {
     let builder = Builder::new(modules_target(), Talk::Quiet);
-    let module = builder.module(&modules_folder().join(folder)).unwrap_or_else(|problem| panic!("{problem}"));
+    let module = builder
+        .module(&modules_folder().join(folder))
+        .unwrap_or_else(|problem| panic!("{problem}"));
     module.path
 }

@@ -13,20 +13,35 @@ fn what_init_and_example_make_builds_and_answers() {
     let place = Place::new();
     place.ok(&["init", "greeter"]);
     place.up("one", &[]);
-    // As a module may have it; the build is for WASM all the same, in a folder of its own.
-    fs::create_dir(place.path().join("greeter/.cargo")).expect("is made");
-    fs::write(place.path().join("greeter/.cargo/config.toml"), "[build]\ntarget-dir = \"elsewhere\"\n").expect("writes");
+    what_a_module_may_bring_along(&place);
     let said = place.ok(&["deploy", "greeter"]);
     assert!(said.starts_with("installed greeter 0.1.0 on one"), "{said}");
     place.ok(&["call", "greeter", "add", "buy milk"]);
-    assert_eq!(place.json(&["query", "greeter", "list"]), json!([{"id": 1, "text": "buy milk"}]));
-    assert!(!place.path().join("greeter/target").exists() && !place.path().join("greeter/elsewhere").exists());
+    assert_eq!(
+        place.json(&["query", "greeter", "list"]),
+        json!([{"id": 1, "text": "buy milk"}])
+    );
+    assert!(
+        !place.path().join("greeter/target").exists()
+            && !place.path().join("greeter/elsewhere").exists()
+    );
 
     what_does_not_build_is_shown(&place);
     what_is_saved_is_deployed(&place);
     what_does_not_fit_is_refused(&place);
     place.ok(&["down", "one"]);
     the_example_starts_afresh(&place);
+}
+
+/// A configuration that is meant for the person's own builds, and a lock file that is older than the manifest.
+fn what_a_module_may_bring_along(place: &Place) {
+    let folder = place.path().join("greeter");
+    fs::create_dir(folder.join(".cargo")).expect("is made");
+    let config = "[build]\ntarget = \"wasm32-unknown-unknown\"\ntarget-dir = \"elsewhere\"\n";
+    fs::write(folder.join(".cargo/config.toml"), config).expect("writes");
+    let lock = "version = 4\n\n[[package]]\nname = \"greeter\"\nversion = \"0.0.1\"\ndependencies = [\n \"interstice-sdk\",\n]\n\n\
+        [[package]]\nname = \"interstice-sdk\"\nversion = \"0.4.0\"\n";
+    fs::write(folder.join("Cargo.lock"), lock).expect("writes");
 }
 
 fn edit(place: &Place, from: &str, to: &str) {
@@ -39,9 +54,15 @@ fn edit(place: &Place, from: &str, to: &str) {
 fn what_does_not_build_is_shown(place: &Place) {
     edit(place, "kept note {}", "kept {} note {}");
     let error = place.fails(1, &["deploy", "greeter"]);
-    assert!(error.contains("src/lib.rs") && error.contains("does not build"), "{error}");
+    assert!(
+        error.contains("src/lib.rs") && error.contains("does not build"),
+        "{error}"
+    );
     let error = place.fails(1, &["deploy", "greeter", "--json"]);
-    assert!(error.contains("src/lib.rs") && error.starts_with('{'), "{error}");
+    assert!(
+        error.contains("src/lib.rs") && error.starts_with('{'),
+        "{error}"
+    );
     edit(place, "kept {} note {}", "kept note {}");
 }
 
@@ -57,11 +78,29 @@ fn what_is_saved_is_deployed(place: &Place) {
 
 fn what_does_not_fit_is_refused(place: &Place) {
     edit(place, "pub text: String", "pub text: Vec<String>");
-    edit(place, "Note { id: 0, text }", "Note { id: 0, text: vec![text] }");
+    edit(
+        place,
+        "Note { id: 0, text }",
+        "Note { id: 0, text: vec![text] }",
+    );
     let error = place.fails(1, &["deploy", "greeter"]);
-    assert!(error.contains("note") && error.contains("--wipe"), "{error}");
-    assert_eq!(place.json(&["query", "greeter", "list"]).as_array().map(Vec::len), Some(2), "nothing has changed");
-    assert!(place.fails(1, &["deploy", "greeter", "--wipe"]).contains("--yes"));
+    assert!(
+        error.contains("note") && error.contains("--wipe"),
+        "{error}"
+    );
+    assert_eq!(
+        place
+            .json(&["query", "greeter", "list"])
+            .as_array()
+            .map(Vec::len),
+        Some(2),
+        "nothing has changed"
+    );
+    assert!(
+        place
+            .fails(1, &["deploy", "greeter", "--wipe"])
+            .contains("--yes")
+    );
     place.ok(&["deploy", "greeter", "--wipe", "--yes"]);
     assert_eq!(place.json(&["query", "greeter", "list"]), json!([]));
 }
@@ -81,11 +120,25 @@ fn the_example_starts_afresh(place: &Place) {
         assert!(line.ends_with("hello-example hello Bob"), "{line}");
         assert!(place.fails(1, &["example", "hello"]).contains("running"));
         place.ok(&["call", "hello-example", "hello", "Bob"]);
-        assert_eq!(place.json(&["query", "hello-example", "list_greetings"]).as_array().map(Vec::len), Some(1), "it is fresh");
+        assert_eq!(
+            place
+                .json(&["query", "hello-example", "list_greetings"])
+                .as_array()
+                .map(Vec::len),
+            Some(1),
+            "it is fresh"
+        );
         assert_eq!(example.signal("-TERM"), Some(0));
     }
     place.will_run("hello-example");
     place.json(&["node", "start", "hello-example", "--detach"]);
-    assert_eq!(place.json(&["query", "hello-example", "list_greetings"]).as_array().map(Vec::len), Some(1), "its data are back");
+    assert_eq!(
+        place
+            .json(&["query", "hello-example", "list_greetings"])
+            .as_array()
+            .map(Vec::len),
+        Some(1),
+        "its data are back"
+    );
     place.ok(&["down", "hello-example"]);
 }

@@ -108,6 +108,19 @@ impl Tables {
         writes
     }
 
+    /// The store keeps these tables in fresh trees from here on: the next freeze brings all of them, and nothing of what older
+    /// trees hold is to be removed. For upgrades, whose older self must stay whole until a checkpoint no longer needs it.
+    pub fn begin_new_trees(&mut self) {
+        for table in &mut self.tables {
+            table.pages.move_tree(BTreeSet::new());
+            for counter in &mut table.counters {
+                counter.dirty = counter.last > 0;
+            }
+        }
+        self.foreign.clear();
+        self.left.clear();
+    }
+
     /// Takes back a freeze whose writes did not all reach the store: they come again with the next one.
     pub fn thaw(&mut self, writes: &[PageWrite]) {
         for write in writes {

@@ -7,6 +7,7 @@
 //! [`RequestBody::Cancel`]; every other request has exactly one answer.
 
 mod admin;
+mod bytes;
 mod status;
 
 use alloc::{string::String, vec::Vec};
@@ -77,6 +78,7 @@ pub enum RequestBody {
         /// The reducer.
         reducer: String,
         /// The arguments' encodings, one after the other.
+        #[serde(with = "bytes")]
         arguments: Vec<u8>,
         /// When to answer.
         ack: Ack,
@@ -88,6 +90,7 @@ pub enum RequestBody {
         /// The query.
         query: String,
         /// The arguments' encodings, one after the other.
+        #[serde(with = "bytes")]
         arguments: Vec<u8>,
         /// Whether to wait until what was read is synced.
         ack: Ack,
@@ -145,6 +148,7 @@ pub enum RequestBody {
     /// The next piece, at most [`UPLOAD_CHUNK_BYTES`]. Answer: [`ResponseBody::Done`].
     UploadChunk {
         /// The piece.
+        #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
     /// Installs or upgrades the module that was uploaded. Owners only. Answer: [`ResponseBody::Deployed`].
@@ -209,6 +213,7 @@ pub struct RowFilter {
     /// The column's name.
     pub column: String,
     /// The value's encoding.
+    #[serde(with = "bytes")]
     pub value: Vec<u8>,
 }
 
@@ -235,6 +240,7 @@ pub enum ResponseBody {
     /// A query's result.
     Value {
         /// Its encoding.
+        #[serde(with = "bytes")]
         bytes: Vec<u8>,
         /// The last turn that it saw.
         seq: Seq,

@@ -6,8 +6,8 @@ use interstice_abi::{
     id::{NodeId, Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, GrantChange, GrantEntry, GrantTarget, LogsMode, ModuleStatus, NodeStatus, RequestBody, ResponseBody,
-        Welcome,
+        Ack, Called, GrantChange, GrantEntry, GrantTarget, LogsMode, ModuleStatus, NodeStatus,
+        RequestBody, ResponseBody, Welcome,
     },
 };
 use tokio::sync::Mutex;
@@ -44,9 +44,19 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::WrongNode`], and [`Error::Failed`] when the node refuses.
-    pub async fn connect(identity: &Identity, target: &Target, options: &ConnectOptions) -> Result<Self, Error> {
+    pub async fn connect(
+        identity: &Identity,
+        target: &Target,
+        options: &ConnectOptions,
+    ) -> Result<Self, Error> {
         let (link, welcome) = connect::connect(identity, target, options).await?;
-        Ok(Self { shared: Arc::new(Shared { link, welcome, uploading: Mutex::new(()) }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                link,
+                welcome,
+                uploading: Mutex::new(()),
+            }),
+        })
     }
 
     /// The node's id, proven by its key.
@@ -87,7 +97,12 @@ impl Client {
         ack: Ack,
     ) -> impl Future<Output = Result<Called, Error>> + Send + use<> {
         let (module, reducer) = (module.to_string(), reducer.to_string());
-        let asked = self.shared.link.ask(RequestBody::Call { module, reducer, arguments, ack });
+        let asked = self.shared.link.ask(RequestBody::Call {
+            module,
+            reducer,
+            arguments,
+            ack,
+        });
         async move {
             match asked.await? {
                 ResponseBody::Called(called) => Ok(called),
@@ -100,9 +115,23 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Failed`] and [`Error::Lost`].
-    pub async fn query(&self, module: &str, query: &str, arguments: Vec<u8>, ack: Ack) -> Result<(Vec<u8>, Seq), Error> {
+    pub async fn query(
+        &self,
+        module: &str,
+        query: &str,
+        arguments: Vec<u8>,
+        ack: Ack,
+    ) -> Result<(Vec<u8>, Seq), Error> {
         let (module, query) = (module.to_string(), query.to_string());
-        match self.ask(RequestBody::Query { module, query, arguments, ack }).await? {
+        match self
+            .ask(RequestBody::Query {
+                module,
+                query,
+                arguments,
+                ack,
+            })
+            .await?
+        {
             ResponseBody::Value { bytes, seq } => Ok((bytes, seq)),
             other => Err(unexpected("a query", &other)),
         }
@@ -115,7 +144,14 @@ impl Client {
     /// [`Error::Lost`].
     pub fn watch(&self, module: &str, table: &str, from: Option<Position>) -> Result<Watch, Error> {
         let (module, table) = (module.to_string(), table.to_string());
-        Subscription::start(&self.shared, RequestBody::Watch { module, table, from })
+        Subscription::start(
+            &self.shared,
+            RequestBody::Watch {
+                module,
+                table,
+                from,
+            },
+        )
     }
 
     /// The last `tail` lines of the node's log, and those that come when `follow` says so. Owners only.
@@ -124,7 +160,14 @@ impl Client {
     /// [`Error::Lost`].
     pub fn logs(&self, module: Option<&str>, tail: u32, follow: LogsMode) -> Result<Logs, Error> {
         let module = module.map(str::to_string);
-        Subscription::start(&self.shared, RequestBody::Logs { module, tail, follow })
+        Subscription::start(
+            &self.shared,
+            RequestBody::Logs {
+                module,
+                tail,
+                follow,
+            },
+        )
     }
 
     /// A module's schema: the public view, or all of it for owners.
@@ -132,7 +175,12 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::Lost`].
     pub async fn schema(&self, module: &str) -> Result<ModuleSchema, Error> {
-        match self.ask(RequestBody::Schema { module: module.to_string() }).await? {
+        match self
+            .ask(RequestBody::Schema {
+                module: module.to_string(),
+            })
+            .await?
+        {
             ResponseBody::Schema(schema) => Ok(schema),
             other => Err(unexpected("a schema", &other)),
         }
@@ -154,7 +202,12 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::Lost`].
     pub async fn module_status(&self, module: Option<&str>) -> Result<Vec<ModuleStatus>, Error> {
-        match self.ask(RequestBody::ModuleStatus { module: module.map(str::to_string) }).await? {
+        match self
+            .ask(RequestBody::ModuleStatus {
+                module: module.map(str::to_string),
+            })
+            .await?
+        {
             ResponseBody::Modules(modules) => Ok(modules),
             other => Err(unexpected("modules", &other)),
         }
@@ -165,7 +218,10 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::OutcomeUnknown`].
     pub async fn unload(&self, module: &str) -> Result<(), Error> {
-        self.done(RequestBody::Unload { module: module.to_string() }).await
+        self.done(RequestBody::Unload {
+            module: module.to_string(),
+        })
+        .await
     }
 
     /// Starts a stopped or quarantined module. Owners only.
@@ -173,7 +229,10 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::OutcomeUnknown`].
     pub async fn load(&self, module: &str) -> Result<(), Error> {
-        self.done(RequestBody::Load { module: module.to_string() }).await
+        self.done(RequestBody::Load {
+            module: module.to_string(),
+        })
+        .await
     }
 
     /// Stops a module and deletes its data. Owners only.
@@ -181,7 +240,10 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::OutcomeUnknown`].
     pub async fn remove(&self, module: &str) -> Result<(), Error> {
-        self.done(RequestBody::Remove { module: module.to_string() }).await
+        self.done(RequestBody::Remove {
+            module: module.to_string(),
+        })
+        .await
     }
 
     /// What a module may do. Owners only.
@@ -189,7 +251,12 @@ impl Client {
     /// # Errors
     /// [`Error::Failed`] and [`Error::Lost`].
     pub async fn grants(&self, module: &str) -> Result<Vec<GrantEntry>, Error> {
-        match self.ask(RequestBody::Grants { module: module.to_string() }).await? {
+        match self
+            .ask(RequestBody::Grants {
+                module: module.to_string(),
+            })
+            .await?
+        {
             ResponseBody::Grants(grants) => Ok(grants),
             other => Err(unexpected("grants", &other)),
         }
@@ -199,8 +266,20 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Failed`] and [`Error::OutcomeUnknown`].
-    pub async fn change_grant(&self, module: &str, target: GrantTarget, change: GrantChange) -> Result<Seq, Error> {
-        match self.ask(RequestBody::ChangeGrant { module: module.to_string(), target, change }).await? {
+    pub async fn change_grant(
+        &self,
+        module: &str,
+        target: GrantTarget,
+        change: GrantChange,
+    ) -> Result<Seq, Error> {
+        match self
+            .ask(RequestBody::ChangeGrant {
+                module: module.to_string(),
+                target,
+                change,
+            })
+            .await?
+        {
             ResponseBody::Called(called) => Ok(called.seq),
             other => Err(unexpected("a change of grants", &other)),
         }
@@ -221,7 +300,10 @@ impl Client {
         }
     }
 
-    pub(crate) fn ask(&self, body: RequestBody) -> impl Future<Output = Result<ResponseBody, Error>> + Send + use<> {
+    pub(crate) fn ask(
+        &self,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<ResponseBody, Error>> + Send + use<> {
         self.shared.link.ask(body)
     }
 }

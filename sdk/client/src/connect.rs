@@ -34,7 +34,10 @@ pub struct ConnectOptions {
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { deadline: DEADLINE, agent: concat!("interstice-client ", env!("CARGO_PKG_VERSION")).to_string() }
+        Self {
+            deadline: DEADLINE,
+            agent: concat!("interstice-client ", env!("CARGO_PKG_VERSION")).to_string(),
+        }
     }
 }
 
@@ -51,9 +54,15 @@ pub(crate) async fn connect(
     target: &Target,
     options: &ConnectOptions,
 ) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
-    let unreachable = |problem: String| Error::Unreachable { target: target.to_string(), problem };
+    let unreachable = |problem: String| Error::Unreachable {
+        target: target.to_string(),
+        problem,
+    };
     let connecting = async {
-        let addresses = target.resolve().await.map_err(|error| unreachable(error.to_string()))?;
+        let addresses = target
+            .resolve()
+            .await
+            .map_err(|error| unreachable(error.to_string()))?;
         let mut swarm = build(identity, options.deadline).map_err(unreachable)?;
         let (peer, stream) = dial(&mut swarm, addresses, target).await?;
         let link = Link::start(stream);
@@ -64,7 +73,12 @@ pub(crate) async fn connect(
     };
     timeout(options.deadline, connecting)
         .await
-        .unwrap_or_else(|_| Err(unreachable(format!("no answer within {} s", options.deadline.as_secs_f32()))))
+        .unwrap_or_else(|_| {
+            Err(unreachable(format!(
+                "no answer within {} s",
+                options.deadline.as_secs_f32()
+            )))
+        })
 }
 
 struct CloseOnDrop(Option<std::sync::Arc<Link>>);
@@ -77,8 +91,13 @@ impl Drop for CloseOnDrop {
     }
 }
 
-async fn greet(mut closing: CloseOnDrop, agent: String) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
-    let link = closing.0.clone().ok_or_else(|| Error::Lost { problem: "it was closed".into() })?;
+async fn greet(
+    mut closing: CloseOnDrop,
+    agent: String,
+) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
+    let link = closing.0.clone().ok_or_else(|| Error::Lost {
+        problem: "it was closed".into(),
+    })?;
     match link.ask(RequestBody::Hello { agent }).await? {
         ResponseBody::Welcome(welcome) => {
             closing.0 = None;
@@ -90,10 +109,19 @@ async fn greet(mut closing: CloseOnDrop, agent: String) -> Result<(std::sync::Ar
 
 fn build(identity: &Identity, deadline: Duration) -> Result<Swarm<Behaviour>, String> {
     let transport = transport(identity.keypair(), deadline).map_err(|error| error.to_string())?;
-    let behaviour = Behaviour { streams: Streams::new(Role::Dialler), ping: ping::Behaviour::default() };
+    let behaviour = Behaviour {
+        streams: Streams::new(Role::Dialler),
+        ping: ping::Behaviour::default(),
+    };
     // The first message goes out together with the name of the protocol.
-    let config = swarm::Config::with_tokio_executor().with_substream_upgrade_protocol_override(upgrade::Version::V1Lazy);
-    Ok(Swarm::new(transport, behaviour, identity.keypair().public().to_peer_id(), config))
+    let config = swarm::Config::with_tokio_executor()
+        .with_substream_upgrade_protocol_override(upgrade::Version::V1Lazy);
+    Ok(Swarm::new(
+        transport,
+        behaviour,
+        identity.keypair().public().to_peer_id(),
+        config,
+    ))
 }
 
 async fn dial(
@@ -121,25 +149,38 @@ async fn dial(
         problem = match (failed, target.pin()) {
             (DialError::WrongPeerId { obtained, .. }, Some(expected)) => {
                 let found = interstice_abi::id::NodeId(obtained.to_string());
-                return Err(Error::WrongNode { target: target.to_string(), expected, found });
+                return Err(Error::WrongNode {
+                    target: target.to_string(),
+                    expected,
+                    found,
+                });
             }
             (failed, _) => explain(&failed),
         };
     }
-    Err(Error::Unreachable { target: target.to_string(), problem })
+    Err(Error::Unreachable {
+        target: target.to_string(),
+        problem,
+    })
 }
 
 /// Waits for the one connection that is being dialled, and for the stream on it.
-async fn dialled(swarm: &mut Swarm<Behaviour>) -> Result<Result<(PeerId, Substream), String>, DialError> {
+async fn dialled(
+    swarm: &mut Swarm<Behaviour>,
+) -> Result<Result<(PeerId, Substream), String>, DialError> {
     loop {
         match swarm.select_next_some().await {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened { peer, stream, .. })) => {
-                return Ok(stream.map(|stream| (peer, stream)).map_err(|error| error.to_string()));
+                return Ok(stream
+                    .map(|stream| (peer, stream))
+                    .map_err(|error| error.to_string()));
             }
             SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
             SwarmEvent::ConnectionClosed { cause, .. } => {
                 let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-                return Ok(Err(format!("the connection was closed at once{cause}; the node may have too many")));
+                return Ok(Err(format!(
+                    "the connection was closed at once{cause}; the node may have too many"
+                )));
             }
             _ => {}
         }
@@ -148,7 +189,9 @@ async fn dialled(swarm: &mut Swarm<Behaviour>) -> Result<Result<(PeerId, Substre
 
 /// The cause at the bottom, which is what a person can act on.
 fn explain(error: &DialError) -> String {
-    let DialError::Transport(attempts) = error else { return error.to_string() };
+    let DialError::Transport(attempts) = error else {
+        return error.to_string();
+    };
     match attempts.first() {
         Some((_, TransportError::Other(error))) => root(error),
         _ => error.to_string(),
@@ -176,10 +219,14 @@ async fn drive(mut swarm: Swarm<Behaviour>, peer: PeerId, link: std::sync::Arc<L
         };
         match event {
             SwarmEvent::ConnectionClosed { cause, .. } => {
-                let problem = cause.map_or_else(|| "it was closed".to_string(), |cause| cause.to_string());
+                let problem =
+                    cause.map_or_else(|| "it was closed".to_string(), |cause| cause.to_string());
                 link.lose(&problem);
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { result: Err(ping::Failure::Timeout), .. })) => {
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                result: Err(ping::Failure::Timeout),
+                ..
+            })) => {
                 link.lose("the node does not answer any more");
                 // It may be connected no longer, and then there is nothing to do.
                 let _ = swarm.disconnect_peer_id(peer);

@@ -14,7 +14,9 @@ pub enum Error {
         problem: String,
     },
     /// Another node than the pinned one answers there.
-    #[error("the node at {target} is {found}, not {expected}; if it was replaced on purpose, remove it and add it again")]
+    #[error(
+        "the node at {target} is {found}, not {expected}; if it was replaced on purpose, remove it and add it again"
+    )]
     WrongNode {
         /// Where.
         target: String,
@@ -41,7 +43,9 @@ pub enum Error {
         problem: String,
     },
     /// The answers of a watch came faster than they were taken; it has ended.
-    #[error("{unread} bytes of answers wait unread, which is the limit; take them faster, or resume from the last position")]
+    #[error(
+        "{unread} bytes of answers wait unread, which is the limit; take them faster, or resume from the last position"
+    )]
     Lagging {
         /// Bytes that wait.
         unread: usize,

@@ -75,7 +75,9 @@ pub fn encode<T: Serialize + ?Sized>(message: &T, out: &mut Vec<u8>) -> Result<(
         return Ok(());
     }
     out.truncate(start);
-    Err(FrameError::TooLarge { limit: FRAME_BYTES_MAX })
+    Err(FrameError::TooLarge {
+        limit: FRAME_BYTES_MAX,
+    })
 }
 
 /// Where postcard writes: behind what a buffer holds, up to a limit.
@@ -147,6 +149,12 @@ impl<T: DeserializeOwned> Decoder<T> {
         self.start < self.end
     }
 
+    /// Bytes that have arrived and are not decoded: those of an unfinished frame, once all messages have been taken.
+    #[must_use]
+    pub fn unfinished(&self) -> usize {
+        self.end - self.start
+    }
+
     /// Reads once what `reader` has, at most 64 KiB; 0 is the end of the stream. Safe to drop at any time.
     ///
     /// # Errors
@@ -207,7 +215,10 @@ impl<T: DeserializeOwned> Decoder<T> {
         };
         let claimed = u32::from_le_bytes(*length);
         if claimed > self.limit {
-            return Err(FrameError::TooLong { claimed, limit: self.limit });
+            return Err(FrameError::TooLong {
+                claimed,
+                limit: self.limit,
+            });
         }
         let whole = LENGTH_BYTES.saturating_add(usize::try_from(claimed).unwrap_or(usize::MAX));
         if arrived.len() < whole {

@@ -60,10 +60,16 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Read`] and [`IdentityError::Damaged`].
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let encoded = fs::read(path).map_err(|source| IdentityError::Read { path: path.into(), source })?;
+        let encoded = fs::read(path).map_err(|source| IdentityError::Read {
+            path: path.into(),
+            source,
+        })?;
         Keypair::from_protobuf_encoding(&encoded)
             .map(Self::from)
-            .map_err(|error| IdentityError::Damaged { path: path.into(), problem: error.to_string() })
+            .map_err(|error| IdentityError::Damaged {
+                path: path.into(),
+                problem: error.to_string(),
+            })
     }
 
     /// The one in the file `path`, which is created with a new one (mode 0600) where there is none. The folder must exist.
@@ -72,7 +78,8 @@ impl Identity {
     /// All of [`IdentityError`].
     pub fn load_or_create(path: &Path) -> Result<Self, IdentityError> {
         match Self::load(path) {
-            Err(IdentityError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(IdentityError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            }
             loaded => return loaded,
         }
         let identity = Self::generate();
@@ -80,12 +87,18 @@ impl Identity {
             Ok(()) => Ok(identity),
             // Another process was quicker: both are that one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(path),
-            Err(source) => Err(IdentityError::Write { path: path.into(), source }),
+            Err(source) => Err(IdentityError::Write {
+                path: path.into(),
+                source,
+            }),
         }
     }
 
     fn create(&self, path: &Path) -> io::Result<()> {
-        let encoded = self.keypair.to_protobuf_encoding().map_err(io::Error::other)?;
+        let encoded = self
+            .keypair
+            .to_protobuf_encoding()
+            .map_err(io::Error::other)?;
         let beside = path.with_extension(format!("{}.new", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true);
@@ -135,7 +148,10 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(fs::read(&path).unwrap().len(), 68);
@@ -148,7 +164,10 @@ mod tests {
         fs::write(&path, b"nonsense").unwrap();
         let error = Identity::load_or_create(&path).unwrap_err();
         assert!(matches!(error, IdentityError::Damaged { .. }));
-        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        assert!(
+            error.to_string().contains(&path.display().to_string()),
+            "{error}"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"nonsense");
     }
 

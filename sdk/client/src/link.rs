@@ -64,7 +64,10 @@ enum Waiting {
         changes: Option<&'static str>,
         answer: oneshot::Sender<Outcome>,
     },
-    Many { answers: mpsc::UnboundedSender<Streamed>, unread: Arc<AtomicUsize> },
+    Many {
+        answers: mpsc::UnboundedSender<Streamed>,
+        unread: Arc<AtomicUsize>,
+    },
 }
 
 /// Where a stream of answers arrives.
@@ -95,7 +98,11 @@ impl Link {
         async move {
             sent?;
             // The sender is dropped unused only when the runtime ends in the middle.
-            answered.await.unwrap_or_else(|_| Err(Error::Lost { problem: "the program is ending".into() }))
+            answered.await.unwrap_or_else(|_| {
+                Err(Error::Lost {
+                    problem: "the program is ending".into(),
+                })
+            })
         }
     }
 
@@ -103,13 +110,26 @@ impl Link {
     pub(crate) fn subscribe(&self, body: RequestBody) -> Result<Arriving, Error> {
         let (sender, answers) = mpsc::unbounded_channel();
         let unread = Arc::new(AtomicUsize::new(0));
-        let id = self.send(body, Waiting::Many { answers: sender, unread: unread.clone() })?;
-        Ok(Arriving { id, answers, unread })
+        let id = self.send(
+            body,
+            Waiting::Many {
+                answers: sender,
+                unread: unread.clone(),
+            },
+        )?;
+        Ok(Arriving {
+            id,
+            answers,
+            unread,
+        })
     }
 
     /// Ends the stream of answers to `id`.
     pub(crate) fn cancel(&self, id: u64) {
-        let cancel = Request { id: self.next_id.fetch_add(1, Ordering::Relaxed), body: RequestBody::Cancel { id } };
+        let cancel = Request {
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+            body: RequestBody::Cancel { id },
+        };
         // On a lost connection there is nothing to end.
         let _ = self.outbox.push(&cancel);
     }
@@ -118,21 +138,30 @@ impl Link {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let mut pending = self.lock();
         if let Some(problem) = &pending.lost {
-            return Err(Error::Lost { problem: problem.clone() });
+            return Err(Error::Lost {
+                problem: problem.clone(),
+            });
         }
         pending.waiting.insert(id, waiting);
         drop(pending);
-        let Err(error) = self.outbox.push(&Request { id, body }) else { return Ok(id) };
+        let Err(error) = self.outbox.push(&Request { id, body }) else {
+            return Ok(id);
+        };
         self.lock().waiting.remove(&id);
         Err(match error {
-            PushError::Closed => Error::Lost { problem: self.problem() },
+            PushError::Closed => Error::Lost {
+                problem: self.problem(),
+            },
             PushError::Full { .. } => Failure::new(Code::Busy, error.to_string()).into(),
             PushError::Frame(_) => Failure::new(Code::TooLarge, error.to_string()).into(),
         })
     }
 
     fn problem(&self) -> String {
-        self.lock().lost.clone().unwrap_or_else(|| "it was closed".into())
+        self.lock()
+            .lost
+            .clone()
+            .unwrap_or_else(|| "it was closed".into())
     }
 
     /// Sends what waits and closes.
@@ -148,7 +177,10 @@ impl Link {
     /// The connection is gone. The first reason stays.
     pub(crate) fn lose(&self, problem: &str) {
         let mut pending = self.lock();
-        let problem = pending.lost.get_or_insert_with(|| problem.to_string()).clone();
+        let problem = pending
+            .lost
+            .get_or_insert_with(|| problem.to_string())
+            .clone();
         let waiting = std::mem::take(&mut pending.waiting);
         drop(pending);
         for (_, waiting) in waiting {
@@ -220,7 +252,10 @@ impl Waiting {
 
     fn lose(self, problem: String) {
         let error = match &self {
-            Self::One { changes: Some(what), .. } => Error::OutcomeUnknown { what, problem },
+            Self::One {
+                changes: Some(what),
+                ..
+            } => Error::OutcomeUnknown { what, problem },
             _ => Error::Lost { problem },
         };
         self.answer(Err(error));
@@ -245,7 +280,9 @@ fn changes(body: &RequestBody) -> Option<&'static str> {
 pub(crate) fn unexpected(asked: &str, found: &ResponseBody) -> Error {
     let found = format!("{found:?}");
     let kind = found.split(['(', ' ']).next().unwrap_or_default();
-    Error::Protocol { problem: format!("asked for {asked}, it answered `{kind}`") }
+    Error::Protocol {
+        problem: format!("asked for {asked}, it answered `{kind}`"),
+    }
 }
 
 async fn run(link: Arc<Link>, stream: Substream) {

@@ -68,8 +68,17 @@ impl Outbox {
     /// An outbox that refuses messages while `bytes_max` bytes or more wait.
     #[must_use]
     pub fn new(bytes_max: usize) -> Self {
-        let queue = Queue { bytes: Vec::new(), taken: 0, state: State::Open };
-        Self { queue: Mutex::new(queue), bytes_max, filled: Notify::new(), drained: Notify::new() }
+        let queue = Queue {
+            bytes: Vec::new(),
+            taken: 0,
+            state: State::Open,
+        };
+        Self {
+            queue: Mutex::new(queue),
+            bytes_max,
+            filled: Notify::new(),
+            drained: Notify::new(),
+        }
     }
 
     /// Appends a message.
@@ -108,7 +117,10 @@ impl Outbox {
                 let _ = self.append(&mut queue, &instead);
             }
         }
-        let (filled, cut) = (first && !queue.bytes.is_empty(), queue.state == State::Closed);
+        let (filled, cut) = (
+            first && !queue.bytes.is_empty(),
+            queue.state == State::Closed,
+        );
         drop(queue);
         if filled || cut {
             self.filled.notify_one();
@@ -124,7 +136,10 @@ impl Outbox {
         }
         let unsent = queue.unsent();
         if unsent >= self.bytes_max {
-            return Err(PushError::Full { unsent, limit: self.bytes_max });
+            return Err(PushError::Full {
+                unsent,
+                limit: self.bytes_max,
+            });
         }
         Ok(frame::encode(message, &mut queue.bytes)?)
     }
@@ -167,7 +182,8 @@ impl Outbox {
 
     /// Waits until at most `bytes` wait, or the stream is cut.
     pub async fn room(&self, bytes: usize) {
-        self.until(|queue| queue.unsent() <= bytes || queue.state == State::Closed).await;
+        self.until(|queue| queue.unsent() <= bytes || queue.state == State::Closed)
+            .await;
     }
 
     async fn until(&self, reached: impl Fn(&Queue) -> bool) {
@@ -186,7 +202,11 @@ impl Outbox {
     ///
     /// # Errors
     /// Those of `writer`; `TimedOut` when it takes nothing for `stall`.
-    pub async fn write_to<W: AsyncWrite + Unpin>(&self, writer: &mut W, stall: Duration) -> io::Result<()> {
+    pub async fn write_to<W: AsyncWrite + Unpin>(
+        &self,
+        writer: &mut W,
+        stall: Duration,
+    ) -> io::Result<()> {
         let mut taken = Vec::new();
         loop {
             let state = self.take(&mut taken);
@@ -241,12 +261,16 @@ impl Queue {
     }
 }
 
-async fn in_time<T>(stall: Duration, operation: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+async fn in_time<T>(
+    stall: Duration,
+    operation: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
     match timeout(stall, operation).await {
         Ok(outcome) => outcome,
-        Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("nothing could be sent for {} s", stall.as_secs())))
-        }
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("nothing could be sent for {} s", stall.as_secs()),
+        )),
     }
 }
 
@@ -280,7 +304,13 @@ mod tests {
     async fn a_full_outbox_refuses_and_room_is_waited_for() {
         let outbox = Arc::new(Outbox::new(8));
         outbox.push(&[0_u8; 10]).unwrap();
-        assert_eq!(outbox.push(&1_u32), Err(PushError::Full { unsent: 14, limit: 8 }));
+        assert_eq!(
+            outbox.push(&1_u32),
+            Err(PushError::Full {
+                unsent: 14,
+                limit: 8
+            })
+        );
         let writing = tokio::spawn({
             let outbox = outbox.clone();
             async move { outbox.write_to(&mut futures::io::sink(), STALL).await }

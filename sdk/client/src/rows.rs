@@ -21,8 +21,21 @@ impl Client {
         limit: u32,
         filter: Option<RowFilter>,
     ) -> Result<RowsPage, Error> {
-        let (module, table, limit) = (module.to_string(), table.to_string(), limit.min(ROWS_PER_PAGE_MAX));
-        match self.ask(RequestBody::Rows { module, table, after, limit, filter }).await? {
+        let (module, table, limit) = (
+            module.to_string(),
+            table.to_string(),
+            limit.min(ROWS_PER_PAGE_MAX),
+        );
+        match self
+            .ask(RequestBody::Rows {
+                module,
+                table,
+                after,
+                limit,
+                filter,
+            })
+            .await?
+        {
             ResponseBody::Rows(page) => Ok(page),
             other => Err(unexpected("rows", &other)),
         }
@@ -37,14 +50,21 @@ impl Client {
     ) -> impl Stream<Item = Result<RowsPage, Error>> + Send + use<> {
         let (client, module, table) = (self.clone(), module.to_string(), table.to_string());
         stream::try_unfold(Next::First, move |next| {
-            let (client, module, table, filter) = (client.clone(), module.clone(), table.clone(), filter.clone());
+            let (client, module, table, filter) = (
+                client.clone(),
+                module.clone(),
+                table.clone(),
+                filter.clone(),
+            );
             async move {
                 let after = match next {
                     Next::First => None,
                     Next::After(key) => Some(key),
                     Next::End => return Ok(None),
                 };
-                let page = client.rows(&module, &table, after, PAGE_ROWS, filter).await?;
+                let page = client
+                    .rows(&module, &table, after, PAGE_ROWS, filter)
+                    .await?;
                 let next = page.next.clone().map_or(Next::End, Next::After);
                 Ok(Some((page, next)))
             }

@@ -19,12 +19,15 @@ use libp2p::{
     Multiaddr, PeerId, Stream, StreamProtocol, Transport as _,
     core::{Endpoint, muxing::StreamMuxerBox, transport::Boxed, transport::PortUse, upgrade},
     identity::Keypair,
-    noise, tcp, yamux,
+    noise,
     swarm::{
-        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
-        SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
-        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
+        NetworkBehaviour, SubstreamProtocol, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+        handler::{
+            ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+        },
     },
+    tcp, yamux,
 };
 
 /// Streams of one connection at both ends together, those of identify and ping among them: room for ours and to spare.
@@ -34,7 +37,10 @@ const STREAMS_PER_CONNECTION_MAX: usize = 32;
 ///
 /// # Errors
 /// When `key` cannot sign.
-pub fn transport(key: &Keypair, deadline: Duration) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+pub fn transport(
+    key: &Keypair,
+    deadline: Duration,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     let mut streams = yamux::Config::default();
     streams.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
     Ok(tcp::tokio::Transport::new(tcp::Config::default())
@@ -93,7 +99,10 @@ impl Streams {
     /// The behaviour of one end.
     #[must_use]
     pub fn new(role: Role) -> Self {
-        Self { role, opened: VecDeque::new() }
+        Self {
+            role,
+            opened: VecDeque::new(),
+        }
     }
 }
 
@@ -137,12 +146,18 @@ impl NetworkBehaviour for Streams {
         connection: ConnectionId,
         stream: THandlerOutEvent<Self>,
     ) {
-        self.opened.push_back(Opened { peer, connection, stream });
+        self.opened.push_back(Opened {
+            peer,
+            connection,
+            stream,
+        });
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         // The swarm polls again after each event of a handler; nothing else fills the queue.
-        self.opened.pop_front().map_or(Poll::Pending, |opened| Poll::Ready(ToSwarm::GenerateEvent(opened)))
+        self.opened.pop_front().map_or(Poll::Pending, |opened| {
+            Poll::Ready(ToSwarm::GenerateEvent(opened))
+        })
     }
 }
 
@@ -164,11 +179,19 @@ enum Outbound {
 
 impl Handler {
     fn new(accepted_max: usize, outbound: Outbound) -> Self {
-        Self { outbound, accepted_max, places: Arc::new(()), opened: VecDeque::new() }
+        Self {
+            outbound,
+            accepted_max,
+            places: Arc::new(()),
+            opened: VecDeque::new(),
+        }
     }
 
     fn hand_out(&mut self, stream: Stream) {
-        self.opened.push_back(Ok(Substream { stream, _place: self.places.clone() }));
+        self.opened.push_back(Ok(Substream {
+            stream,
+            _place: self.places.clone(),
+        }));
     }
 }
 
@@ -194,7 +217,9 @@ impl ConnectionHandler for Handler {
         }
         if self.outbound == Outbound::Wanted {
             self.outbound = Outbound::Nothing;
-            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol: protocol() });
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: protocol(),
+            });
         }
         Poll::Pending
     }
@@ -203,21 +228,30 @@ impl ConnectionHandler for Handler {
         match event {}
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
+    ) {
         match event {
             // One strong count is the handler's own. A stream that is dropped here is reset.
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: stream, .. }) => {
-                if Arc::strong_count(&self.places) <= self.accepted_max {
-                    self.hand_out(stream);
-                }
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: stream,
+                ..
+            }) if Arc::strong_count(&self.places) <= self.accepted_max => {
+                self.hand_out(stream);
             }
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: stream,
+                ..
+            }) => {
                 self.hand_out(stream);
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
                 self.opened.push_back(Err(match error {
                     libp2p::swarm::StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
-                    error => OpenError::Broken { problem: error.to_string() },
+                    error => OpenError::Broken {
+                        problem: error.to_string(),
+                    },
                 }));
             }
             _ => {}
@@ -226,7 +260,10 @@ impl ConnectionHandler for Handler {
 }
 
 fn protocol() -> SubstreamProtocol<upgrade::ReadyUpgrade<StreamProtocol>> {
-    SubstreamProtocol::new(upgrade::ReadyUpgrade::new(StreamProtocol::new(PROTOCOL)), ())
+    SubstreamProtocol::new(
+        upgrade::ReadyUpgrade::new(StreamProtocol::new(PROTOCOL)),
+        (),
+    )
 }
 
 /// A stream of `/interstice/1`. It counts against its connection's bound until it is dropped.
@@ -237,13 +274,21 @@ pub struct Substream {
 }
 
 impl AsyncRead for Substream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Substream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

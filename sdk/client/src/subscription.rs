@@ -10,11 +10,7 @@ use std::{
 use futures::Stream;
 use interstice_abi::wire::{LogLine, RequestBody, ResponseBody, WatchEvent};
 
-use crate::{
-    Error,
-    client::Shared,
-    link::{Arriving, unexpected},
-};
+use crate::{Error, client::Shared, link::Arriving};
 
 /// A table's rows, then its changes, in order, until dropped.
 pub type Watch = Subscription<WatchEvent>;
@@ -44,28 +40,28 @@ pub trait Streamed: Sized + sealed::Sealed {}
 mod sealed {
     use interstice_abi::wire::{LogLine, ResponseBody, WatchEvent};
 
+    use crate::{Error, link::unexpected};
+
     /// Takes the item out of an answer.
     pub trait Sealed: Sized {
-        const NAME: &str;
-        fn pick(body: ResponseBody) -> Result<Self, ResponseBody>;
+        /// The item, or an error about an answer of another kind.
+        fn pick(body: ResponseBody) -> Result<Self, Error>;
     }
 
     impl Sealed for WatchEvent {
-        const NAME: &str = "rows and changes";
-        fn pick(body: ResponseBody) -> Result<Self, ResponseBody> {
+        fn pick(body: ResponseBody) -> Result<Self, Error> {
             match body {
                 ResponseBody::Watch(event) => Ok(event),
-                other => Err(other),
+                other => Err(unexpected("rows and changes", &other)),
             }
         }
     }
 
     impl Sealed for Vec<LogLine> {
-        const NAME: &str = "lines of the log";
-        fn pick(body: ResponseBody) -> Result<Self, ResponseBody> {
+        fn pick(body: ResponseBody) -> Result<Self, Error> {
             match body {
                 ResponseBody::Log(lines) => Ok(lines),
-                other => Err(other),
+                other => Err(unexpected("lines of the log", &other)),
             }
         }
     }
@@ -77,7 +73,12 @@ impl Streamed for Vec<LogLine> {}
 impl<T> Subscription<T> {
     pub(crate) fn start(shared: &Arc<Shared>, body: RequestBody) -> Result<Self, Error> {
         let arriving = shared.link.subscribe(body)?;
-        Ok(Self { shared: shared.clone(), arriving, state: State::Open, item: PhantomData })
+        Ok(Self {
+            shared: shared.clone(),
+            arriving,
+            state: State::Open,
+            item: PhantomData,
+        })
     }
 }
 
@@ -102,7 +103,7 @@ impl<T: Streamed> Stream for Subscription<T> {
                 T::pick(body)
             }
         };
-        Poll::Ready(Some(item.map_err(|other| unexpected(T::NAME, &other))))
+        Poll::Ready(Some(item))
     }
 }
 

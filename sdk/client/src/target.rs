@@ -6,10 +6,7 @@
 use std::{fmt, io, net::SocketAddr, str::FromStr};
 
 use interstice_abi::id::NodeId;
-use libp2p::{
-    Multiaddr, PeerId,
-    multiaddr::Protocol,
-};
+use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
 
 /// The address of a node, and optionally its id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,7 +20,9 @@ pub struct Target {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Neither form.
-    #[error("`{text}` is no address: {problem}; write HOST:PORT, such as localhost:4400, or /ip4/127.0.0.1/tcp/4400")]
+    #[error(
+        "`{text}` is no address: {problem}; write HOST:PORT, such as localhost:4400, or /ip4/127.0.0.1/tcp/4400"
+    )]
     Address {
         /// What was given, escaped.
         text: String,
@@ -44,7 +43,11 @@ impl Target {
     /// The node at a host's port, whichever it is.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port, pin: None }
+        Self {
+            host: host.into(),
+            port,
+            pin: None,
+        }
     }
 
     /// The same place, but only the node `id`.
@@ -52,7 +55,10 @@ impl Target {
     /// # Errors
     /// [`TargetError::Id`].
     pub fn pinned(mut self, id: &NodeId) -> Result<Self, TargetError> {
-        let wrong = |problem: String| TargetError::Id { id: id.0.escape_debug().to_string(), problem };
+        let wrong = |problem: String| TargetError::Id {
+            id: id.0.escape_debug().to_string(),
+            problem,
+        };
         self.pin = Some(PeerId::from_str(&id.0).map_err(|error| wrong(error.to_string()))?);
         Ok(self)
     }
@@ -81,13 +87,21 @@ impl Target {
 
     /// The addresses behind the host's name, at least one. IPv4 first: that is where nodes listen.
     pub(crate) async fn resolve(&self) -> io::Result<Vec<Multiaddr>> {
-        let mut found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        let mut found: Vec<SocketAddr> = tokio::net::lookup_host((self.host.as_str(), self.port))
+            .await?
+            .collect();
         found.sort_by_key(SocketAddr::is_ipv6);
         found.dedup();
         if found.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the name has no address",
+            ));
         }
-        Ok(found.into_iter().map(|address| Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))).collect())
+        Ok(found
+            .into_iter()
+            .map(|address| Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port())))
+            .collect())
     }
 }
 
@@ -105,18 +119,31 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let parsed = if text.starts_with('/') { from_multiaddr(text) } else { from_host_and_port(text) };
-        parsed.map_err(|problem| TargetError::Address { text: text.escape_debug().to_string(), problem })
+        let parsed = if text.starts_with('/') {
+            from_multiaddr(text)
+        } else {
+            from_host_and_port(text)
+        };
+        parsed.map_err(|problem| TargetError::Address {
+            text: text.escape_debug().to_string(),
+            problem,
+        })
     }
 }
 
 fn from_host_and_port(text: &str) -> Result<Target, String> {
     let (host, port) = text.rsplit_once(':').ok_or("it has no port")?;
-    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or("its port is no number from 1 to 65535")?;
+    let port: u16 = port
+        .parse()
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or("its port is no number from 1 to 65535")?;
     let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
         Some(Some(inner)) if inner.parse::<std::net::Ipv6Addr>().is_ok() => inner,
         Some(_) => return Err("there is no IPv6 address between [ and ]".to_string()),
-        None if host.contains(':') => return Err("an IPv6 address stands between [ and ]".to_string()),
+        None if host.contains(':') => {
+            return Err("an IPv6 address stands between [ and ]".to_string());
+        }
         None => host,
     };
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
@@ -127,12 +154,16 @@ fn from_host_and_port(text: &str) -> Result<Target, String> {
 }
 
 fn from_multiaddr(text: &str) -> Result<Target, String> {
-    let address: Multiaddr = text.parse().map_err(|error: libp2p::multiaddr::Error| error.to_string())?;
+    let address: Multiaddr = text
+        .parse()
+        .map_err(|error: libp2p::multiaddr::Error| error.to_string())?;
     let mut parts = address.iter();
     let host = match parts.next() {
         Some(Protocol::Ip4(ip)) => ip.to_string(),
         Some(Protocol::Ip6(ip)) => ip.to_string(),
-        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => name.into_owned(),
+        Some(Protocol::Dns(name) | Protocol::Dns4(name) | Protocol::Dns6(name)) => {
+            name.into_owned()
+        }
         _ => return Err("it begins with none of /ip4, /ip6, /dns".to_string()),
     };
     let port = match parts.next() {
@@ -169,7 +200,11 @@ mod tests {
         check("[::1]:4400", "[::1]:4400", None);
         check("/ip4/127.0.0.1/tcp/4400", "127.0.0.1:4400", None);
         check("/dns4/node.example/tcp/4400", "node.example:4400", None);
-        check(&format!("/ip6/::1/tcp/4400/p2p/{ID}"), "[::1]:4400", Some(ID));
+        check(
+            &format!("/ip6/::1/tcp/4400/p2p/{ID}"),
+            "[::1]:4400",
+            Some(ID),
+        );
     }
 
     #[test]
@@ -195,13 +230,28 @@ mod tests {
     #[test]
     fn a_pin_must_be_an_id() {
         let target = Target::new("localhost", 4400);
-        assert!(target.clone().pinned(&NodeId::from("nobody")).unwrap_err().to_string().contains("nobody"));
-        assert_eq!(target.pinned(&NodeId::from(ID)).unwrap().pin(), Some(NodeId::from(ID)));
+        assert!(
+            target
+                .clone()
+                .pinned(&NodeId::from("nobody"))
+                .unwrap_err()
+                .to_string()
+                .contains("nobody")
+        );
+        assert_eq!(
+            target.pinned(&NodeId::from(ID)).unwrap().pin(),
+            Some(NodeId::from(ID))
+        );
     }
 
     #[tokio::test]
     async fn localhost_has_an_address() {
         let found = Target::new("localhost", 4400).resolve().await.unwrap();
-        assert!(found.iter().all(|address| address.to_string().ends_with("/tcp/4400")), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|address| address.to_string().ends_with("/tcp/4400")),
+            "{found:?}"
+        );
     }
 }

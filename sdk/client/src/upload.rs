@@ -1,7 +1,9 @@
 //! Deploying: a module's binary goes up in pieces, some of them under way at a time, then the order to install it.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream::FuturesOrdered};
-use interstice_abi::wire::{DeployOptions, DeployReport, RequestBody, ResponseBody, UPLOAD_CHUNK_BYTES};
+use interstice_abi::wire::{
+    DeployOptions, DeployReport, RequestBody, ResponseBody, UPLOAD_CHUNK_BYTES,
+};
 
 use crate::{Client, Error, link::unexpected};
 
@@ -33,7 +35,11 @@ impl Client {
         let _turn = self.shared.uploading.lock().await;
         // No binary is longer than 2^64 bytes.
         let total = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
-        self.done(RequestBody::UploadBegin { bytes: total, hash: *blake3::hash(wasm).as_bytes() }).await?;
+        self.done(RequestBody::UploadBegin {
+            bytes: total,
+            hash: *blake3::hash(wasm).as_bytes(),
+        })
+        .await?;
         let mut sent = 0;
         let mut under_way = FuturesOrdered::new();
         for piece in wasm.chunks(UPLOAD_CHUNK_BYTES) {
@@ -54,7 +60,9 @@ impl Client {
     /// Sends a piece at once; its length when it has arrived.
     fn piece(&self, piece: &[u8]) -> impl Future<Output = Result<u64, Error>> + Send + use<> {
         let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
-        let asked = self.ask(RequestBody::UploadChunk { bytes: piece.to_vec() });
+        let asked = self.ask(RequestBody::UploadChunk {
+            bytes: piece.to_vec(),
+        });
         async move {
             match asked.await? {
                 ResponseBody::Done => Ok(length),

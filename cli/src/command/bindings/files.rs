@@ -27,10 +27,15 @@ impl Bindings {
     /// The bindings of the crate in `root`.
     pub(super) fn of_crate(root: &Path) -> Outcome<Self> {
         if !root.join("Cargo.toml").is_file() {
-            return Err(Problem::failed(format!("{} is not a module's crate: it has no Cargo.toml", root.display()))
-                .advise("give the folder of the crate that uses the binding"));
+            return Err(Problem::failed(format!(
+                "{} is not a module's crate: it has no Cargo.toml",
+                root.display()
+            ))
+            .advise("give the folder of the crate that uses the binding"));
         }
-        Ok(Self { root: root.to_path_buf() })
+        Ok(Self {
+            root: root.to_path_buf(),
+        })
     }
 
     /// `src/bindings`.
@@ -52,19 +57,34 @@ impl Bindings {
             Err(error) => return Err(Problem::file("read", &folder, &error)),
         };
         let mut paths = entries
-            .map(|entry| entry.map(|entry| entry.path()).map_err(|error| Problem::file("read", &folder, &error)))
+            .map(|entry| {
+                entry
+                    .map(|entry| entry.path())
+                    .map_err(|error| Problem::file("read", &folder, &error))
+            })
             .collect::<Outcome<Vec<PathBuf>>>()?;
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        });
         paths.sort();
-        paths.into_iter().filter_map(|path| read(path).transpose()).collect()
+        paths
+            .into_iter()
+            .filter_map(|path| read(path).transpose())
+            .collect()
     }
 
     /// Writes a binding.
     pub(super) fn write(&self, path: &Path, binding: &ModuleBinding) -> Outcome<()> {
-        let text = toml::to_string(binding)
-            .map_err(|error| Problem::failed(format!("the binding of {} cannot be written: {error}", binding.name)))?;
+        let text = toml::to_string(binding).map_err(|error| {
+            Problem::failed(format!(
+                "the binding of {} cannot be written: {error}",
+                binding.name
+            ))
+        })?;
         let folder = self.folder();
-        fs::create_dir_all(&folder).map_err(|error| Problem::file("make the folder", &folder, &error))?;
+        fs::create_dir_all(&folder)
+            .map_err(|error| Problem::file("make the folder", &folder, &error))?;
         // Written beside it first: an editor or cargo never sees half of it.
         let temporary = path.with_extension("toml.new");
         fs::write(&temporary, text)
@@ -76,24 +96,33 @@ impl Bindings {
     pub(super) fn require_build_script(&self) -> Outcome<bool> {
         let script = self.root.join("build.rs");
         if !script.exists() {
-            fs::write(&script, BUILD_SCRIPT).map_err(|error| Problem::file("write", &script, &error))?;
+            fs::write(&script, BUILD_SCRIPT)
+                .map_err(|error| Problem::file("write", &script, &error))?;
         }
         let path = self.root.join("Cargo.toml");
-        let text = fs::read_to_string(&path).map_err(|error| Problem::file("read", &path, &error))?;
-        let manifest: toml::Table =
-            toml::from_str(&text).map_err(|error| Problem::failed(format!("{} is not valid: {error}", path.display())))?;
-        Ok(manifest.get("build-dependencies").is_some_and(|table| table.get("interstice-sdk").is_some()))
+        let text =
+            fs::read_to_string(&path).map_err(|error| Problem::file("read", &path, &error))?;
+        let manifest: toml::Table = toml::from_str(&text).map_err(|error| {
+            Problem::failed(format!("{} is not valid: {error}", path.display()))
+        })?;
+        Ok(manifest
+            .get("build-dependencies")
+            .is_some_and(|table| table.get("interstice-sdk").is_some()))
     }
 }
 
 fn read(path: PathBuf) -> Outcome<Option<Bound>> {
-    let wrong = |problem: String| Problem::failed(format!("{} is not a binding: {problem}", path.display()));
+    let wrong = |problem: String| {
+        Problem::failed(format!("{} is not a binding: {problem}", path.display()))
+    };
     let text = fs::read_to_string(&path).map_err(|error| Problem::file("read", &path, &error))?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     if table.contains_key("address") {
         return Ok(None);
     }
     let binding: ModuleBinding = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    binding.to_schema().map_err(|problems| wrong(problems.join("; ")))?;
+    binding
+        .to_schema()
+        .map_err(|problems| wrong(problems.join("; ")))?;
     Ok(Some(Bound { path, binding }))
 }

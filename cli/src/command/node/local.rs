@@ -32,8 +32,12 @@ pub(super) fn create(app: &App, command: &Create) -> Outcome<()> {
             "name": node.name, "id": node.id.0, "address": entry.address, "folder": node.folder.display().to_string()
         }));
     }
-    app.output.line(format!("created {} at {} with id {}", node.name, entry.address, node.id))?;
-    app.output.say(format!("`node start {}` starts it", node.name));
+    app.output.line(format!(
+        "created {} at {} with id {}",
+        node.name, entry.address, node.id
+    ))?;
+    app.output
+        .say(format!("`node start {}` starts it", node.name));
     Ok(())
 }
 
@@ -56,12 +60,18 @@ pub(super) fn list(app: &App) -> Outcome<()> {
         return app.output.json(&Json::Array(nodes.collect()));
     }
     if rows.is_empty() {
-        app.output.say("no nodes yet; `up` makes one and starts it, `node add` notes one elsewhere");
+        app.output
+            .say("no nodes yet; `up` makes one and starts it, `node add` notes one elsewhere");
         return Ok(());
     }
-    let rows = rows
-        .iter()
-        .map(|(entry, state)| vec![entry.name.clone(), (*state).to_string(), entry.address.clone(), entry.id.clone()]);
+    let rows = rows.iter().map(|(entry, state)| {
+        vec![
+            entry.name.clone(),
+            (*state).to_string(),
+            entry.address.clone(),
+            entry.id.clone(),
+        ]
+    });
     app.output.table(&["name", "state", "address", "id"], rows)
 }
 
@@ -72,7 +82,14 @@ pub(super) fn remove(app: &App, command: &Remove) -> Outcome<()> {
     let is_local = folder.is_dir();
     if is_local {
         stopped(&folder, &entry.name)?;
-        ask::before(app, &format!("delete node {} with all its data in {}", entry.name, folder.display()))?;
+        ask::before(
+            app,
+            &format!(
+                "delete node {} with all its data in {}",
+                entry.name,
+                folder.display()
+            ),
+        )?;
     }
     Registry::change(&app.home, |registry| {
         registry.remove(&entry.id);
@@ -85,12 +102,16 @@ pub(super) fn remove(app: &App, command: &Remove) -> Outcome<()> {
 }
 
 pub(super) fn rename(app: &App, command: &Rename) -> Outcome<()> {
-    let local = Registry::read(&app.home)?.get(&command.name).map(|entry| app.home.node(&entry.id))?;
+    let local = Registry::read(&app.home)?
+        .get(&command.name)
+        .map(|entry| app.home.node(&entry.id))?;
     let is_local = local.join("node.toml").is_file();
     if is_local {
         stopped(&local, &command.name)?;
     }
-    Registry::change(&app.home, |registry| registry.rename(&command.name, &command.to))?;
+    Registry::change(&app.home, |registry| {
+        registry.rename(&command.name, &command.to)
+    })?;
     if is_local {
         let path = local.join("node.toml");
         let config = Config::read(&path).map_err(Problem::failed)?;
@@ -98,7 +119,10 @@ pub(super) fn rename(app: &App, command: &Rename) -> Outcome<()> {
             name: command.to.clone(),
             ..config
         };
-        home::write_private(&path, renamed.to_toml().map_err(Problem::failed)?.as_bytes())?;
+        home::write_private(
+            &path,
+            renamed.to_toml().map_err(Problem::failed)?.as_bytes(),
+        )?;
     }
     done(app, &command.to, "renamed")
 }
@@ -122,7 +146,8 @@ pub(super) async fn start(app: &App, command: &Start) -> Outcome<()> {
 
 fn stopped(folder: &std::path::Path, name: &str) -> Outcome<()> {
     if is_locked(folder) {
-        return Err(Problem::failed(format!("node `{name}` is running")).advise(format!("`down {name}` stops it")));
+        return Err(Problem::failed(format!("node `{name}` is running"))
+            .advise(format!("`down {name}` stops it")));
     }
     Ok(())
 }

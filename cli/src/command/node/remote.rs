@@ -44,9 +44,13 @@ pub(super) async fn add(app: &App, command: Add) -> Outcome<()> {
     };
     Registry::change(&app.home, |registry| registry.add(entry.clone()))?;
     if app.output.is_json() {
-        app.output.json(&json!({"name": entry.name, "address": entry.address, "id": entry.id}))
+        app.output
+            .json(&json!({"name": entry.name, "address": entry.address, "id": entry.id}))
     } else {
-        app.output.line(format!("added {} at {} with id {}", entry.name, entry.address, entry.id))
+        app.output.line(format!(
+            "added {} at {} with id {}",
+            entry.name, entry.address, entry.id
+        ))
     }
 }
 
@@ -55,10 +59,16 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
     let session = Session::to(app, &target).await?;
     let status = session.status().await?;
     let standing = if session.is_owner() { "owner" } else { "guest" };
-    let folder = target.folder.as_ref().map(|folder| folder.display().to_string());
+    let folder = target
+        .folder
+        .as_ref()
+        .map(|folder| folder.display().to_string());
     if app.output.is_json() {
-        let mut json = serde_json::to_value(&status)
-            .map_err(|error| Problem::failed(format!("the node's state cannot be written as JSON: {error}")))?;
+        let mut json = serde_json::to_value(&status).map_err(|error| {
+            Problem::failed(format!(
+                "the node's state cannot be written as JSON: {error}"
+            ))
+        })?;
         if let Some(object) = json.as_object_mut() {
             object.insert("version".to_string(), status.version.to_string().into());
             object.insert("standing".to_string(), standing.into());
@@ -72,22 +82,42 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
         ("version", status.version.to_string()),
         ("you are", standing.to_string()),
     ];
-    lines.extend(status.addresses.iter().map(|address| ("address", address.clone())));
+    lines.extend(
+        status
+            .addresses
+            .iter()
+            .map(|address| ("address", address.clone())),
+    );
     lines.extend(folder.map(|folder| ("folder", folder)));
     lines.extend([
         ("up for", clock::duration(status.uptime_ms)),
         ("modules", status.modules.to_string()),
         ("connections", status.connections.to_string()),
         ("last seq", status.seq.to_string()),
-        ("turns", format!("{} since the start, {} in flight", status.turns, status.turns_in_flight)),
+        (
+            "turns",
+            format!(
+                "{} since the start, {} in flight",
+                status.turns, status.turns_in_flight
+            ),
+        ),
         ("memory", clock::bytes(status.memory_bytes)),
-        ("log", format!("{}, last sync {} us", clock::bytes(status.log_bytes), status.sync_us)),
+        (
+            "log",
+            format!(
+                "{}, last sync {} us",
+                clock::bytes(status.log_bytes),
+                status.sync_us
+            ),
+        ),
     ]);
     for (name, value) in lines {
-        app.output.line(format!("{name:<12}{}", clean_lines(&value)))?;
+        app.output
+            .line(format!("{name:<12}{}", clean_lines(&value)))?;
     }
     if let Some(reason) = status.poisoned {
-        app.output.warn(format!("the node takes no more turns: {reason}"));
+        app.output
+            .warn(format!("the node takes no more turns: {reason}"));
     }
     Ok(())
 }
@@ -100,9 +130,15 @@ pub(super) async fn ping(app: &App, command: &Ping) -> Outcome<()> {
         session.ping().await?;
         let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         if app.output.is_json() {
-            app.output.line(json!({"node": session.label(), "ping": number, "us": us}))?;
+            app.output
+                .line(json!({"node": session.label(), "ping": number, "us": us}))?;
         } else {
-            app.output.line(format!("{} {number}: {}.{:03} ms", session.label(), us / 1000, us % 1000))?;
+            app.output.line(format!(
+                "{} {number}: {}.{:03} ms",
+                session.label(),
+                us / 1000,
+                us % 1000
+            ))?;
         }
     }
     Ok(())
@@ -115,8 +151,13 @@ pub(super) async fn schema(app: &App, command: &Schema) -> Outcome<()> {
         schemas.push(session.schema(module.name.as_str()).await?);
     }
     if app.output.is_json() {
-        let schemas = schemas.iter().map(schema_text::to_json).collect::<Outcome<Vec<Json>>>()?;
-        return app.output.json(&json!({"node": session.node().0, "modules": schemas}));
+        let schemas = schemas
+            .iter()
+            .map(schema_text::to_json)
+            .collect::<Outcome<Vec<Json>>>()?;
+        return app
+            .output
+            .json(&json!({"node": session.node().0, "modules": schemas}));
     }
     let texts: Vec<String> = schemas.iter().map(schema_text::text).collect();
     app.output.line(clean_lines(&texts.join("\n\n")))

@@ -7,7 +7,12 @@ use proptest::prelude::{any, prop_assert_eq, proptest};
 use super::{Decoder, FRAME_BYTES_MAX, FrameError, KEPT_BYTES_MAX, encode};
 
 fn call(id: u64, arguments: Vec<u8>) -> Request {
-    let body = RequestBody::Call { module: "bank".into(), reducer: "open".into(), arguments, ack: Ack::Applied };
+    let body = RequestBody::Call {
+        module: "bank".into(),
+        reducer: "open".into(),
+        arguments,
+        ack: Ack::Applied,
+    };
     Request { id, body }
 }
 
@@ -27,7 +32,13 @@ fn all(decoder: &mut Decoder<Request>) -> Result<Vec<Request>, FrameError> {
 fn a_claim_of_4_gib_is_refused_before_anything_is_allocated() {
     let mut decoder = decoder();
     decoder.extend(&u32::MAX.to_le_bytes());
-    assert_eq!(decoder.message(), Err(FrameError::TooLong { claimed: u32::MAX, limit: FRAME_BYTES_MAX }));
+    assert_eq!(
+        decoder.message(),
+        Err(FrameError::TooLong {
+            claimed: u32::MAX,
+            limit: FRAME_BYTES_MAX
+        })
+    );
     assert!(decoder.buffer.capacity() < 64);
 }
 
@@ -58,7 +69,12 @@ fn a_frame_with_bytes_left_over_is_garbage() {
 fn a_message_larger_than_a_frame_leaves_the_buffer_as_it_was() {
     let mut bytes = vec![1, 2, 3];
     let large = vec![0_u8; usize::try_from(FRAME_BYTES_MAX).unwrap() + 1];
-    assert_eq!(encode(large.as_slice(), &mut bytes), Err(FrameError::TooLarge { limit: FRAME_BYTES_MAX }));
+    assert_eq!(
+        encode(large.as_slice(), &mut bytes),
+        Err(FrameError::TooLarge {
+            limit: FRAME_BYTES_MAX
+        })
+    );
     assert_eq!(bytes, [1, 2, 3]);
 }
 

@@ -1,0 +1,296 @@
+//! What clients get that do not keep to the protocol, while everybody else is served.
+
+use futures::{AsyncReadExt as _, AsyncWriteExt as _, StreamExt as _};
+use interstice_abi::{
+    failure::{Code, Failure},
+    wire::{Ack, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody},
+};
+use interstice_client::{
+    Identity,
+    frame::{Decoder, encode},
+    streams::{Opened, Role, Streams, Substream, transport},
+};
+use libp2p::{
+    Swarm,
+    swarm::{Config, SwarmEvent, dial_opts::DialOpts},
+};
+use proptest::{
+    prelude::any, strategy::Strategy as _, strategy::ValueTree as _, test_runner::TestRunner,
+};
+
+use crate::door::{Network, Seen};
+
+/// A stream on which a test says what it likes.
+struct Raw {
+    stream: Substream,
+    decoder: Decoder<Response>,
+}
+
+impl Raw {
+    async fn open(network: &Network) -> Self {
+        let identity = Identity::generate();
+        let transport = transport(identity.keypair(), std::time::Duration::from_secs(10)).unwrap();
+        let peer = identity.keypair().public().to_peer_id();
+        let mut swarm = Swarm::new(
+            transport,
+            Streams::new(Role::Dialler),
+            peer,
+            Config::with_tokio_executor(),
+        );
+        let address = network.handle.addresses()[0].clone();
+        swarm
+            .dial(DialOpts::unknown_peer_id().address(address).build())
+            .unwrap();
+        let stream = loop {
+            if let SwarmEvent::Behaviour(Opened { stream, .. }) = swarm.select_next_some().await {
+                break stream.unwrap();
+            }
+        };
+        tokio::spawn(async move { while swarm.next().await.is_some() {} });
+        Self {
+            stream,
+            decoder: Decoder::new(FRAME_BYTES_MAX),
+        }
+    }
+
+    async fn greeted(network: &Network) -> Self {
+        let mut raw = Self::open(network).await;
+        raw.ask(
+            1,
+            RequestBody::Hello {
+                agent: "test".into(),
+            },
+        )
+        .await;
+        assert!(matches!(
+            raw.answer().await,
+            Some(Response {
+                id: 1,
+                body: Ok(ResponseBody::Welcome(_))
+            })
+        ));
+        raw
+    }
+
+    async fn say(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    async fn ask(&mut self, id: u64, body: RequestBody) {
+        let mut bytes = Vec::new();
+        encode(&Request { id, body }, &mut bytes).unwrap();
+        self.say(&bytes).await;
+    }
+
+    /// The next answer; `None` when the node has closed the stream.
+    async fn answer(&mut self) -> Option<Response> {
+        loop {
+            if let Some((response, _)) = self.decoder.message().unwrap() {
+                return Some(response);
+            }
+            match self.decoder.read(&mut self.stream).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Expects a failure about the stream itself, and then its end.
+    async fn refused(mut self) -> Failure {
+        let response = self.answer().await.expect("a failure before the end");
+        assert_eq!(response.id, 0);
+        let end = self.answer().await;
+        assert!(end.is_none(), "{end:?}");
+        response.body.unwrap_err()
+    }
+}
+
+async fn still_serves(network: &Network) {
+    network
+        .connect(&Identity::generate())
+        .await
+        .ping()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_first_message_must_be_a_greeting() {
+    let network = Network::start();
+    let mut raw = Raw::open(&network).await;
+    raw.ask(1, RequestBody::Ping).await;
+    assert_eq!(raw.refused().await.code, Code::BadArguments);
+    still_serves(&network).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_claims_4_gib_is_refused_at_once() {
+    let network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    raw.say(&u32::MAX.to_le_bytes()).await;
+    let failure = raw.refused().await;
+    assert_eq!(failure.code, Code::Corrupt);
+    assert!(failure.message.contains("4294967295"), "{failure}");
+    still_serves(&network).await;
+}
+
+#[tokio::test]
+async fn a_stranger_can_claim_no_more_than_a_greeting() {
+    let network = Network::start();
+    let mut raw = Raw::open(&network).await;
+    raw.say(&5000_u32.to_le_bytes()).await;
+    assert!(raw.refused().await.message.contains("4096"));
+}
+
+#[tokio::test]
+async fn garbage_is_refused_and_what_came_before_it_is_answered() {
+    let network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    let mut bytes = Vec::new();
+    let call = RequestBody::Call {
+        module: "m".into(),
+        reducer: "echo".into(),
+        arguments: vec![],
+        ack: Ack::Applied,
+    };
+    encode(&Request { id: 2, body: call }, &mut bytes).unwrap();
+    bytes.extend([3, 0, 0, 0, 255, 255, 255]);
+    raw.say(&bytes).await;
+    assert_eq!(raw.answer().await.unwrap().id, 2);
+    assert_eq!(raw.refused().await.code, Code::Corrupt);
+    still_serves(&network).await;
+}
+
+#[tokio::test]
+async fn a_truncated_frame_ends_the_stream_and_nothing_else() {
+    let network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    raw.say(&[200, 0, 0, 0, 1, 2, 3]).await;
+    raw.stream.close().await.unwrap();
+    assert!(raw.refused().await.message.contains("inside a frame"));
+    still_serves(&network).await;
+}
+
+#[tokio::test]
+async fn a_second_greeting_is_an_error_of_its_own() {
+    let network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    raw.ask(
+        2,
+        RequestBody::Hello {
+            agent: "again".into(),
+        },
+    )
+    .await;
+    assert_eq!(
+        raw.answer().await.unwrap().body.unwrap_err().code,
+        Code::BadArguments
+    );
+    raw.ask(3, RequestBody::Ping).await;
+    assert_eq!(
+        raw.answer().await,
+        Some(Response {
+            id: 3,
+            body: Ok(ResponseBody::Done)
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_guest_that_skips_the_announcement_cannot_upload_either() {
+    let network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    for (id, body) in [
+        (2, RequestBody::UploadChunk { bytes: vec![1] }),
+        (
+            3,
+            RequestBody::Deploy {
+                options: Default::default(),
+            },
+        ),
+    ] {
+        raw.ask(id, body).await;
+        let answer = raw.answer().await.unwrap();
+        assert_eq!(
+            (answer.id, answer.body.unwrap_err().code),
+            (id, Code::Denied)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off() {
+    let mut network =
+        Network::start_with(|options| options.unsent_bytes_max = 4 * 1024 * 1024).unwrap();
+    let mut raw = Raw::greeted(&network).await;
+    for id in 2..12 {
+        let query = RequestBody::Query {
+            module: "m".into(),
+            query: (2 * 1024 * 1024).to_string(),
+            arguments: vec![],
+            ack: Ack::Applied,
+        };
+        let mut bytes = Vec::new();
+        encode(&Request { id, body: query }, &mut bytes).unwrap();
+        // The cut may come in the middle.
+        if raw.stream.write_all(&bytes).await.is_err() || raw.stream.flush().await.is_err() {
+            break;
+        }
+    }
+    while !matches!(network.seen.recv().await, Some(Seen::Disconnected(_))) {}
+    let mut rest = Vec::new();
+    // Its end or a reset, as long as it ends.
+    let _ = raw.stream.read_to_end(&mut rest).await;
+    assert!(rest.len() < 20 * 1024 * 1024);
+    still_serves(&network).await;
+}
+
+#[tokio::test]
+async fn cancels_of_nothing_do_not_reach_the_node() {
+    let mut network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    raw.ask(2, RequestBody::Cancel { id: 77 }).await;
+    let watch = RequestBody::Watch {
+        module: "m".into(),
+        table: "t".into(),
+        from: None,
+    };
+    raw.ask(3, watch).await;
+    raw.ask(4, RequestBody::Cancel { id: 3 }).await;
+    raw.ask(5, RequestBody::Cancel { id: 3 }).await;
+    raw.ask(6, RequestBody::Ping).await;
+    let mut ended = 0;
+    while let Some(response) = raw.answer().await {
+        ended += u32::from(response.body == Ok(ResponseBody::Ended));
+        if response.id == 6 {
+            break;
+        }
+    }
+    assert_eq!(ended, 1);
+    assert!(matches!(
+        network.seen.recv().await,
+        Some(Seen::Connected(..))
+    ));
+    assert_eq!(network.seen.recv().await, Some(Seen::Canceled(3)));
+    assert!(network.seen.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn random_bytes_never_hurt_anybody_else() {
+    let network = Network::start();
+    let witness = network.connect(&Identity::generate()).await;
+    let mut runner = TestRunner::deterministic();
+    let content = proptest::collection::vec(any::<u8>(), 1..600);
+    for _ in 0..40 {
+        let bytes = content.new_tree(&mut runner).unwrap().current();
+        let mut raw = Raw::greeted(&network).await;
+        let mut framed = u32::try_from(bytes.len()).unwrap().to_le_bytes().to_vec();
+        framed.extend(bytes);
+        raw.say(&framed).await;
+        // Random bytes that happen to be a request are answered; the stream's end comes anyhow.
+        let _ = raw.stream.close().await;
+        while raw.answer().await.is_some() {}
+        witness.ping().await.unwrap();
+    }
+}

@@ -1,0 +1,52 @@
+//! Byte strings of messages, copied as a whole: the same format as one byte after the other, at a fraction of the cost.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{
+    Deserializer, Serializer,
+    de::{Error, Visitor},
+};
+
+/// Writes the length and the bytes.
+pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+/// Reads what [`serialize`] has written.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+    deserializer.deserialize_bytes(Bytes)
+}
+
+struct Bytes;
+
+impl Visitor<'_> for Bytes {
+    type Value = Vec<u8>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("bytes")
+    }
+
+    fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+        Ok(bytes.to_vec())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Whole(#[serde(with = "super")] Vec<u8>);
+
+    #[test]
+    fn the_format_is_that_of_one_byte_after_the_other() {
+        let bytes: Vec<u8> = (0..=255).chain(0..=255).collect();
+        let written = postcard::to_allocvec(&Whole(bytes.clone())).unwrap();
+        assert_eq!(written, postcard::to_allocvec(&bytes).unwrap());
+        assert_eq!(postcard::from_bytes(&written), Ok(Whole(bytes)));
+        assert!(postcard::from_bytes::<Whole>(&written[..100]).is_err());
+    }
+}
