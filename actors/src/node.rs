@@ -251,7 +251,6 @@ impl Node {
     }
 
     /// Something that stops the node, for a signal handler.
-    #[must_use]
     pub fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
         let stop = self.stop.clone();
         move || stop.stop()

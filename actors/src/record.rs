@@ -21,7 +21,7 @@ pub(crate) const RECORD_FORMAT: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Record {
     /// A step has run.
-    Step(StepRecord),
+    Step(Box<StepRecord>),
     /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of half-done turns.
     Restart {
         /// The epoch from here on.
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_record_reads_back_and_damage_is_an_error() {
-        let record = Record::Step(StepRecord {
+        let record = Record::Step(Box::new(StepRecord {
             seq: Seq(7),
             step: StepIndex(0),
             timestamp_ms: 1,
@@ -251,7 +251,7 @@ mod tests {
             counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
-        });
+        }));
         let bytes = record.encode().expect("encodes");
         assert_eq!(Record::decode(&bytes), Ok(record));
         for length in 0..bytes.len() {

@@ -135,7 +135,7 @@ pub(crate) fn recover(
         match record {
             Record::Step(step) if step.seq > marked_seq => {
                 clean = false;
-                recovery.redo(step).map_err(NodeError::Recovery)?;
+                recovery.redo(*step).map_err(NodeError::Recovery)?;
             }
             Record::Step(_) => {}
             // Behind a restart seqs may have been given out that are in no record.
@@ -335,7 +335,7 @@ impl Recovery<'_> {
             }
         }
         for (module, counter) in &step.counters {
-            changes.entry(module).or_default().1.push(counter.clone());
+            changes.entry(module).or_default().1.push(*counter);
         }
         for (module, (changes, counters)) in changes {
             if let Some(module) = self.state.modules.get_mut(module) {

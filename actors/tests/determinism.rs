@@ -8,9 +8,10 @@
 mod common;
 
 use common::{
-    guest::{
-        GuestModule, GuestTable, Op, Value, arg, call, delete, insert, must, query, reg, update,
-        upsert, when_equal, when_less,
+    guest::{GuestModule, GuestTable},
+    op::{
+        Op, Value, arg, call, delete, insert, must, query, reg, update, upsert, when_equal,
+        when_less,
     },
     peer::{Order, Peer},
     world::World,
@@ -19,7 +20,6 @@ use interstice_abi::{
     event::RowEvent,
     failure::Code,
     schema::{IndexKind, Persistence},
-    wire::OnConflict,
 };
 use interstice_actors::config::Placement;
 
@@ -323,9 +323,7 @@ async fn run(
 ) -> (Vec<Answer>, State) {
     let peer = world.owner().await;
     for module in modules.0.iter().chain(&modules.1) {
-        peer.deploy(module, OnConflict::Refuse)
-            .await
-            .expect("the module fits");
+        peer.install(module).await;
     }
     let answers = peer
         .calls(inputs)

@@ -9,8 +9,12 @@ mod common;
 
 #[path = "stages/atomicity.rs"]
 mod atomicity;
+#[path = "stages/bad_input.rs"]
+mod bad_input;
 #[path = "stages/crashes.rs"]
 mod crashes;
+#[path = "stages/crimes.rs"]
+mod crimes;
 #[path = "stages/deploys.rs"]
 mod deploys;
 #[path = "stages/durability.rs"]
@@ -23,7 +27,8 @@ mod timers;
 mod watches;
 
 use common::{
-    guest::{GuestModule, GuestTable, Op, Value, arg, delete, insert, must, reg, update, upsert},
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, delete, insert, must, reg, update, upsert},
     world::World,
 };
 use interstice_abi::{
@@ -31,7 +36,6 @@ use interstice_abi::{
     failure::Code,
     id::{Position, StepIndex},
     schema::Access,
-    wire::OnConflict,
 };
 
 /// A shop that checks each stage as far as a guest can see it, and leaves what it saw in its rows.
@@ -101,12 +105,8 @@ fn books(shop: &GuestModule) -> GuestModule {
 async fn a_call_passes_through_all_nine_stages() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&shop(), OnConflict::Refuse)
-        .await
-        .expect("the shop opens");
-    peer.deploy(&books(&shop()), OnConflict::Refuse)
-        .await
-        .expect("the books open");
+    peer.install(&shop()).await;
+    peer.install(&books(&shop())).await;
     let mut orders = peer.watch("shop", "orders", None).await;
     let mut entries = peer.watch("books", "entries", None).await;
     assert_eq!(orders.rows().await.0, Vec::<Vec<u64>>::new());

@@ -9,6 +9,9 @@ mod emit;
 #[path = "../../actors/tests/common/guest.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod guest;
+#[path = "../../actors/tests/common/op.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod op;
 #[path = "../../actors/tests/common/peer.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod peer;
@@ -25,9 +28,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use guest::{GuestModule, GuestTable, Op, arg, call, insert, must, reg, upsert};
+use guest::{GuestModule, GuestTable};
 use interstice_abi::{event::RowEvent, schema::IndexKind};
 use interstice_client::Identity;
+use op::{Op, arg, call, insert, must, reg, upsert};
 use peer::Peer;
 use tokio::sync::Notify;
 

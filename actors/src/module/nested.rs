@@ -153,7 +153,7 @@ impl Touched {
         let all = parts.values().flat_map(|part| {
             part.counters
                 .iter()
-                .map(|counter| (part.name.clone(), counter.clone()))
+                .map(|counter| (part.name.clone(), *counter))
         });
         all.collect()
     }

@@ -102,7 +102,7 @@ impl Core {
         };
         let watched = self.watched(turn, &record);
         let record = self.without_ephemeral(&turn.catalogue, record);
-        self.append(&Record::Step(record));
+        self.append(&Record::Step(Box::new(record)));
         // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
         self.shared
             .watchers
@@ -140,23 +140,7 @@ impl Core {
             .catalogue
             .index_of(&self.name)
             .unwrap_or(pending.module);
-        let (function, mut of_load) = match &pending.what {
-            StepKind::Call(reducer) | StepKind::Event(reducer) => {
-                (Some(reducer.to_string()), pending.of_load)
-            }
-            StepKind::Timer(timer) => match self.module.tables_mut().take_timer(*timer) {
-                Some(timer) => (Some(timer.reducer), timer.of_load),
-                None => (None, false),
-            },
-            StepKind::Load(reducer) => {
-                self.module.renew();
-                self.module.tables_mut().clear_ephemeral();
-                self.module.tables_mut().drop_timers_of_load();
-                (reducer.as_ref().map(ToString::to_string), true)
-            }
-            StepKind::Nothing => (None, false),
-        };
-        of_load |= pending.of_load;
+        let (function, of_load) = self.begin(&pending);
         let removed = self.own_changes(savepoint);
         let touched = Touched::default();
         let serves = turn
@@ -179,23 +163,7 @@ impl Core {
             module: self.name.clone(),
             reducer: function.clone(),
         });
-        let request = StepRequest {
-            function: function.clone(),
-            invocation: pending.invocation,
-            arguments: pending.arguments.clone(),
-            check_arguments: pending.from_outside,
-            turn: TurnContext {
-                seq: turn.seq,
-                step,
-                timestamp_ms: turn.timestamp_ms,
-                node_seed: self.shared.seed,
-                node_id: self.shared.id.clone(),
-                of_load,
-            },
-            call_ordinal: 0,
-            running_us_used: 0,
-            depth: 0,
-        };
+        let request = self.request(turn, step, &pending, &function, of_load);
         let reacher = Reacher::new(
             self.shared.clone(),
             Way::of_step(turn, own, of_load),
@@ -240,6 +208,53 @@ impl Core {
                     of_load,
                 }
             }
+        }
+    }
+
+    /// What a step does before its guest runs: the reducer's name, and whether its timers belong to a load.
+    fn begin(&mut self, pending: &PendingStep) -> (Option<String>, bool) {
+        match &pending.what {
+            StepKind::Call(reducer) | StepKind::Event(reducer) => {
+                (Some(reducer.to_string()), pending.of_load)
+            }
+            StepKind::Timer(timer) => match self.module.tables_mut().take_timer(*timer) {
+                Some(timer) => (Some(timer.reducer), timer.of_load),
+                None => (None, false),
+            },
+            StepKind::Load(reducer) => {
+                self.module.renew();
+                self.module.tables_mut().clear_ephemeral();
+                self.module.tables_mut().drop_timers_of_load();
+                (reducer.as_ref().map(ToString::to_string), true)
+            }
+            StepKind::Nothing => (None, false),
+        }
+    }
+
+    fn request(
+        &self,
+        turn: &Turn,
+        step: StepIndex,
+        pending: &PendingStep,
+        function: &str,
+        of_load: bool,
+    ) -> StepRequest {
+        StepRequest {
+            function: function.to_string(),
+            invocation: pending.invocation.clone(),
+            arguments: pending.arguments.clone(),
+            check_arguments: pending.from_outside,
+            turn: TurnContext {
+                seq: turn.seq,
+                step,
+                timestamp_ms: turn.timestamp_ms,
+                node_seed: self.shared.seed,
+                node_id: self.shared.id.clone(),
+                of_load,
+            },
+            call_ordinal: 0,
+            running_us_used: 0,
+            depth: 0,
         }
     }
 

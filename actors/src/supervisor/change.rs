@@ -215,7 +215,7 @@ impl ChangeContext {
     /// Records an input whose step 0 is the node's own.
     pub(crate) fn record(&mut self, input: Input) -> Result<Seq, Failure> {
         let seq = self.stamper.seq(&self.shared);
-        let record = Record::Step(StepRecord {
+        let record = Record::Step(Box::new(StepRecord {
             seq,
             step: interstice_abi::id::StepIndex(0),
             timestamp_ms: self.stamper.timestamp_ms(),
@@ -226,7 +226,7 @@ impl ChangeContext {
             counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
-        });
+        }));
         self.shared.append(record.encode()?);
         Ok(seq)
     }

@@ -113,7 +113,7 @@ impl Supervisor {
 
     /// Records step 0 of a turn whose step 0 is the node's own.
     pub(crate) fn record_own_step(&self, turn: &mut Turn, starts: Vec<Start>) {
-        let record = Record::Step(StepRecord {
+        let record = Record::Step(Box::new(StepRecord {
             seq: turn.seq,
             step: turn.next_step,
             timestamp_ms: turn.timestamp_ms,
@@ -124,7 +124,7 @@ impl Supervisor {
             counters: Vec::new(),
             starts,
             dropped: 0,
-        });
+        }));
         turn.next_step = StepIndex(turn.next_step.0 + 1);
         match record.encode() {
             Ok(bytes) => self.shared.append(bytes),

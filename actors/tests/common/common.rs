@@ -2,5 +2,6 @@
 
 pub(crate) mod emit;
 pub(crate) mod guest;
+pub(crate) mod op;
 pub(crate) mod peer;
 pub(crate) mod world;

@@ -10,7 +10,10 @@ use interstice_abi::{
     id::NAME_LENGTH_MAX,
 };
 
-use super::guest::{Compare, GuestFunction, GuestModule, Op, REGISTERS, Value};
+use super::{
+    guest::{GuestFunction, GuestModule},
+    op::{Compare, Op, REGISTERS, Value},
+};
 
 const INPUT: u32 = 0x4_0000;
 const ROW: u32 = 0x6_0000;
@@ -100,6 +103,8 @@ const LIBRARY: &str = r#"
     (global.set $in (i32.const @MESSAGE))
     (call $output_write_at (i32.wrap_i64 (call $take)))
     (i32.const 1))
+  (func $recurse (param $n i32) (result i32)
+    (i32.add (call $recurse (i32.add (local.get $n) (i32.const 1))) (local.get $n)))
   (func $output_write_at (param $len i32) (call $output_write (global.get $in) (local.get $len)))
 "#;
 
@@ -295,7 +300,34 @@ impl Emitter {
                 self.row(std::slice::from_ref(value));
                 self.line("(call $output_write (i32.const @ROW) (call $length_of_row)) (return (i32.const 0))");
             }
+            Op::EatMemory | Op::Recurse | Op::InsertAt { .. } | Op::AnswerAt { .. } => {
+                self.crime(op)
+            }
             Op::LoopForever | Op::Repeat { .. } | Op::If(..) => self.control(op),
+        }
+    }
+
+    fn crime(&mut self, op: &Op) {
+        match op {
+            Op::EatMemory => {
+                self.labels += 1;
+                let label = self.labels;
+                self.line(&format!(
+                    "(loop $l{label} (br_if $l{label} (i32.ge_s (memory.grow (i32.const 1)) (i32.const 0))))"
+                ));
+                self.line("(unreachable)");
+            }
+            Op::Recurse => self.line("(drop (call $recurse (i32.const 1)))"),
+            Op::InsertAt { table, ptr, len } => {
+                let name = self.name(table);
+                self.line(&format!(
+                    "(if (call $open {name}) (then (call $reply (call $table_insert (global.get $h) (i32.const {ptr}) (i32.const {len}) (i32.const @ANSWER) (i32.const @CAP)))))"
+                ));
+            }
+            Op::AnswerAt { ptr, cap } => self.line(&format!(
+                "(call $reply (call $random (i32.const {ptr}) (i32.const {cap})))"
+            )),
+            _ => {}
         }
     }
 

@@ -75,6 +75,21 @@ impl Peer {
         .map_err(failure)
     }
 
+    /// A deploy of whatever bytes.
+    pub(crate) async fn upload(&self, wasm: &[u8]) -> Result<DeployReport, Failure> {
+        within(self.client.deploy(wasm, DeployOptions::default(), |_| {}))
+            .await
+            .map_err(failure)
+    }
+
+    /// A deploy that must not be refused.
+    pub(crate) async fn install(&self, module: &GuestModule) -> DeployReport {
+        let deployed = self.deploy(module, OnConflict::Refuse).await;
+        deployed.unwrap_or_else(|failure| {
+            unreachable!("module `{}` is refused: {failure}", module.name)
+        })
+    }
+
     /// A durable call.
     pub(crate) async fn call(
         &self,

@@ -107,6 +107,14 @@ impl World {
         *self = copy;
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.node.as_ref().expect("the node runs").port()
+    }
+
     /// Where the newest byte of the log ends.
     pub(crate) fn log_end(&self) -> u64 {
         let (_, end) = written(&self.directory).pop().expect("there is a log");

@@ -1,9 +1,10 @@
 //! A step is whole or nothing, over all modules that it calls; reactions come in one order; cascades and chains end.
 
-use interstice_abi::{event::RowEvent, failure::Code, wire::OnConflict};
+use interstice_abi::{event::RowEvent, failure::Code};
 
 use crate::common::{
-    guest::{GuestModule, GuestTable, Op, Value, arg, call, insert, must, reg, when_equal},
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, call, insert, must, reg, when_equal},
     peer::Peer,
     world::World,
 };
@@ -91,9 +92,7 @@ async fn a_step_is_whole_or_nothing_over_all_modules_that_it_calls() {
     let peer = world.owner().await;
     let (inner, middle) = (inner(), middle(&inner()));
     for module in [&inner, &middle, &outer(&middle), &witness(&inner)] {
-        peer.deploy(module, OnConflict::Refuse)
-            .await
-            .expect("it fits");
+        peer.install(module).await;
     }
     // Key 1: all is well.
     peer.call("outer", "put", &[1, 0, 0, 0])
@@ -187,9 +186,7 @@ async fn a_call_that_comes_back_is_refused_and_a_reaction_that_comes_back_is_not
             )],
         );
     for module in [&ping, &pong, &circular] {
-        peer.deploy(module, OnConflict::Refuse)
-            .await
-            .expect("it fits");
+        peer.install(module).await;
     }
     // ping -> pong -> ping is refused, and pong reads why. Its row wakes ping, which may call pong again, but pong calls back.
     let called = peer
@@ -230,9 +227,7 @@ async fn a_cascade_that_feeds_itself_ends_at_the_budget_and_says_so() {
             "again",
             vec![must(insert("rows", [0.into(), arg(1).plus(1)]))],
         );
-    peer.deploy(&echo, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&echo).await;
     let called = peer
         .call("echo", "shout", &[100])
         .await
@@ -298,9 +293,7 @@ async fn reactions_run_by_change_then_module_then_reducer_first_in_first_out() {
         .on_row("source.items", RowEvent::Insert, "a", tell(20));
     // Installed against the order of the names.
     for module in [&journal, &source, &beta, &alpha] {
-        peer.deploy(module, OnConflict::Refuse)
-            .await
-            .expect("it fits");
+        peer.install(module).await;
     }
     let called = peer.call("source", "two", &[]).await.expect("commits");
     assert_eq!((called.failed, called.dropped), (0, 0));
@@ -339,12 +332,8 @@ async fn a_reaction_that_fails_undoes_only_itself_and_is_counted() {
                 when_equal(arg(0), 13, vec![Op::Fail("not this one".into())]),
             ],
         );
-    peer.deploy(&inner, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&picky, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&inner).await;
+    peer.install(&picky).await;
     let called = peer
         .call("inner", "put", &[13, 0])
         .await
@@ -382,12 +371,8 @@ async fn a_deadline_in_a_callee_ends_the_whole_step() {
                 insert("rows", [0.into(), Value::Status]),
             ],
         );
-    peer.deploy(&slow, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&waits, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&slow).await;
+    peer.install(&waits).await;
     let failure = peer.call("waits", "go", &[]).await.expect_err("ends");
     assert_eq!(failure.code, Code::Deadline);
     assert_eq!(rows(&peer, "waits").await, Vec::<Vec<u64>>::new());

@@ -1,14 +1,12 @@
 //! A log that ends anywhere: what a kill or a power cut leaves. Whatever is left of it, the node comes back to the state
 //! after some call, with every reaction of that call, because half-done turns are finished first.
 
-use interstice_abi::{event::RowEvent, wire::OnConflict};
+use interstice_abi::event::RowEvent;
 use interstice_actors::config::Placement;
 
 use crate::common::{
-    guest::{
-        GuestModule, GuestTable, Op, Value, arg, call, insert, must, reg, update, upsert,
-        when_equal, when_less,
-    },
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, call, insert, must, reg, update, upsert, when_equal, when_less},
     peer::Peer,
     world::World,
 };
@@ -108,9 +106,7 @@ async fn a_log_that_is_cut_anywhere_leads_to_the_state_after_some_call() {
     world.start_with(Some(3)).await;
     let peer = world.owner().await;
     for module in modules() {
-        peer.deploy(&module, OnConflict::Refuse)
-            .await
-            .expect("it fits");
+        peer.install(&module).await;
     }
     let begin = world.log_end();
     let mut states = vec![digests(&peer).await];
@@ -173,14 +169,8 @@ async fn a_timer_that_was_set_before_the_end_of_the_log_fires_once_after_it() {
                 must(upsert("rows", [100.into(), 2.into()])),
             ],
         )
-        .reducer(
-            "set",
-            0,
-            vec![must(crate::common::guest::schedule("ring", 0))],
-        );
-    peer.deploy(&module, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+        .reducer("set", 0, vec![must(crate::common::op::schedule("ring", 0))]);
+    peer.install(&module).await;
     let begin = world.log_end();
     let mut watch = peer.watch("alarm", "rows", None).await;
     assert_eq!(watch.rows().await.0.len(), 0);

@@ -9,7 +9,8 @@ use interstice_abi::{
 };
 
 use crate::common::{
-    guest::{GuestModule, GuestTable, Op, arg, call, insert, must, reg, when_equal},
+    guest::{GuestModule, GuestTable},
+    op::{Op, arg, call, insert, must, reg, when_equal},
     peer::Order,
     world::World,
 };
@@ -34,9 +35,7 @@ async fn calls_during_a_deploy_are_all_answered_each_by_one_version() {
     let mut world = World::started().await;
     let peer = world.owner().await;
     let deployer = world.owner().await;
-    peer.deploy(&store(0), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&store(0)).await;
     let mut sent = 0_u64;
     for patch in 1..=3 {
         let orders: Vec<Order> = (0..400)
@@ -81,9 +80,7 @@ async fn an_init_that_fails_refuses_the_install_and_leaves_nothing() {
     let witness = GuestModule::new("witness")
         .table(GuestTable::new("Rows", &["value"]))
         .reducer("put", 1, vec![must(insert("rows", [arg(0), arg(0)]))]);
-    peer.deploy(&witness, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&witness).await;
     let fails = base().depends_on(&witness).on(
         Event::Init,
         "begin",
@@ -133,17 +130,13 @@ async fn an_init_that_fails_refuses_the_install_and_leaves_nothing() {
         "begin",
         vec![must(insert("rows", [0.into(), 7.into()]))],
     );
-    peer.deploy(&works, OnConflict::Refuse)
-        .await
-        .expect("init works");
+    peer.install(&works).await;
     assert_eq!(
         peer.rows("fresh", "rows").await,
         Ok(vec![vec![1, 7]]),
         "from the first number on"
     );
-    peer.deploy(&works.version(0, 1, 1), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&works.version(0, 1, 1)).await;
     assert_eq!(
         peer.rows("fresh", "rows").await,
         Ok(vec![vec![1, 7]]),
@@ -167,10 +160,7 @@ async fn a_load_that_fails_is_reported_and_the_module_stays() {
             ],
         )
         .reducer("put", 1, vec![must(insert("rows", [0.into(), arg(0)]))]);
-    let report = peer
-        .deploy(&module, OnConflict::Refuse)
-        .await
-        .expect("it is installed");
+    let report = peer.install(&module).await;
     assert!(
         report
             .load_failure
@@ -190,10 +180,8 @@ async fn a_load_that_fails_is_reported_and_the_module_stays() {
     world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixteen_faults_of_reactions_in_a_row_quarantine_and_those_of_calls_do_not() {
-    let mut world = World::started().await;
-    let peer = world.owner().await;
+/// A module that clients make fault, and one whose reactions do.
+fn source_and_weak() -> [GuestModule; 2] {
     let source = GuestModule::new("source")
         .table(GuestTable::new("Rows", &["value"]).auto_inc())
         .reducer("put", 1, vec![must(insert("rows", [0.into(), arg(0)]))])
@@ -211,12 +199,16 @@ async fn sixteen_faults_of_reactions_in_a_row_quarantine_and_those_of_calls_do_n
                 when_equal(arg(1), 0, vec![Op::Trap]),
             ],
         );
-    peer.deploy(&source, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&weak, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    [source, weak]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_faults_of_reactions_in_a_row_quarantine_and_those_of_calls_do_not() {
+    let mut world = World::started().await;
+    let peer = world.owner().await;
+    let [source, weak] = source_and_weak();
+    peer.install(&source).await;
+    peer.install(&weak).await;
     for _ in 0..20 {
         assert_eq!(
             peer.call("source", "trap", &[])
@@ -306,32 +298,14 @@ async fn sixteen_faults_of_reactions_in_a_row_quarantine_and_those_of_calls_do_n
     world.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redeploy_keeps_what_fits_refuses_what_does_not_and_wipes_when_told() {
-    let mut world = World::started().await;
-    let peer = world.owner().await;
-    let first = GuestModule::new("grows")
-        .table(GuestTable::new("Rows", &["value"]).auto_inc())
-        .table(GuestTable::new("Others", &["value"]))
-        .reducer(
-            "put",
-            1,
-            vec![
-                must(insert("rows", [0.into(), arg(0)])),
-                must(insert("others", [arg(0), 1.into()])),
-            ],
-        );
-    peer.deploy(&first, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.call("grows", "put", &[5]).await.expect("commits");
-
+/// `grows` with columns, a table and a query more.
+fn grown() -> GuestModule {
     let option = Field::new("note", ColumnType::Option(Box::new(ColumnType::U64)));
     let default = Field {
         default: Some(9_u64.to_bytes()),
         ..Field::new("level", ColumnType::U64)
     };
-    let second = GuestModule::new("grows")
+    GuestModule::new("grows")
         .version(0, 1, 1)
         .table(
             GuestTable::new("Rows", &["value"])
@@ -360,11 +334,29 @@ async fn a_redeploy_keeps_what_fits_refuses_what_does_not_and_wipes_when_told() 
                 },
                 Op::Return(reg(4)),
             ],
+        )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redeploy_keeps_what_fits_refuses_what_does_not_and_wipes_when_told() {
+    let mut world = World::started().await;
+    let peer = world.owner().await;
+    let first = GuestModule::new("grows")
+        .table(GuestTable::new("Rows", &["value"]).auto_inc())
+        .table(GuestTable::new("Others", &["value"]))
+        .reducer(
+            "put",
+            1,
+            vec![
+                must(insert("rows", [0.into(), arg(0)])),
+                must(insert("others", [arg(0), 1.into()])),
+            ],
         );
-    let report = peer
-        .deploy(&second, OnConflict::Refuse)
-        .await
-        .expect("only adds");
+    peer.install(&first).await;
+    peer.call("grows", "put", &[5]).await.expect("commits");
+
+    let second = grown();
+    let report = peer.install(&second).await;
     assert!(!report.changes.is_empty(), "it says what is different");
     peer.call("grows", "put", &[6]).await.expect("commits");
     let rows = vec![vec![1, 5, 0, 9], vec![2, 6, 0, 1]];
@@ -426,9 +418,7 @@ async fn a_redeploy_keeps_what_fits_refuses_what_does_not_and_wipes_when_told() 
 async fn unload_keeps_data_and_remove_deletes_them() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&store(0), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&store(0)).await;
     peer.call("store", "put", &[1]).await.expect("commits");
     peer.request(RequestBody::Unload {
         module: "store".into(),
@@ -467,9 +457,7 @@ async fn unload_keeps_data_and_remove_deletes_them() {
             .code,
         Code::NotFound
     );
-    peer.deploy(&store(0), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&store(0)).await;
     peer.call("store", "put", &[5]).await.expect("commits");
     world.crash().await;
     let peer = world.owner().await;
@@ -499,12 +487,8 @@ async fn a_module_comes_only_where_its_bindings_are_kept() {
         failure.message.contains("store") && failure.message.contains("0.1.0"),
         "{failure}"
     );
-    peer.deploy(&store(3), OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&user, OnConflict::Refuse)
-        .await
-        .expect("a compatible version is there");
+    peer.install(&store(3)).await;
+    peer.install(&user).await;
     let other = GuestModule::new("store")
         .version(0, 2, 0)
         .table(GuestTable::new("Rows", &["value", "version"]).auto_inc());

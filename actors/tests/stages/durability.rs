@@ -3,11 +3,12 @@
 use interstice_abi::{
     failure::Code,
     schema::{IndexKind, Persistence},
-    wire::{Ack, OnConflict},
+    wire::Ack,
 };
 
 use crate::common::{
-    guest::{GuestModule, GuestTable, Op, Value, arg, delete, insert, must, reg, when_equal},
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, delete, insert, must, reg, when_equal},
     peer::Order,
     world::World,
 };
@@ -55,9 +56,7 @@ fn counts() -> GuestModule {
 async fn a_generated_key_is_not_used_twice_and_not_spent_by_what_fails() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&counts(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&counts()).await;
     for unique in 1..=3 {
         peer.call("counts", "put", &[5, unique])
             .await
@@ -120,9 +119,7 @@ async fn a_generated_key_is_not_used_twice_and_not_spent_by_what_fails() {
 async fn both_levels_of_acknowledgement_are_answered_and_read_their_writes() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&counts(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&counts()).await;
     let applied = peer
         .call_at(Ack::Applied, "counts", "put", &[1, 1])
         .await
@@ -165,9 +162,7 @@ async fn checkpoints_under_load_lose_and_double_nothing() {
     let mut world = World::configured(|config| config.checkpoint_bytes = 4096);
     world.start().await;
     let peer = world.owner().await;
-    peer.deploy(&counts(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&counts()).await;
     for round in 0..4_u64 {
         let peer = world.owner().await;
         let orders: Vec<Order> = (0..300)
@@ -199,9 +194,7 @@ async fn checkpoints_under_load_lose_and_double_nothing() {
 async fn a_query_changes_nothing_and_sees_every_earlier_call() {
     let world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&counts(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&counts()).await;
     let before = peer.node().await.seq;
     let first = peer.query("counts", "random", &[1]).await.expect("answers");
     assert_eq!(

@@ -8,10 +8,8 @@ use interstice_abi::{
 };
 
 use crate::common::{
-    guest::{
-        GuestModule, GuestTable, Op, Value, arg, call, delete, insert, must, query, reg, update,
-        upsert,
-    },
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, call, delete, insert, must, query, reg, update, upsert},
     peer::Peer,
     world::World,
 };
@@ -44,9 +42,7 @@ async fn check(op: Op, missing: Access, done: &[[u64; 2]]) {
     );
     let world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&forged(op.clone(), missing), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&forged(op.clone(), missing)).await;
     peer.call("forged", "fill", &[]).await.expect("fills");
     let outcome = peer.call("forged", "try", &[]).await;
     if read {
@@ -78,9 +74,7 @@ async fn check(op: Op, missing: Access, done: &[[u64; 2]]) {
     // The same guest with the bit: so it was the bit.
     let with = World::started().await;
     let peer = with.owner().await;
-    peer.deploy(&forged(op.clone(), Access(0)), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&forged(op.clone(), Access(0))).await;
     peer.call("forged", "fill", &[]).await.expect("fills");
     peer.call("forged", "try", &[]).await.expect("may do it");
     assert_eq!(
@@ -199,12 +193,8 @@ async fn a_query_cannot_write_call_reducers_or_set_timers_whatever_it_declares()
                 status(),
             ],
         );
-    peer.deploy(&other, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&module, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&other).await;
+    peer.install(&module).await;
     for query in ["inserts", "calls", "schedules"] {
         assert_eq!(peer.query("asks", query, &[]).await, Ok(DENIED), "{query}");
     }
@@ -226,10 +216,8 @@ async fn a_query_cannot_write_call_reducers_or_set_timers_whatever_it_declares()
     assert_eq!(failure.code, Code::BadArguments, "{failure}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_modules_tables_are_read_only_and_only_with_a_binding() {
-    let world = World::started().await;
-    let peer = world.owner().await;
+/// A module with tables, one that is bound to it, one that is not.
+fn neighbours() -> [GuestModule; 3] {
     let owner = GuestModule::new("owner")
         .table(GuestTable::new("Open", &["value"]))
         .table(GuestTable::new("Hidden", &["value"]).private())
@@ -307,6 +295,14 @@ async fn another_modules_tables_are_read_only_and_only_with_a_binding() {
         .forged(&[("results", Access::INSERT)])
         .reducer("call", 0, vec![call("owner", "fill", []), store()])
         .reducer("ask", 0, vec![query("owner", "value", [], 0), store()]);
+    [owner, bound, unbound]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_modules_tables_are_read_only_and_only_with_a_binding() {
+    let world = World::started().await;
+    let peer = world.owner().await;
+    let [owner, bound, unbound] = neighbours();
     let liar = GuestModule::new("liar").depends_on(&owner).reducer(
         "write",
         0,
@@ -353,11 +349,8 @@ async fn another_modules_tables_are_read_only_and_only_with_a_binding() {
     assert_eq!(peer.rows("owner", "open").await, Ok(vec![vec![1, 5]]));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_see_and_call_what_is_public_and_owners_everything() {
-    let world = World::started().await;
-    let owner = world.owner().await;
-    let stranger = world.stranger().await;
+/// A public module with a private table, and a private one.
+fn open_and_closed() -> [GuestModule; 2] {
     let open = GuestModule::new("open")
         .table(GuestTable::new("Rows", &["asked_by_owner"]).auto_inc())
         .table(GuestTable::new("Secrets", &["value"]).private())
@@ -378,14 +371,17 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
         .table(GuestTable::new("Rows", &["value"]))
         .reducer("put", 0, vec![must(insert("rows", [1.into(), 1.into()]))])
         .query("answer", 0, vec![Op::Return(43.into())]);
-    owner
-        .deploy(&open, OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    owner
-        .deploy(&closed, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    [open, closed]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_see_and_call_what_is_public_and_owners_everything() {
+    let world = World::started().await;
+    let owner = world.owner().await;
+    let stranger = world.stranger().await;
+    let [open, closed] = open_and_closed();
+    owner.install(&open).await;
+    owner.install(&closed).await;
 
     stranger.call("open", "put", &[]).await.expect("is public");
     owner.call("open", "put", &[]).await.expect("is public");
@@ -471,10 +467,7 @@ async fn what_only_owners_may_do_is_refused_to_strangers() {
     let module = GuestModule::new("mine")
         .table(GuestTable::new("Rows", &[]))
         .query("answer", 0, vec![Op::Return(1.into())]);
-    owner
-        .deploy(&module, OnConflict::Refuse)
-        .await
-        .expect("owners may");
+    owner.install(&module).await;
     let failure = stranger
         .deploy(&module.clone().version(0, 1, 1), OnConflict::Refuse)
         .await
@@ -529,9 +522,7 @@ async fn a_grant_that_is_taken_back_holds_from_the_next_turn_on_and_after_a_rest
             ],
         )
         .on_connection(Event::Connect, "comes", vec![]);
-    peer.deploy(&module, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&module).await;
     peer.call("held", "put", &[]).await.expect("may");
     let target = GrantTarget::Table {
         table: TableRef {

@@ -4,11 +4,12 @@ use interstice_abi::{
     event::Event,
     failure::Code,
     schema::IndexKind,
-    wire::{ModuleState, OnConflict, RequestBody},
+    wire::{ModuleState, RequestBody},
 };
 
 use crate::common::{
-    guest::{GuestModule, GuestTable, Op, Value, arg, insert, must, reg, schedule, when_less},
+    guest::{GuestModule, GuestTable},
+    op::{Op, Value, arg, insert, must, reg, schedule, when_less},
     world::World,
 };
 
@@ -65,9 +66,7 @@ fn loading() -> GuestModule {
 async fn a_timer_is_a_turn_of_its_own_and_fires_once() {
     let world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&clock(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&clock()).await;
     let mut rings = peer.watch("clock", "rings", None).await;
     assert_eq!(rings.rows().await.0.len(), 0);
     let called = peer.call("clock", "after", &[0]).await.expect("commits");
@@ -106,9 +105,7 @@ async fn a_timer_is_a_turn_of_its_own_and_fires_once() {
 async fn a_timer_that_was_cancelled_does_nothing_and_one_that_is_pending_survives() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&clock(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&clock()).await;
     for delay in [1500, 1600] {
         peer.call("clock", "after", &[delay])
             .await
@@ -149,12 +146,8 @@ async fn a_timer_that_was_cancelled_does_nothing_and_one_that_is_pending_survive
 async fn timers_of_a_load_end_with_it_and_do_not_double() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&loading(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
-    peer.deploy(&loading().version(0, 1, 1), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&loading()).await;
+    peer.install(&loading().version(0, 1, 1)).await;
     world.restart().await;
     world.crash().await;
     let peer = world.owner().await;
@@ -238,9 +231,7 @@ async fn a_chain_that_a_load_began_is_one_chain_after_restarts() {
             vec![must(insert("links", [0.into(), 1000.into(), Value::Time]))],
         )
         .reducer("end", 0, vec![must(schedule("last", 50))]);
-    peer.deploy(&chain, OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&chain).await;
     for _ in 0..3 {
         world.restart().await;
     }

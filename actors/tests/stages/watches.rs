@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use interstice_abi::{failure::Code, id::Position, schema::Persistence, wire::OnConflict};
+use interstice_abi::{failure::Code, id::Position, schema::Persistence};
 
 use crate::common::{
-    guest::{GuestModule, GuestTable, Op, arg, delete, insert, must, update},
+    guest::{GuestModule, GuestTable},
+    op::{Op, arg, delete, insert, must, update},
     peer::{Order, SeenChange},
     world::World,
 };
@@ -79,9 +80,7 @@ fn keyed(rows: Vec<Vec<u64>>) -> BTreeMap<u64, Vec<u64>> {
 async fn rows_and_changes_fit_together_while_calls_run() {
     let world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&market(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&market()).await;
     let calls = orders(0, 400);
     let watching = async {
         let watcher = world.stranger().await;
@@ -118,9 +117,7 @@ async fn rows_and_changes_fit_together_while_calls_run() {
 async fn a_watch_from_a_position_gives_exactly_what_was_missed() {
     let mut world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&market(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&market()).await;
     let mut watch = peer.watch("market", "prices", None).await;
     let (rows, complete) = watch.rows().await;
     assert_eq!(rows, Vec::<Vec<u64>>::new());
@@ -193,9 +190,7 @@ async fn a_watch_from_a_position_gives_exactly_what_was_missed() {
 async fn what_cannot_be_watched_says_why() {
     let world = World::started().await;
     let peer = world.owner().await;
-    peer.deploy(&market(), OnConflict::Refuse)
-        .await
-        .expect("it fits");
+    peer.install(&market()).await;
     let mut passing = peer.watch("market", "passing", None).await;
     assert_eq!(passing.rows().await.0.len(), 0);
     peer.calls(&orders(0, 2)).await;

@@ -52,6 +52,7 @@ impl Place {
             .env("INTERSTICE_HOME", self.path().join("home"))
             .env("NO_COLOR", "1")
             .env_remove("INTERSTICE_NODE")
+            .env_remove("COLUMNS")
             .stdin(Stdio::null());
         command
     }
