@@ -140,7 +140,7 @@ impl Core {
             .catalogue
             .index_of(&self.name)
             .unwrap_or(pending.module);
-        let (function, of_load) = self.begin(&pending);
+        let (function, of_load) = self.prepare(&pending);
         let removed = self.own_changes(savepoint);
         let touched = Touched::default();
         let serves = turn
@@ -212,7 +212,7 @@ impl Core {
     }
 
     /// What a step does before its guest runs: the reducer's name, and whether its timers belong to a load.
-    fn begin(&mut self, pending: &PendingStep) -> (Option<String>, bool) {
+    fn prepare(&mut self, pending: &PendingStep) -> (Option<String>, bool) {
         match &pending.what {
             StepKind::Call(reducer) | StepKind::Event(reducer) => {
                 (Some(reducer.to_string()), pending.of_load)

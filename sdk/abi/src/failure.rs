@@ -176,7 +176,8 @@ impl core::error::Error for Failure {}
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Names have at most NAME_LENGTH_MAX bytes; what is longer is not a slip.
     let name: String = name.chars().take(crate::id::NAME_LENGTH_MAX).collect();
-    let limit = (name.chars().count() / 3).max(1);
+    // A swap of two letters costs 2.
+    let limit = (name.chars().count() / 2).clamp(1, 3);
     known
         .into_iter()
         .map(|candidate| {
