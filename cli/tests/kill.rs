@@ -155,25 +155,25 @@ struct Running {
 impl Running {
     /// Starts `up` and waits until it says where the node listens.
     fn up(home: &Path) -> Self {
-        let mut child = program(home)
+        let child = program(home)
             .args(["up", "--name", "killed", "--local", "--json"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the program starts");
-        let said = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut running = Self {
+            child,
+            address: String::new(),
+        };
+        let said = running.child.stdout.take().expect("it is piped");
         let mut heard = String::new();
-        for line in said.lines() {
+        for line in BufReader::new(said).lines() {
             let line = line.expect("it is text");
-            if let Some(address) = line
-                .split(['"', ' ', ','])
-                .find(|word| word.starts_with("/ip4/127.0.0.1/"))
-            {
-                return Self {
-                    child,
-                    address: address.to_string(),
-                };
+            let mut words = line.split(['"', ' ', ',']);
+            if let Some(address) = words.find(|word| word.starts_with("/ip4/127.0.0.1/")) {
+                running.address = address.to_string();
+                return running;
             }
             heard.push_str(&line);
         }

@@ -116,7 +116,7 @@ async fn values(peer: &Peer, module: &str) -> Vec<u64> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_crime_is_an_error_for_its_caller_and_nobody_else() {
     let mut world = World::configured(|config| {
-        config.limits.deadline_ms = 300;
+        config.limits.deadline_ms = 500;
         config.limits.memory_bytes = 16 * MEBIBYTE;
         config.limits.step_bytes_max = MEBIBYTE;
     });
@@ -159,9 +159,11 @@ async fn each_crime_is_an_error_for_its_caller_and_nobody_else() {
         .await
         .expect_err("is no row");
     assert_eq!(refused.code, Code::Rejected, "{refused}");
+    // Hundreds on an idle machine; a dozen where a guest that computes keeps its thread's sockets waiting.
     assert!(
-        done.len() > crimes().len(),
-        "the neighbour was answered in between"
+        done.len() > 40,
+        "the neighbour was answered {} times",
+        done.len()
     );
     assert_eq!(peer.status("criminal").await.state, ModuleState::Loaded);
     world.crash().await;

@@ -14,7 +14,7 @@ use crate::common::{
 };
 
 /// How long the timers of a load wait here: longer than a test needs to stop the node before they are due.
-const LOAD_DELAY_MS: u64 = 1500;
+const LOAD_DELAY_MS: u64 = 4000;
 
 fn clock() -> GuestModule {
     GuestModule::new("clock")

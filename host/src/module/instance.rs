@@ -60,7 +60,10 @@ impl Instance {
         store.limiter(|guest| &mut guest.limiter);
         store.epoch_deadline_callback(|context| {
             context.data().meter.check()?;
-            Ok(UpdateDeadline::Yield(TICKS_PER_YIELD))
+            // A plain yield would wake the guest at once, and a runtime looks at its sockets and at other threads' messages
+            // only after dozens of tasks: behind a guest that computes, each would wait dozens of ticks.
+            let others_first = Box::pin(tokio::task::yield_now());
+            Ok(UpdateDeadline::YieldCustom(TICKS_PER_YIELD, others_first))
         });
         Ok(Self {
             store,
