@@ -23,6 +23,8 @@ mod durability;
 mod rights;
 #[path = "stages/timers.rs"]
 mod timers;
+#[path = "stages/upgrades.rs"]
+mod upgrades;
 #[path = "stages/watches.rs"]
 mod watches;
 

@@ -226,3 +226,94 @@ fn entry_like(subject: &Subject, table: TableRef, access: Access) -> GrantEntry 
         revoked: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use interstice_abi::{
+        id::ModuleName,
+        schema::{ReducerSchema, TableAccess, Version, Visibility},
+        types::TypeSet,
+    };
+
+    use super::*;
+
+    fn schema(access: Access) -> ModuleSchema {
+        ModuleSchema {
+            abi_version: 1,
+            name: ModuleName::new("m").expect("a name"),
+            version: Version::default(),
+            visibility: Visibility::Private,
+            authorities: Vec::new(),
+            replicated_tables: Vec::new(),
+            dependencies: Vec::new(),
+            tables: Vec::new(),
+            reducers: vec![ReducerSchema {
+                name: "r".into(),
+                arguments: Vec::new(),
+                events: Vec::new(),
+                capabilities: vec![TableAccess {
+                    table: table(),
+                    access,
+                }],
+            }],
+            queries: Vec::new(),
+            types: TypeSet::default(),
+        }
+    }
+
+    fn table() -> TableRef {
+        TableRef {
+            node: None,
+            module: None,
+            table: "t".into(),
+        }
+    }
+
+    fn target(access: Access) -> GrantTarget {
+        GrantTarget::Table {
+            table: table(),
+            access,
+        }
+    }
+
+    fn bits(target: &GrantTarget) -> u8 {
+        match target {
+            GrantTarget::Table { access, .. } => access.0,
+            _ => 0,
+        }
+    }
+
+    fn revoked(grants: &Grants) -> u8 {
+        let entries = grants
+            .entries()
+            .iter()
+            .filter(|entry| entry.revoked.is_some());
+        entries.map(|entry| bits(&entry.target)).sum()
+    }
+
+    #[test]
+    fn what_was_revoked_stays_revoked_through_an_upgrade() {
+        let both = Access::INSERT.with(Access::UPDATE);
+        let mut grants = Grants::asked_by(&schema(both), Seq(1), None);
+        grants
+            .change(&target(Access::INSERT), GrantChange::Revoke, Seq(2))
+            .expect("it holds it");
+        assert_eq!(revoked(&grants), Access::INSERT.0);
+        let wider = both.with(Access::DELETE);
+        let grants = Grants::asked_by(&schema(wider), Seq(3), Some(&grants));
+        assert_eq!(revoked(&grants), Access::INSERT.0);
+        let held: u8 = grants
+            .entries()
+            .iter()
+            .map(|entry| bits(&entry.target))
+            .sum();
+        assert_eq!(held, wider.0, "each bit once");
+    }
+
+    #[test]
+    fn what_was_never_asked_for_cannot_be_granted() {
+        let mut grants = Grants::asked_by(&schema(Access::READ), Seq(1), None);
+        let refused = grants.change(&target(Access::INSERT), GrantChange::Grant, Seq(2));
+        assert_eq!(refused.map_err(|failure| failure.code), Err(Code::NotFound));
+    }
+}
