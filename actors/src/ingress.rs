@@ -1,6 +1,6 @@
 //! Ingress, stage 1 of a call's way: frames become requests, and what is malformed, too much or not allowed is refused here.
 //!
-//! One task per stream reads, [`session`] decides, [`FrontDoor`] takes what is for the node. Only ingress refuses: it bounds
+//! One task per stream reads, `session` decides, [`FrontDoor`] takes what is for the node. Only ingress refuses: it bounds
 //! what one connection may have under way. Behind it sends never block. Answers go back through [`Replies`], from any
 //! thread. How connections come about is in [`crate::network`].
 

@@ -27,6 +27,9 @@ use crate::{
 /// Most bytes of rows in one page: a page is one frame, and a frame should not hold up others for long.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Most bytes of rows that a page with a filter looks at before it ends, with or without rows.
+const SCAN_BYTES_MAX: usize = 8 * PAGE_BYTES_MAX;
+
 /// A query that a client has asked for.
 pub(crate) struct ClientQuery {
     pub(crate) ticket: Ticket,
@@ -141,37 +144,37 @@ impl Core {
             .map(|filter| self.filter(rows.table, filter))
             .transpose()?;
         let mut found = Vec::new();
-        let mut after = rows.after.clone();
-        loop {
-            let batch = tables.rows_after(rows.table, after.as_deref(), limit, PAGE_BYTES_MAX)?;
-            let Some((last, _)) = batch.last() else {
+        let mut next = rows.after.clone();
+        let mut scanned = 0;
+        // A filter may pass over much: the page ends all the same, so that nobody waits long for this module.
+        while scanned < SCAN_BYTES_MAX {
+            let batch = tables.rows_after(rows.table, next.as_deref(), limit, PAGE_BYTES_MAX)?;
+            if batch.is_empty() {
                 return Ok(RowsPage {
                     rows: found,
                     next: None,
                     seq: rows.seq,
                 });
-            };
-            after = Some(last.to_vec());
+            }
             for (key, row) in batch {
+                scanned += row.len();
+                next = Some(key.into_vec());
                 if filter.as_ref().is_none_or(|filter| filter.matches(&row)) {
                     found.push(row.into_vec());
                 }
                 if found.len() == limit {
-                    return Ok(RowsPage {
-                        rows: found,
-                        next: Some(key.into_vec()),
-                        seq: rows.seq,
-                    });
+                    break;
                 }
             }
-            if filter.is_none() {
-                return Ok(RowsPage {
-                    rows: found,
-                    next: after,
-                    seq: rows.seq,
-                });
+            if filter.is_none() || !found.is_empty() {
+                break;
             }
         }
+        Ok(RowsPage {
+            rows: found,
+            next,
+            seq: rows.seq,
+        })
     }
 
     fn filter(&self, table: TableId, filter: &RowFilter) -> Result<Filter, Failure> {

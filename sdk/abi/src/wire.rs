@@ -301,7 +301,8 @@ pub struct Called {
 pub struct RowsPage {
     /// Encoded rows.
     pub rows: Vec<Vec<u8>>,
-    /// Where the next page starts; `None` behind the last row.
+    /// Where the next page starts; `None` behind the last row. A page may have fewer rows than asked for, even none, and a next
+    /// one all the same.
     pub next: Option<Vec<u8>>,
     /// The last turn that the page saw.
     pub seq: Seq,
