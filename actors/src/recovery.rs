@@ -27,7 +27,7 @@ use crate::{
     supervisor::{
         checkpoint::{Clean, Mark, MarkedModule, Marker, drop_orphans},
         grants::Grants,
-        install::Installer,
+        install::installer::Installer,
     },
 };
 

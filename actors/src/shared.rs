@@ -11,7 +11,7 @@ use interstice_host::log::Log;
 
 use crate::{
     lines::Lines,
-    module::watch::Watchers,
+    module::watch::watchers::Watchers,
     supervisor::{Broken, Endings, Supervisor},
 };
 

@@ -50,7 +50,7 @@ use self::{
     barrier::{Barrier, Parked},
     catalogue::{Catalogue, ModuleIndex},
     checkpoint::{CheckpointDone, Checkpoints},
-    install::Installer,
+    install::installer::Installer,
     places::Outgoing,
     stamp::Stamper,
     timers::Timers,

@@ -49,10 +49,21 @@ pub(crate) enum Command {
     Watch(watch::Watch),
     Logs(logs::Logs),
     /// The nodes that have a name here
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+            interstice-cli node list\n  \
+            interstice-cli node add garden 10.0.0.7:4400\n  \
+            interstice-cli node start hello-example"
+    )]
     Node(node::Node),
     /// The public schemas in a module's `src/bindings/`
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+            interstice-cli bindings add module local bank ./audit\n  \
+            interstice-cli bindings list ./audit"
+    )]
     Bindings(bindings::Bindings),
     Schema(schema::Schema),
     Whoami(whoami::Whoami),

@@ -4,14 +4,15 @@
 //! listens; whoever started it waits for that line and goes.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Read},
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
 
-use interstice_abi::id::NodeId;
+use interstice_abi::id::{NodeId, check_name};
 use interstice_actors::node::{self, Listen, Node, StartOptions};
 use serde_json::Value as Json;
 
@@ -21,6 +22,9 @@ use crate::{
     registry::{Entry, Registry},
     session,
 };
+
+/// The file in a node's folder that its process locks for as long as it lives.
+const LOCK_FILE: &str = "lock";
 
 /// The first port that is given to a node.
 const FIRST_PORT: u16 = 4400;
@@ -73,6 +77,7 @@ pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
 /// # Errors
 /// When the name is taken or not allowed, no port is free, or the folder cannot be written.
 pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
+    check_name("node name", name, true).map_err(Problem::usage)?;
     let owner = session::own_id(&app.home)?;
     let home = &app.home;
     Registry::change(home, |registry| {
@@ -119,6 +124,12 @@ fn free_port(registry: &Registry) -> Outcome<u16> {
 #[must_use]
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+}
+
+/// Whether a process has a node's folder.
+#[must_use]
+pub fn is_locked(folder: &Path) -> bool {
+    File::open(folder.join(LOCK_FILE)).is_ok_and(|file| file.try_lock().is_err())
 }
 
 /// Starts a node in this process; it listens when this returns.
@@ -178,13 +189,13 @@ impl Running {
     ///
     /// # Errors
     /// When it did not end in order.
-    pub async fn until_it_ends(self, on_signal: impl FnOnce()) -> Outcome<()> {
+    pub async fn until_it_ends(self, end: EndSignal, on_signal: impl FnOnce()) -> Outcome<()> {
         let stop = self.stop.clone();
         let node = self.node;
         let mut ended = tokio::task::spawn_blocking(move || node.wait());
         let result = tokio::select! {
             result = &mut ended => result,
-            signal = end_signal() => {
+            signal = end.came() => {
                 signal?;
                 on_signal();
                 stop();
@@ -198,26 +209,64 @@ impl Running {
     }
 }
 
+/// Ctrl-C, or a request to terminate. From the moment it is made neither ends the process, and none is missed.
+#[derive(Debug)]
+pub struct EndSignal {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl EndSignal {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system does not let us wait for signals.
+    pub fn listen() -> Outcome<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt()).map_err(no_signals)?,
+                terminate: signal(SignalKind::terminate()).map_err(no_signals)?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits until one has come.
+    ///
+    /// # Errors
+    /// When the system does not let us wait for signals.
+    pub async fn came(mut self) -> Outcome<()> {
+        #[cfg(unix)]
+        {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+            }
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        {
+            tokio::signal::ctrl_c().await.map_err(no_signals)
+        }
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
+fn no_signals(error: std::io::Error) -> Problem {
+    Problem::failed(format!("cannot wait for signals: {error}"))
+}
+
 /// Waits for Ctrl-C or a request to terminate.
 ///
 /// # Errors
 /// When the system does not let us wait for signals.
 pub async fn end_signal() -> Outcome<()> {
-    let failed =
-        |error: std::io::Error| Problem::failed(format!("cannot wait for signals: {error}"));
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result.map_err(failed),
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        tokio::signal::ctrl_c().await.map_err(failed)
-    }
+    EndSignal::listen()?.came().await
 }
 
 /// Lets a node outlive the terminal it was started from: the hang-up signal is received, and nothing is done about it.

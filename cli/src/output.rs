@@ -4,6 +4,7 @@
 //! Text that others wrote (rows, logs, names) is printed without its control characters, which could drive the terminal.
 
 use std::{
+    borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal, Write},
     sync::atomic::{AtomicBool, Ordering},
@@ -15,6 +16,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
 use crate::problem::{Kind, Outcome, Problem};
+
+/// How much of a cell a table shows, in characters: a row may hold megabytes.
+const CELL_CHARACTERS_MAX: usize = 1000;
 
 /// How a command prints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl Output {
         }
     }
 
-    /// A table for people: columns under `header`, a line per row.
+    /// A table for people: columns under `header`, a line per row. Of a very long cell only the beginning is shown.
     ///
     /// # Errors
     /// When standard output is closed or full.
@@ -88,7 +92,7 @@ impl Output {
     ) -> Outcome<()> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        // Files and pipes get whole cells; a terminal gets cells that wrap.
+        // Files and pipes get cells in one line; a terminal gets cells that wrap.
         table.set_content_arrangement(if self.out_is_terminal {
             ContentArrangement::Dynamic
         } else {
@@ -96,7 +100,7 @@ impl Output {
         });
         table.set_header(header.iter().map(|name| clean(name)));
         for row in rows {
-            table.add_row(row.iter().map(|cell| clean(cell)));
+            table.add_row(row.iter().map(|cell| clean(shortened(cell).as_ref())));
         }
         if let Some(last) = table.column_count().checked_sub(1) {
             for (place, column) in table.column_iter_mut().enumerate() {
@@ -181,6 +185,14 @@ fn talk(text: &str) {
     }
 }
 
+/// The beginning of a cell that no person reads to its end.
+fn shortened(cell: &str) -> Cow<'_, str> {
+    match cell.char_indices().nth(CELL_CHARACTERS_MAX) {
+        Some((end, _)) => Cow::Owned(format!("{}…", cell.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(cell),
+    }
+}
+
 /// `text` in one line: control characters and line breaks are escaped.
 #[must_use]
 pub fn clean(text: &str) -> String {
@@ -213,6 +225,15 @@ const fn is_invisible(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_beginning_of_a_very_long_cell_is_shown() {
+        assert_eq!(shortened("ä"), "ä");
+        let long = "ä".repeat(CELL_CHARACTERS_MAX + 1);
+        let shown = shortened(&long);
+        assert_eq!(shown.chars().count(), CELL_CHARACTERS_MAX + 1);
+        assert!(shown.ends_with('…'), "{shown}");
+    }
 
     #[test]
     fn what_others_wrote_cannot_drive_the_terminal() {

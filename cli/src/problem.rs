@@ -159,18 +159,24 @@ impl Problem {
 impl From<Failure> for Problem {
     /// What a node answered, or what would have been its answer.
     fn from(failure: Failure) -> Self {
-        // A module's own words, and names with their nearest neighbour, say enough by themselves.
-        let advice = match failure.code {
-            Code::Rejected => None,
-            Code::NotFound if failure.message.contains("did you mean") => None,
-            code => Some(code.advice().to_string()),
-        };
+        let advice = says_too_little(&failure).then(|| failure.code.advice().to_string());
         Self {
             kind: Kind::Failed,
             message: failure.message.clone(),
             advice,
             failure: Some(Box::new(failure)),
         }
+    }
+}
+
+/// Whether a failure's message needs the general advice of its code. A module's own words do not; of arguments, names and
+/// conflicts a message says itself what to do where it goes on behind a semicolon or is not a listed difference.
+fn says_too_little(failure: &Failure) -> bool {
+    match failure.code {
+        Code::Rejected | Code::BadArguments => false,
+        Code::NotFound | Code::Unavailable => !failure.message.contains("; "),
+        Code::SchemaConflict => failure.message.contains('\n'),
+        _ => true,
     }
 }
 
@@ -196,6 +202,29 @@ mod tests {
             (Problem::from(Failure::new(Code::Busy, "a")), 1),
         ] {
             assert_eq!(problem.exit_code(), code, "{problem:?}");
+        }
+    }
+
+    #[test]
+    fn general_advice_is_given_only_where_the_message_has_none() {
+        let advice = |code, message: &str| Problem::from(Failure::new(code, message)).advice;
+        for (code, message) in [
+            (Code::Rejected, "no"),
+            (Code::BadArguments, "the file is not a WebAssembly module"),
+            (Code::NotFound, "there is no module `a`; did you mean `b`?"),
+            (
+                Code::SchemaConflict,
+                "module `a` is needed by `b`; remove them first",
+            ),
+        ] {
+            assert_eq!(advice(code, message), None, "{message}");
+        }
+        for (code, message) in [
+            (Code::NotFound, "there is no module `a`"),
+            (Code::SchemaConflict, "does not fit:\n+ column a.b"),
+            (Code::OutOfMemory, "wants 2 bytes; the limit is 1"),
+        ] {
+            assert!(advice(code, message).is_some(), "{message}");
         }
     }
 

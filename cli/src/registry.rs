@@ -56,7 +56,8 @@ impl Registry {
         let wrong = |problem: String| {
             Problem::failed(format!("{} is not valid: {problem}", path.display()))
         };
-        let document: Document = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let document: Document = toml::from_str(&text)
+            .map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
         check(&document.nodes).map_err(wrong)?;
         Ok(Self {
             path,

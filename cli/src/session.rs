@@ -59,11 +59,24 @@ impl Session {
     /// As [`Session::open`], to give orders: only to a node whose id is known.
     ///
     /// # Errors
-    /// As [`Session::open`], and when the id is not known.
+    /// As [`Session::open`], and when the id is not known or the node does not obey this command line.
     pub async fn open_as_owner(app: &App, word: Option<&str>) -> Outcome<Self> {
         let target = Target::chosen(app, word)?;
         target.pinned()?;
-        Self::to(app, &target).await
+        let session = Self::to(app, &target).await?;
+        if session.client.welcome().standing == Standing::Owner {
+            return Ok(session);
+        }
+        // Said before anything is built or asked: the node would refuse each order.
+        Err(Failure::new(
+            Code::Denied,
+            format!(
+                "only owners of the node {} may do this; key {} is not among the `owners` of its node.toml",
+                session.label,
+                own_id(&app.home)?
+            ),
+        )
+        .into())
     }
 
     /// Connects to `target`.
@@ -227,18 +240,16 @@ impl Session {
     /// # Errors
     /// When there is none of this name.
     pub async fn module(&self, name: &str) -> Outcome<ModuleStatus> {
-        let found = self.said(self.client.module_status(Some(name)).await)?;
-        let missing = || {
-            Failure::new(
-                Code::NotFound,
-                format!(
-                    "there is no module `{}` on {}",
-                    name.escape_debug(),
-                    self.label
-                ),
-            )
+        let found = match self.client.module_status(Some(name)).await {
+            Err(Error::Failed(failure)) if failure.code == Code::NotFound => None,
+            result => self.said(result)?.into_iter().next(),
         };
-        found.into_iter().next().ok_or_else(|| missing().into())
+        if let Some(status) = found {
+            return Ok(status);
+        }
+        let all = self.modules().await?;
+        let names = all.iter().map(|module| module.name.as_str());
+        Err(Failure::not_found("module", name, names).into())
     }
 
     /// Uploads and installs a module. `progress` hears how many bytes have arrived.

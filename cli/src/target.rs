@@ -12,6 +12,7 @@ use interstice_client::Target as Address;
 use crate::{
     address::{is_address, same_place},
     app::App,
+    node_process,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
 };
@@ -92,10 +93,7 @@ impl Target {
             .iter()
             .map(|entry| Self::of(app, entry))
             .collect::<Outcome<Vec<Self>>>()?;
-        let mut running: Vec<Self> = all
-            .into_iter()
-            .filter(|node| node.folder.is_some() && node.accepts())
-            .collect();
+        let mut running: Vec<Self> = all.into_iter().filter(Self::is_running).collect();
         match (running.pop(), running.as_slice()) {
             (Some(node), []) => Ok(node),
             (None, _) => Err(Problem::unreachable("no node of this machine is running")
@@ -112,6 +110,12 @@ impl Target {
                 )
             }
         }
+    }
+
+    /// Whether this is a node of this machine whose process lives. Somebody else may listen at its address while it does not.
+    fn is_running(&self) -> bool {
+        let is_locked = |folder: &PathBuf| node_process::is_locked(folder);
+        self.accepts() && self.folder.as_ref().is_some_and(is_locked)
     }
 
     /// Whether something listens at the node's address.

@@ -16,7 +16,7 @@ use interstice_host::module::{StepRequest, TurnContext};
 use super::{
     Traffic,
     core::Core,
-    nested::{Reacher, Touched, Way},
+    nested::{reacher::Reacher, touched::Touched, way::Way},
     turn::Ticket,
 };
 use crate::{

@@ -19,9 +19,9 @@ use interstice_host::{
 use super::{
     Traffic,
     core::{Core, FAULTS_IN_A_ROW_MAX},
-    nested::{Reacher, Touched, Way},
+    nested::{reacher::Reacher, touched::Touched, way::Way},
     turn::{PendingStep, StepKind, Turn, invocation_of_node},
-    watch::Selected,
+    watch::watchers::Selected,
 };
 use crate::{
     record::{Outcome, Ran, Record, Start, StartArguments, StepRecord, effect_arguments},

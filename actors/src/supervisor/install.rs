@@ -3,39 +3,33 @@
 //! Prepared outside: the binary is compiled, described and checked on a thread of its own, and stored and synced under its
 //! hash. What depends on the node's state is checked with the node at rest; a refusal puts everything back as it was.
 
+pub(crate) mod installer;
+
+mod fit;
+
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::{
-    Actor, Addr,
-    prelude::{ArbiterHandle, AsyncContext, Context},
-};
+use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
+    event::Event,
     failure::{Code, Failure},
-    id::ModuleName,
-    schema::{Dependency, ModuleSchema},
+    id::{ModuleName, Seq},
+    schema::{ModuleSchema, Persistence},
     wire::{DeployOptions, DeployReport, ModuleState, OnConflict},
 };
-use interstice_host::{
-    limits::Limits,
-    module::Module,
-    schema,
-    table::Tables,
-    wasm::{Binary, Engine},
-};
+use interstice_host::{schema, table::Tables, wasm::Binary};
 use tokio::sync::oneshot;
 
-use super::{
-    Supervisor,
-    catalogue::{Catalogue, Installed},
-    change::{Asker, Change, ChangeContext, TakeChange, report, revocations},
-    grants::Grants,
-};
+use self::fit::{check_authorities, check_dependencies, check_dependents};
 use crate::{
-    config::Config,
-    directory::Directory,
-    module::{ModuleActor, Order, core::Core, turn::StepKind},
+    module::{Order, gone, turn::StepKind},
     record::Input,
-    shared::Shared,
+    supervisor::{
+        Supervisor,
+        catalogue::{Catalogue, Installed},
+        change::{Asker, Change, ChangeContext, TakeChange, granting::revocations},
+        grants::Grants,
+    },
 };
 
 /// A module that has been prepared.
@@ -44,81 +38,6 @@ pub(crate) struct Install {
     pub(crate) binary: Arc<Binary>,
     /// What to do where it does not fit.
     pub(crate) options: DeployOptions,
-}
-
-/// What turns binaries into running actors.
-#[derive(Clone)]
-pub(crate) struct Installer {
-    /// Compiles and runs guests.
-    pub(crate) engine: Arc<Engine>,
-    /// Where binaries are stored.
-    pub(crate) directory: Arc<Directory>,
-    /// Where actors run.
-    pub(crate) arbiters: Arc<Vec<ArbiterHandle>>,
-}
-
-impl Installer {
-    /// Compiles and checks a binary, and stores it. Blocks.
-    ///
-    /// # Errors
-    /// What is wrong with the binary; `Unavailable` when it cannot be stored.
-    pub(crate) fn prepare(&self, wasm: &[u8], limits: &Limits) -> Result<Arc<Binary>, Failure> {
-        let binary = self.engine.load(wasm, limits)?;
-        self.directory.store_module(&binary.hash, wasm)?;
-        Ok(binary)
-    }
-
-    /// Compiles a binary that was stored before. Blocks.
-    ///
-    /// # Errors
-    /// `Corrupt` when it is missing or not what it was.
-    pub(crate) fn stored(&self, hash: &[u8; 32], limits: &Limits) -> Result<Arc<Binary>, Failure> {
-        let wasm = self.directory.module(hash)?;
-        self.engine.load(&wasm, limits)
-    }
-
-    /// Makes a module's world.
-    pub(crate) fn module(&self, binary: Arc<Binary>, tables: Tables, config: &Config) -> Module {
-        Module::new(self.engine.clone(), binary, tables, config.limits.clone())
-    }
-
-    /// Starts the actor of a module beside those that it talks to, or else where the fewest are.
-    pub(crate) fn start(
-        &self,
-        shared: Arc<Shared>,
-        module: Module,
-        place: usize,
-    ) -> Addr<ModuleActor> {
-        let name = module.binary().schema.name.clone();
-        let core = Core::new(name, shared, module);
-        match self.arbiters.get(place % self.arbiters.len().max(1)) {
-            Some(arbiter) => {
-                ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core))
-            }
-            None => ModuleActor::new(core).start(),
-        }
-    }
-
-    /// The arbiter for a new module: that of a module that it depends on, else the next in turn.
-    pub(crate) fn place(
-        &self,
-        schema: &ModuleSchema,
-        places: &BTreeMap<ModuleName, usize>,
-        config: &Config,
-    ) -> usize {
-        let beside = schema
-            .dependencies
-            .iter()
-            .filter(|_| config.placement == crate::config::Placement::Together)
-            .filter(|dependency| dependency.node.is_none())
-            .find_map(|dependency| places.get(dependency.module.as_str()).copied());
-        beside.unwrap_or_else(|| {
-            let count = |place: usize| places.values().filter(|used| **used == place).count();
-            (0..self.arbiters.len().max(1))
-                .min_by_key(|place| count(*place))
-                .unwrap_or(0)
-        })
-    }
 }
 
 impl Supervisor {
@@ -235,16 +154,13 @@ impl ChangeContext {
         Ok(report)
     }
 
-    fn next_seq(&self) -> interstice_abi::id::Seq {
-        interstice_abi::id::Seq(self.stamper.last_seq().0 + 1)
+    fn next_seq(&self) -> Seq {
+        Seq(self.stamper.last_seq().0 + 1)
     }
 
     fn init_reducer(&self, module: &ModuleName) -> Option<Arc<str>> {
         let entry = self.catalogue.entry(self.catalogue.index_of(module)?)?;
-        entry
-            .reducers_on(&interstice_abi::event::Event::Init)
-            .next()
-            .map(Into::into)
+        entry.reducers_on(&Event::Init).next().map(Into::into)
     }
 
     /// Takes the tables out of the old actor and moves them to the new schema. A refusal starts the old module again.
@@ -258,7 +174,7 @@ impl ChangeContext {
         let wipe = install.options.on_conflict == OnConflict::Wipe;
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
-        let module = handed_over.await.map_err(|_| crate::module::gone(name))?;
+        let module = handed_over.await.map_err(|_| gone(name))?;
         let needed: Vec<String> = module
             .tables()
             .timers()
@@ -323,10 +239,22 @@ impl ChangeContext {
                     .table(table)
                     .map(|(_, table)| (table.fields.clone(), table.persistence))
             };
-            let ephemeral = Some(interstice_abi::schema::Persistence::Ephemeral);
+            let ephemeral = Some(Persistence::Ephemeral);
             // Ephemeral tables start empty, which no change tells.
             shape(old) != shape(new) || shape(new).map(|(_, persistence)| persistence) == ephemeral
         });
+    }
+}
+
+/// The report of an install, filled in by [`ChangeContext::install`].
+fn report(install: &Install, seq: Seq, changes: Vec<String>) -> DeployReport {
+    DeployReport {
+        module: install.binary.schema.name.clone(),
+        version: install.binary.schema.version,
+        replaced: None,
+        seq,
+        changes,
+        load_failure: None,
     }
 }
 
@@ -336,96 +264,4 @@ fn places(installed: &BTreeMap<ModuleName, Installed>) -> BTreeMap<ModuleName, u
         .iter()
         .map(|(name, installed)| (name.clone(), installed.place))
         .collect()
-}
-
-/// All that the module was compiled against must be there in a compatible version.
-fn check_dependencies(
-    new: &ModuleSchema,
-    installed: &BTreeMap<ModuleName, Installed>,
-) -> Result<(), Failure> {
-    for dependency in new
-        .dependencies
-        .iter()
-        .filter(|dependency| dependency.node.is_none())
-    {
-        let Some(provider) = installed.get(dependency.module.as_str()) else {
-            return Err(Failure::new(
-                Code::NotFound,
-                format!(
-                    "module `{}` needs module `{}` in version {} or compatible, which is not on this node; deploy it first",
-                    new.name, dependency.module, dependency.version
-                ),
-            ));
-        };
-        check_binding(&new.name, dependency, &provider.schema)?;
-    }
-    Ok(())
-}
-
-/// Modules that were compiled against this one must still find what they need.
-fn check_dependents(
-    new: &ModuleSchema,
-    installed: &BTreeMap<ModuleName, Installed>,
-) -> Result<(), Failure> {
-    for other in installed
-        .values()
-        .filter(|other| other.schema.name != new.name)
-    {
-        for dependency in &other.schema.dependencies {
-            if dependency.node.is_none() && dependency.module == new.name.as_str() {
-                check_binding(&other.schema.name, dependency, new)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_binding(
-    holder: &ModuleName,
-    dependency: &Dependency,
-    provider: &ModuleSchema,
-) -> Result<(), Failure> {
-    if !provider.version.satisfies(dependency.version) {
-        return Err(Failure::new(
-            Code::SchemaConflict,
-            format!(
-                "module `{holder}` was made for version {} of module `{}`; version {} is not compatible with it: \
-                 update the binding with `bindings update` and deploy `{holder}` again",
-                dependency.version, dependency.module, provider.version
-            ),
-        ));
-    }
-    schema::check_binding(dependency, provider).map_err(|failure| Failure {
-        message: format!(
-            "module `{holder}` needs more of module `{}`: {failure}",
-            dependency.module
-        ),
-        ..failure
-    })
-}
-
-/// Each authority is held by at most one module.
-fn check_authorities(
-    new: &ModuleSchema,
-    installed: &BTreeMap<ModuleName, Installed>,
-) -> Result<(), Failure> {
-    for other in installed
-        .values()
-        .filter(|other| other.schema.name != new.name)
-    {
-        if let Some(authority) = new
-            .authorities
-            .iter()
-            .find(|authority| other.schema.authorities.contains(authority))
-        {
-            return Err(Failure::new(
-                Code::Denied,
-                format!(
-                    "authority `{authority:?}` is held by module `{}`; only one module of a node may hold it",
-                    other.schema.name
-                ),
-            ));
-        }
-    }
-    Ok(())
 }

@@ -1,46 +1,29 @@
-//! What clients ask: who may ask it, and where it goes.
+//! What clients ask, and where it goes: to the barrier, when it takes a place in a queue, or to an answer at once.
 //!
-//! Owners may do everything. Everyone else calls reducers without `on`, and queries, of public modules, reads and watches
-//! public tables, and sees public schemas. Requests that take a place in a queue pass the barrier in order; the others
-//! are answered at once.
+//! Requests that take a place pass the barrier in the order in which they came. Who may ask what is in `sight.rs`; how a
+//! request gets its place is in `placed.rs`.
+
+pub(crate) mod sight;
+
+mod placed;
 
 use std::sync::Arc;
 
 use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::{Code, Failure},
-    host_call::Invocation,
-    id::{ModuleName, Position, StepIndex, TableId},
-    schema::{TableSchema, Visibility},
-    wire::{Ack, LogsMode, Request, RequestBody, Response, ResponseBody, RowFilter, Standing},
+    wire::{LogsMode, Request, RequestBody, Response, ResponseBody},
 };
 
-use super::{
-    Supervisor,
-    barrier::Parked,
-    catalogue::{Entry, ModuleIndex},
-    change::{Asker, Change},
-};
+use self::sight::owner;
 use crate::{
     ingress::{Batch, Peer, Replies, Work},
-    lines::now_ms,
-    module::{
-        NewPlace,
-        nested::{callable, serving},
-        query::{ClientQuery, ReadRows},
-        turn::{PendingStep, StepKind, Waiter},
-        watch::StartWatch,
+    supervisor::{
+        Supervisor,
+        barrier::Parked,
+        change::{Asker, Change, TakeChange},
     },
-    record::Input,
 };
-
-/// A call that a client has asked for.
-struct ClientCall {
-    module: String,
-    reducer: String,
-    arguments: Vec<u8>,
-    ack: Ack,
-}
 
 impl Supervisor {
     /// Takes in a batch of one connection.
@@ -179,8 +162,7 @@ impl Supervisor {
                 owner(peer)?;
                 let change = self.change_of(body)?;
                 self.refuses()?;
-                ctx.address()
-                    .do_send(super::change::TakeChange(change, asker()));
+                ctx.address().do_send(TakeChange(change, asker()));
                 Ok(None)
             }
         }
@@ -206,336 +188,5 @@ impl Supervisor {
                 "this request cannot be made here; the first one is a greeting, and uploads come before deploys",
             )),
         }
-    }
-
-    /// Takes up a request that has its turn.
-    pub(crate) fn placed_request(&mut self, peer: &Arc<Peer>, request: Request, replies: Replies) {
-        let Request { id, body } = request;
-        let outcome = self.refuses().and_then(|()| match body {
-            RequestBody::Call {
-                module,
-                reducer,
-                arguments,
-                ack,
-            } => self.call(
-                peer,
-                ClientCall {
-                    module,
-                    reducer,
-                    arguments,
-                    ack,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Query {
-                module,
-                query,
-                arguments,
-                ack,
-            } => self.query(
-                peer,
-                ClientCall {
-                    module,
-                    reducer: query,
-                    arguments,
-                    ack,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Rows {
-                module,
-                table,
-                after,
-                limit,
-                filter,
-            } => self.rows(
-                peer,
-                (&module, &table),
-                RowsWanted {
-                    after,
-                    limit,
-                    filter,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Watch {
-                module,
-                table,
-                from,
-            } => self.watch(peer, (&module, &table), from, &replies, id),
-            _ => Err(Failure::internal(
-                "a request was parked that takes no place",
-            )),
-        });
-        if let Err(failure) = outcome {
-            replies.send(Response {
-                id,
-                body: Err(failure),
-            });
-        }
-    }
-
-    fn call(
-        &mut self,
-        peer: &Peer,
-        call: ClientCall,
-        replies: &Replies,
-        id: u64,
-    ) -> Result<(), Failure> {
-        let index = self.usable(peer, &call.module)?;
-        let entry = self.entry(index)?;
-        callable(entry, &call.reducer)?;
-        let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
-        let module = entry.installed.schema.name.clone();
-        if bytes > self.config.limits.arguments_bytes_max {
-            let text = format!(
-                "the arguments are {bytes} bytes long; the limit is {}",
-                self.config.limits.arguments_bytes_max
-            );
-            return Err(Failure::new(Code::TooLarge, text));
-        }
-        self.admission.check(&module, index, bytes)?;
-        let caller_is_owner = peer.standing == Standing::Owner;
-        let step = PendingStep {
-            module: index,
-            what: StepKind::Call(call.reducer.as_str().into()),
-            invocation: invocation_of(peer),
-            arguments: call.arguments.clone(),
-            from_outside: true,
-            of_load: false,
-        };
-        let input = Input::Call {
-            caller: peer.node.clone(),
-            caller_is_owner,
-            module,
-            reducer: call.reducer,
-            arguments: call.arguments,
-        };
-        let waiter = Waiter::Client {
-            replies: replies.clone(),
-            request: id,
-            ack: call.ack,
-        };
-        let turn = self.new_turn(input, vec![step], waiter);
-        self.place_turn(turn);
-        Ok(())
-    }
-
-    fn query(
-        &mut self,
-        peer: &Peer,
-        call: ClientCall,
-        replies: &Replies,
-        id: u64,
-    ) -> Result<(), Failure> {
-        let index = self.usable(peer, &call.module)?;
-        let entry = self.entry(index)?;
-        let schema = &entry.installed.schema;
-        if schema.query(&call.reducer).is_none() {
-            let known = schema.queries.iter().map(|query| query.name.as_str());
-            let mut failure = Failure::not_found("query", &call.reducer, known);
-            failure.message = format!("{} in module `{}`", failure.message, schema.name);
-            return Err(failure);
-        }
-        let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
-        self.admission.check(&schema.name, index, bytes)?;
-        let query_reach = entry.query_reach.clone();
-        let ticket = self.stamper.ticket();
-        let query = ClientQuery {
-            ticket,
-            catalogue: self.catalogue.clone(),
-            module: index,
-            query: call.reducer,
-            invocation: invocation_of(peer),
-            arguments: call.arguments,
-            seq: self.stamper.last_seq(),
-            timestamp_ms: now_ms().max(self.stamper.last_ms()),
-            replies: replies.clone(),
-            request: id,
-            ack: call.ack,
-        };
-        self.admission.enter(Some(index), bytes);
-        for module in query_reach.iter().skip(1) {
-            self.outgoing.add(*module, NewPlace::Hold(ticket));
-        }
-        self.outgoing.add(index, NewPlace::Query(Box::new(query)));
-        Ok(())
-    }
-
-    fn rows(
-        &mut self,
-        peer: &Peer,
-        named: (&str, &str),
-        wanted: RowsWanted,
-        replies: &Replies,
-        id: u64,
-    ) -> Result<(), Failure> {
-        let (module, table, _) = self.readable(peer, named)?;
-        self.admission.check(&self.name_of(module), module, 0)?;
-        let rows = ReadRows {
-            ticket: self.stamper.ticket(),
-            module,
-            table,
-            after: wanted.after,
-            limit: wanted.limit,
-            filter: wanted.filter,
-            seq: self.stamper.last_seq(),
-            replies: replies.clone(),
-            request: id,
-        };
-        self.admission.enter(Some(module), 0);
-        self.outgoing.add(module, NewPlace::Rows(Box::new(rows)));
-        Ok(())
-    }
-
-    fn watch(
-        &mut self,
-        peer: &Peer,
-        named: (&str, &str),
-        from: Option<Position>,
-        replies: &Replies,
-        id: u64,
-    ) -> Result<(), Failure> {
-        let (module, table, table_name) = self.readable(peer, named)?;
-        self.admission.check(&self.name_of(module), module, 0)?;
-        let since = self.entry(module)?.installed.since;
-        let kept = self.checkpoints.history_start();
-        // Of the last turn before the kept log only a part may be there; a module's own first turn is whole.
-        let (oldest, edge) = if kept >= since && kept.0 > 0 {
-            (kept, u32::MAX)
-        } else {
-            (since, 0)
-        };
-        let watch = StartWatch {
-            ticket: self.stamper.ticket(),
-            module,
-            table,
-            table_name,
-            from,
-            oldest: Position {
-                epoch: self.shared.epoch,
-                seq: oldest,
-                step: StepIndex(edge),
-                index: edge,
-            },
-            log_start: self.checkpoints.log_start(),
-            seq: self.stamper.last_seq(),
-            connection: peer.connection.0,
-            request: id,
-            replies: replies.clone(),
-        };
-        self.admission.enter(Some(module), 0);
-        self.outgoing.add(module, NewPlace::Watch(Box::new(watch)));
-        Ok(())
-    }
-
-    /// A module that `peer` may use, and that serves.
-    fn usable(&self, peer: &Peer, module: &str) -> Result<ModuleIndex, Failure> {
-        let index = self.visible(peer, module)?;
-        serving(self.entry(index)?)?;
-        Ok(index)
-    }
-
-    /// A module that `peer` may know of.
-    fn visible(&self, peer: &Peer, module: &str) -> Result<ModuleIndex, Failure> {
-        let index = self.catalogue.find(module)?;
-        let schema = &self.entry(index)?.installed.schema;
-        if schema.visibility == Visibility::Private && peer.standing != Standing::Owner {
-            return Err(Failure::new(
-                Code::Denied,
-                format!(
-                    "module `{}` is private to its node; only modules of the node and its owners may use it",
-                    schema.name
-                ),
-            ));
-        }
-        Ok(index)
-    }
-
-    /// A table that `peer` may read.
-    fn readable(
-        &self,
-        peer: &Peer,
-        (module, table): (&str, &str),
-    ) -> Result<(ModuleIndex, TableId, String), Failure> {
-        let index = self.visible(peer, module)?;
-        let schema = &self.entry(index)?.installed.schema;
-        let is_owner = peer.standing == Standing::Owner;
-        let may_read = |table: &TableSchema| is_owner || table.visibility == Visibility::Public;
-        let Some((id, found)) = schema.table(table) else {
-            let known = schema
-                .tables
-                .iter()
-                .filter(|table| may_read(table))
-                .map(|table| table.name.as_str());
-            let mut failure = Failure::not_found("table", table, known);
-            failure.message = format!("{} in module `{}`", failure.message, schema.name);
-            return Err(failure);
-        };
-        if !may_read(found) {
-            return Err(Failure::new(
-                Code::Denied,
-                format!("table `{table}` of module `{}` is private", schema.name),
-            ));
-        }
-        Ok((index, id, found.name.clone()))
-    }
-
-    fn schema(&self, peer: &Peer, module: &str) -> Result<ResponseBody, Failure> {
-        let index = self.visible(peer, module)?;
-        let schema = &self.entry(index)?.installed.schema;
-        Ok(ResponseBody::Schema(match peer.standing {
-            Standing::Owner => schema.as_ref().clone(),
-            Standing::Guest => schema.public_view(),
-        }))
-    }
-
-    /// The entry at `index` of the catalogue that holds.
-    pub(crate) fn entry(&self, index: ModuleIndex) -> Result<&Entry, Failure> {
-        self.catalogue
-            .entry(index)
-            .ok_or_else(|| Failure::internal("a module that was found is not there"))
-    }
-
-    fn name_of(&self, index: ModuleIndex) -> ModuleName {
-        match self.catalogue.entry(index) {
-            Some(entry) => entry.installed.schema.name.clone(),
-            None => unreachable!("an index comes from the same catalogue"),
-        }
-    }
-}
-
-/// Which rows a client wants.
-struct RowsWanted {
-    after: Option<Vec<u8>>,
-    limit: u32,
-    filter: Option<RowFilter>,
-}
-
-/// Whether `peer` is an owner.
-///
-/// # Errors
-/// `Denied`, with whose key would do.
-pub(crate) fn owner(peer: &Peer) -> Result<(), Failure> {
-    match peer.standing {
-        Standing::Owner => Ok(()),
-        Standing::Guest => Err(Failure::new(
-            Code::Denied,
-            format!(
-                "only owners of the node may do this; key {} is not among the `owners` of its node.toml",
-                peer.node
-            ),
-        )),
-    }
-}
-
-fn invocation_of(peer: &Peer) -> Invocation {
-    Invocation {
-        caller_node_id: peer.node.0.clone(),
-        caller_module_name: String::new(),
-        caller_is_owner: peer.standing == Standing::Owner,
     }
 }

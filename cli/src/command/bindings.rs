@@ -21,7 +21,10 @@ use crate::{
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bindings {
     /// Add a binding
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  interstice-cli bindings add module local bank ./audit"
+    )]
     Add(Add),
     Update(Update),
     List(List),
@@ -250,7 +253,8 @@ fn remove(app: &App, command: &Remove) -> Outcome<()> {
         .find(|bound| bound.binding.name == command.module)
     else {
         let known = bindings.iter().map(|bound| bound.binding.name.as_str());
-        return Err(Failure::not_found("binding", &command.module, known).into());
+        let failure = Failure::not_found("binding", &command.module, known);
+        return Err(Problem::from(failure).advise("`bindings list` shows all"));
     };
     std::fs::remove_file(&bound.path)
         .map_err(|error| Problem::file("remove", &bound.path, &error))?;

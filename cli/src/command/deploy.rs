@@ -172,6 +172,7 @@ fn say(app: &App, session: &Session, report: &DeployReport) -> Outcome<()> {
         let what = match report.replaced {
             None => format!("installed {module} {version}"),
             Some(old) if old == version => format!("replaced {module} {version}"),
+            Some(old) if old > version => format!("downgraded {module} {old} to {version}"),
             Some(old) => format!("upgraded {module} {old} to {version}"),
         };
         app.output.line(format!(

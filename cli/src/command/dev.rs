@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use interstice_abi::wire::{DeployOptions, LogsMode};
+use interstice_abi::wire::{DeployOptions, LogLine, LogsMode};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
@@ -17,7 +17,7 @@ use crate::{
     build::Module,
     node_process,
     problem::{Outcome, Problem},
-    session::Session,
+    session::{Answers, Session},
 };
 
 /// How long the source must rest before it is built: editors save in several steps.
@@ -46,69 +46,98 @@ impl Dev {
         let folder = std::fs::canonicalize(&self.path)
             .map_err(|error| Problem::file("find the module", &self.path, &error))?;
         let session = Session::open_as_owner(app, None).await?;
+        // Before the first deploy, so that what `init` and `load` write is shown too.
+        let mut lines = session.logs(None, 0, LogsMode::Follow)?;
         let changed = Arc::new(Notify::new());
         // Watches as long as it lives.
         let _watcher = watch(&folder, changed.clone())?;
         let end = node_process::end_signal();
         tokio::pin!(end);
-        let mut following = None;
+        let mut name = module_name(&folder)?;
         loop {
+            let built = tokio::select! {
+                signal = &mut end => return signal,
+                built = build(app, &folder) => built,
+                ended = follow(app, &session, &name, &mut lines) => return ended,
+            };
+            // Lines wait while it uploads: they would tear the progress bar.
             tokio::select! {
                 signal = &mut end => return signal,
-                name = round(app, &session, &folder) => {
-                    if following.is_none() {
-                        following = name?;
-                    }
-                }
+                result = deploy(app, &session, built) => result?,
             }
             app.output
                 .say(format!("waiting for changes in {}", folder.display()));
             tokio::select! {
                 signal = &mut end => return signal,
                 () = rest(&changed) => {}
-                result = follow(app, &session, following.as_deref()) => return result,
+                ended = follow(app, &session, &name, &mut lines) => return ended,
             }
+            // A manifest that cannot be read at the moment is the build's to complain about.
+            name = module_name(&folder).unwrap_or(name);
         }
     }
 }
 
-/// Builds and deploys once. What the person can mend is printed; the module's name comes back once it is installed.
-async fn round(app: &App, session: &Session, folder: &Path) -> Outcome<Option<String>> {
+/// The name of the module that the crate in `folder` makes: that of its package.
+fn module_name(folder: &Path) -> Outcome<String> {
+    let path = folder.join("Cargo.toml");
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Problem::file("read the module's manifest", &path, &error))?;
+    let manifest: toml::Table = toml::from_str(&text)
+        .map_err(|error| Problem::failed(format!("{} is not valid: {error}", path.display())))?;
+    let name = manifest
+        .get("package")
+        .and_then(|package| package.get("name")?.as_str());
+    name.map(str::to_string).ok_or_else(|| {
+        Problem::failed(format!("{} names no package", path.display()))
+            .advise("give the folder of a module's crate; of a workspace, that of one member")
+    })
+}
+
+async fn build(app: &App, folder: &Path) -> Outcome<Module> {
     let (builder, path) = (app.builder(), folder.to_path_buf());
-    let built = tokio::task::spawn_blocking(move || builder.module(&path)).await;
-    let module: Module =
-        match built.map_err(|panic| Problem::failed(format!("the build ended badly: {panic}")))? {
-            Ok(module) => module,
-            Err(problem) => {
-                app.output.problem(&problem);
-                return Ok(None);
-            }
-        };
-    match deploy::upload(app, session, &module.wasm, DeployOptions::default()).await {
-        Ok(report) => {
-            if app.output.is_json() {
-                app.output.line(&report)?;
-            }
-            Ok(report
-                .get("module")
-                .and_then(|name| name.as_str())
-                .map(str::to_string))
+    tokio::task::spawn_blocking(move || builder.module(&path))
+        .await
+        .map_err(|panic| Problem::failed(format!("the build ended badly: {panic}")))?
+}
+
+/// Deploys what was built. What the person can mend is printed.
+async fn deploy(app: &App, session: &Session, built: Outcome<Module>) -> Outcome<()> {
+    let module = match built {
+        Ok(module) => module,
+        Err(problem) => {
+            app.output.problem(&problem);
+            return Ok(());
         }
+    };
+    match deploy::upload(app, session, &module.wasm, DeployOptions::default()).await {
+        Ok(report) if app.output.is_json() => app.output.line(&report),
+        Ok(_) => Ok(()),
         Err(problem) if problem.code().is_some() => {
             app.output.problem(&problem);
-            Ok(None)
+            Ok(())
         }
         Err(problem) => Err(problem),
     }
 }
 
-/// Prints what the module writes from here on; ends only when the node does.
-async fn follow(app: &App, session: &Session, module: Option<&str>) -> Outcome<()> {
-    let Some(module) = module else {
-        return std::future::pending().await;
-    };
-    let lines = session.logs(Some(module), 0, LogsMode::Follow)?;
-    logs::print_all(app, lines).await?;
+/// Prints what the module and the node write from here on; ends only when the node does.
+async fn follow(
+    app: &App,
+    session: &Session,
+    module: &str,
+    lines: &mut Answers<Vec<LogLine>>,
+) -> Outcome<()> {
+    while let Some(batch) = lines.next().await? {
+        let others = |line: &LogLine| {
+            line.module
+                .as_ref()
+                .is_some_and(|name| name.as_str() != module)
+        };
+        for line in batch.iter().filter(|line| !others(line)) {
+            logs::print(app, line)?;
+        }
+    }
     Err(Problem::unreachable(format!(
         "node {} has stopped",
         session.label()
@@ -160,6 +189,17 @@ fn is_source(root: &Path, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_module_is_called_as_its_package() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |text: &str| std::fs::write(folder.path().join("Cargo.toml"), text);
+        assert!(module_name(folder.path()).is_err());
+        write("[workspace]\n").expect("writes");
+        assert!(module_name(folder.path()).is_err());
+        write("[package]\nname = \"my-module\"\n").expect("writes");
+        assert_eq!(module_name(folder.path()), Ok("my-module".to_string()));
+    }
 
     #[test]
     fn what_cargo_and_editors_write_is_not_source() {

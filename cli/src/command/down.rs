@@ -1,16 +1,13 @@
 //! `down`: drain and stop a node, and wait until it is gone.
 
-use std::{
-    fs::File,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
 
 use crate::{
     app::App,
+    node_process::is_locked,
     problem::{Outcome, Problem},
     session::Session,
     target::Target,
@@ -21,9 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often it is looked whether the node is gone: it tells nobody when it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-
-/// The file that a node's process locks for as long as it lives.
-const LOCK_FILE: &str = "lock";
 
 /// Drain and stop a node
 #[derive(Debug, Args)]
@@ -75,9 +69,4 @@ fn is_there(target: &Target) -> bool {
         Some(folder) => is_locked(folder),
         None => target.accepts(),
     }
-}
-
-/// Whether a process has a node's folder.
-pub(crate) fn is_locked(folder: &Path) -> bool {
-    File::open(folder.join(LOCK_FILE)).is_ok_and(|file| file.try_lock().is_err())
 }

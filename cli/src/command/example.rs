@@ -5,14 +5,11 @@ use std::fs;
 use clap::{Args, ValueEnum};
 use interstice_actors::node::Listen;
 
-use super::{
-    down::is_locked,
-    up::{self, Manner, Start},
-};
+use super::up::{self, Manner, Start};
 use crate::{
     app::App,
     build::Module,
-    node_process::{self, Run},
+    node_process::{self, Run, is_locked},
     problem::{Outcome, Problem},
     registry::Registry,
     sources::Sources,
@@ -90,8 +87,7 @@ impl Example {
         let (name, port) = (self.which.node(), self.which.port());
         let before = node_process::find(app, name)?;
         if before.as_ref().is_some_and(|node| is_locked(&node.folder)) {
-            return Err(Problem::failed(format!("node `{name}` is running already"))
-                .advise(format!("`down {name}` stops it")));
+            return Err(up::running_already(name));
         }
         if !node_process::is_free(port) {
             return Err(

@@ -25,12 +25,69 @@ const FILES: [(&str, &str); 3] = [
     (".gitignore", "target/\n"),
 ];
 
-/// Names that Rust or cargo keep for themselves.
-const RESERVED: [&str; 44] = [
-    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue",
-    "core", "crate", "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen",
-    "if", "impl", "in", "let", "loop", "macro", "match", "mod", "move", "mut", "priv", "pub",
-    "ref", "return", "static", "std", "struct", "super", "test", "trait", "true", "type",
+/// Names that Rust, cargo or Interstice keep for themselves.
+const RESERVED: [&str; 61] = [
+    "Self",
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "interstice",
+    "interstice-abi",
+    "interstice-macros",
+    "interstice-sdk",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc_macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "test",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
 ];
 
 /// Make a new module crate
@@ -85,7 +142,7 @@ fn check(name: &str) -> Outcome<()> {
     ModuleName::new(name).map_err(Problem::usage)?;
     if RESERVED.contains(&name) {
         return Err(Problem::usage(format!(
-            "the module name `{name}` is a word of Rust; choose another"
+            "the module name `{name}` means something to Rust or Interstice already; choose another"
         )));
     }
     Ok(())
@@ -119,7 +176,7 @@ mod tests {
 
     #[test]
     fn names_that_cannot_be_a_crate_are_refused() {
-        for name in ["", "a/b", "..", "1a", "a b", "fn", "test", "ä"] {
+        for name in ["", "a/b", "..", "1a", "a b", "fn", "test", "self", "ä"] {
             assert!(check(name).is_err(), "{name}");
         }
         for name in ["greeter", "my-module", "module_manager"] {

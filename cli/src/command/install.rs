@@ -72,7 +72,13 @@ impl Unload {
 impl Load {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open_as_owner(app, Some(&self.at)).await?;
-        match module_schema::path(&self.module) {
+        // A module that is there wins over a folder of the same name, which `./NAME` reaches.
+        let is_installed = session
+            .modules()
+            .await?
+            .iter()
+            .any(|status| status.name.as_str() == self.module);
+        match module_schema::path(&self.module).filter(|_| !is_installed) {
             None => {
                 session.load(&self.module).await?;
                 done(app, &session, &self.module, "loaded")

@@ -15,6 +15,9 @@ use crate::{
 /// Kept lines that are shown when nobody says how many.
 const TAIL_LINES: u32 = 200;
 
+/// Before the further lines of a text: what a module writes cannot pass for an entry of its own.
+const INDENT: &str = "\n    ";
+
 /// Show the log of a node and its modules
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -52,8 +55,7 @@ impl Logs {
     }
 }
 
-/// Prints lines until there are no more.
-pub(crate) async fn print_all(app: &App, mut lines: Answers<Vec<LogLine>>) -> Outcome<()> {
+async fn print_all(app: &App, mut lines: Answers<Vec<LogLine>>) -> Outcome<()> {
     while let Some(batch) = lines.next().await? {
         for line in &batch {
             print(app, line)?;
@@ -62,7 +64,11 @@ pub(crate) async fn print_all(app: &App, mut lines: Answers<Vec<LogLine>>) -> Ou
     Ok(())
 }
 
-fn print(app: &App, line: &LogLine) -> Outcome<()> {
+/// Prints a line.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn print(app: &App, line: &LogLine) -> Outcome<()> {
     let module = line.module.as_ref().map(ToString::to_string);
     let level = match line.level {
         LogLevel::Message => "message",
@@ -88,6 +94,6 @@ fn print(app: &App, line: &LogLine) -> Outcome<()> {
     app.output.line(format!(
         "{} {source}{seq}{level} {}",
         clock::timestamp(line.time_ms),
-        clean_lines(&line.text)
+        clean_lines(&line.text).replace('\n', INDENT)
     ))
 }

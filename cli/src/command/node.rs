@@ -92,6 +92,9 @@ pub(crate) struct Show {
 pub(crate) struct Start {
     /// The node
     name: String,
+    /// The TCP port, this once; without it that of its node.toml
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// Run in the background; returns when the node answers
     #[arg(long)]
     detach: bool,

@@ -11,8 +11,8 @@ use super::{deploy, modules};
 use crate::{
     app::App,
     build::Module,
-    node_process::{self, LocalNode, Run, Running},
-    problem::{Outcome, Problem},
+    node_process::{self, EndSignal, LocalNode, Run, Running},
+    problem::{Kind, Outcome, Problem},
     session::Session,
     target::Target,
 };
@@ -78,7 +78,13 @@ impl Up {
             .collect::<Outcome<Vec<Module>>>()?;
         let node = match node_process::find(app, &self.name)? {
             Some(node) => node,
-            None => node_process::create(app, &self.name, self.port)?,
+            None => {
+                // A node that cannot listen is not worth making.
+                if let Some(port) = self.port.filter(|port| !node_process::is_free(*port)) {
+                    return Err(port_in_use(port).advise("choose another one with --port"));
+                }
+                node_process::create(app, &self.name, self.port)?
+            }
         };
         let run = Run {
             listen: self.manner.listen(),
@@ -115,6 +121,9 @@ pub(crate) async fn start(
     manner: &Manner,
     hints: &[String],
 ) -> Outcome<()> {
+    if node_process::is_locked(&start.node.folder) {
+        return Err(running_already(&start.node.name));
+    }
     if manner.detach {
         let report = node_process::detach(app, &arguments(&start, manner))?;
         return print(app, &report, hints);
@@ -122,6 +131,8 @@ pub(crate) async fn start(
     if manner.detached {
         node_process::ignore_hangup();
     }
+    // Before anybody is told that the node runs, and could end it.
+    let end = EndSignal::listen()?;
     let running = node_process::start(app, &start.node, &start.run)?;
     let report = match settle(app, &start, &running).await {
         Ok(report) => report,
@@ -130,14 +141,21 @@ pub(crate) async fn start(
             return Err(problem);
         }
     };
-    if let Err(problem) = print(app, &report, hints) {
-        running.abandon();
-        return Err(problem);
+    match print(app, &report, hints) {
+        Ok(()) => {}
+        // `up | head -1` has read what it wanted; a starter that is gone wants no node.
+        Err(problem) if problem.kind() == Kind::NobodyListens && !manner.detached => {}
+        Err(problem) => {
+            running.abandon();
+            return Err(problem);
+        }
     }
     if !manner.detached {
         app.output.say("Ctrl-C drains and stops the node");
     }
-    running.until_it_ends(|| app.output.say("stopping")).await
+    running
+        .until_it_ends(end, || app.output.say("stopping"))
+        .await
 }
 
 /// Deploys, and describes the node.
@@ -218,5 +236,12 @@ fn print(app: &App, report: &Json, hints: &[String]) -> Outcome<()> {
 
 /// A port that somebody else has.
 pub(crate) fn port_in_use(port: u16) -> Problem {
-    Problem::failed(format!("port {port} is in use by another program"))
+    Problem::failed(format!("port {port} is in use by another program or node"))
+}
+
+/// A node that a process runs already.
+pub(crate) fn running_already(name: &str) -> Problem {
+    Problem::failed(format!("node `{name}` is running already")).advise(format!(
+        "`down {name}` stops it; commands reach it with --node {name}"
+    ))
 }

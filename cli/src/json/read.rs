@@ -59,15 +59,15 @@ impl<'a> Coercion<'a> {
             (ty, Ok(json)) if !(is_bytes(ty) && !json.is_string() && !json.is_array()) => {
                 self.value(&json, ty)
             }
+            (ty, Err(error)) if self.is_enum(ty) && word.starts_with(['{', '[', '"']) => {
+                Err(not_json(word, ty, &error))
+            }
             // Digits are base64 too, and so are bare words.
             (ty, _) if is_bytes(ty) || is_number(ty) || self.is_enum(ty) => {
                 self.value(&Json::String(word.to_string()), ty)
             }
             (ty, Ok(json)) => self.value(&json, ty),
-            (ty, Err(error)) => Err(format!(
-                "expected {ty} as JSON, found `{}` ({error})",
-                shorten(word)
-            )),
+            (ty, Err(error)) => Err(not_json(word, ty, &error)),
         }
     }
 
@@ -336,13 +336,21 @@ fn integer(json: &Json, ty: &ColumnType) -> Result<Value, String> {
     value.ok_or_else(|| mismatch(ty, json))
 }
 
-fn float<F: std::str::FromStr>(json: &Json, ty: &ColumnType) -> Result<F, String> {
+fn float<F>(json: &Json, ty: &ColumnType) -> Result<F, String>
+where
+    F: std::str::FromStr + Copy + Into<f64>,
+{
     let digits = match json {
         Json::Number(number) => number.as_str(),
         Json::String(text) => text.as_str(),
         _ => return Err(mismatch(ty, json)),
     };
-    digits.parse().map_err(|_| mismatch(ty, json))
+    let value: F = digits.parse().map_err(|_| mismatch(ty, json))?;
+    // An infinity is asked for by name; digits that become one are a number that is too large.
+    if value.into().is_infinite() && digits.contains(|c: char| c.is_ascii_digit()) {
+        return Err(format!("{} does not fit {ty}", shorten(digits)));
+    }
+    Ok(value)
 }
 
 fn bytes(text: &str) -> Result<Value, String> {
@@ -358,6 +366,16 @@ fn bytes(text: &str) -> Result<Value, String> {
             shorten(text)
         )
     })
+}
+
+/// Where a longer text stops being JSON is worth knowing; of a bare word it is plain.
+fn not_json(word: &str, ty: &ColumnType, error: &serde_json::Error) -> String {
+    let found = format!("expected {ty} as JSON, found `{}`", shorten(word));
+    if word.starts_with(['{', '[', '"']) {
+        format!("{found} ({error})")
+    } else {
+        found
+    }
 }
 
 fn mismatch(ty: &ColumnType, json: &Json) -> String {

@@ -161,6 +161,8 @@ fn what_does_not_fit_says_what_was_expected() {
         let problem = round(word, &ty).expect_err(word);
         assert!(problem.contains(expected), "{word}: {problem}");
     };
+    check("1e39", ColumnType::F32, "does not fit f32");
+    check("-1e400", ColumnType::F64, "does not fit f64");
     check("Bob", ColumnType::U64, "expected u64");
     check("-1", ColumnType::U64, "expected u64, found -1");
     check("256", ColumnType::U8, "from 0 to 255");

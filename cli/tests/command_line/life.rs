@@ -94,7 +94,7 @@ fn a_second_process_on_one_node_gets_a_clear_error() {
             &free_port().to_string(),
         ],
     );
-    assert!(error.contains("another process"), "{error}");
+    assert!(error.contains("running already"), "{error}");
     assert!(
         place.ok(&["node", "list"]).contains("running"),
         "the first is unharmed"
@@ -190,4 +190,38 @@ fn a_damaged_configuration_names_file_and_field() {
         .output()
         .expect("runs");
     assert!(gone.status.success(), "the program has a short name, too");
+}
+
+#[test]
+fn a_node_is_started_once_and_only_a_living_one_counts_as_running() {
+    let place = Place::new();
+    place.up("one", &[]);
+    let error = place.fails(1, &["up", "--name", "one", "--local", "--detach"]);
+    assert!(
+        error.contains("`one` is running already") && error.contains("`down one`"),
+        "{error}"
+    );
+    let port = place
+        .json(&["node", "list"])
+        .pointer("/0/address")
+        .and_then(|address| address.as_str()?.rsplit(':').next().map(str::to_string))
+        .expect("has an address");
+    // The port is taken: no node is made for nothing.
+    let error = place.fails(
+        1,
+        &[
+            "up", "--name", "two", "--local", "--detach", "--port", &port,
+        ],
+    );
+    assert!(error.contains("--port"), "{error}");
+    assert!(!place.ok(&["node", "list"]).contains("two"));
+    // One that stands in the registry with the same port does not run because the other does.
+    place.ok(&["node", "create", "two", "--port", &port]);
+    assert_eq!(
+        text(&place.json(&["node", "show"]), "name"),
+        "one",
+        "the other is not running"
+    );
+    let error = place.fails(2, &["up", "--name", "../three"]);
+    assert!(error.contains("is not allowed"), "{error}");
 }

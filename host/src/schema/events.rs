@@ -38,10 +38,7 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
         Event::Input => (named(&types), "an `InputEvent`"),
         Event::Network => (named(&types), "a `NetworkEvent`"),
         Event::File { .. } => (named(&types), "a `FileEvent`"),
-        Event::ModuleLoad | Event::ModuleRemove => (
-            types.is_empty() || named(&types),
-            "a `ModuleEvent` or nothing",
-        ),
+        Event::ModuleLoad | Event::ModuleRemove => (named(&types), "a `ModuleEvent`"),
         Event::Row { table, event } => {
             let (rows, expected) = match event {
                 RowEvent::Insert | RowEvent::Delete => (1, "the row"),
@@ -77,7 +74,8 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
             "`{event}` never happens: add `{table}` to `interstice_module!(replicated_tables: […])`"
         ));
     }
-    if fits {
+    // What an authority hands over may be left aside.
+    if fits || (types.is_empty() && event.authority().is_some()) {
         Ok(())
     } else {
         Err(format!(

@@ -327,6 +327,20 @@ fn events_must_be_possible_and_hand_over_what_is_taken() {
         let message = on(event, arguments).expect_err(event);
         assert!(message.contains(what), "{message:?} does not say {what:?}");
     }
+    for (event, authority) in [
+        ("network", Authority::Network),
+        ("input", Authority::Input),
+        ("audio_input", Authority::Audio),
+        ("file:notes", Authority::File),
+        ("module_load", Authority::Module),
+    ] {
+        let bare = bent(|p| {
+            p.header.authorities = vec![authority];
+            p.reducers[0].events = vec![event.parse().expect("an event")];
+            p.reducers[0].arguments = Vec::new();
+        });
+        assert_eq!(bare.map(|_| ()), Ok(()), "{event}");
+    }
     let render = bent(|p| {
         p.header.authorities = vec![Authority::Gpu, Authority::Gpu];
         p.reducers[0].events = vec![Event::Render];

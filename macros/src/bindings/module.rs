@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use super::{
     calls::{argument_types, call_structs},
     load::BoundModule,
-    name::camel,
+    name::{camel, of_module, two_names},
     table::{row_types, tables},
     types::definitions,
 };
@@ -35,13 +35,16 @@ pub(super) fn module(bound: &BoundModule, accessor: Accessor) -> TokenStream {
         ),
     };
     let definitions = definitions(bound);
-    let tables = tables(bound);
+    let (tables, mut traits) = tables(bound);
     let handles = handles(bound);
     let calls = call_structs(bound);
     let argument_types = argument_types(bound);
     let row_types = row_types(bound);
     let accessor = match accessor {
-        Accessor::Context => on_contexts(bound),
+        Accessor::Context => {
+            traits.extend(self::accessor(bound));
+            on_contexts(bound)
+        }
         Accessor::Node => TokenStream::new(),
     };
     quote! {
@@ -60,6 +63,9 @@ pub(super) fn module(bound: &BoundModule, accessor: Accessor) -> TokenStream {
             #tables
             #handles
             #accessor
+
+            #[doc(hidden)]
+            pub mod __traits { #traits }
 
             #[doc(hidden)]
             pub mod __parts {
@@ -149,10 +155,10 @@ fn handles(bound: &BoundModule) -> TokenStream {
 
 fn on_contexts(bound: &BoundModule) -> TokenStream {
     let Names { handle, has } = names(bound);
-    let body = accessor(bound, &has);
+    let names = two_names(&has, &of_module(bound), &quote! { self });
     let snake = ident(&bound.snake);
     quote! {
-        #body
+        #names
 
         impl<Caps> #has for ::interstice_sdk::ReducerContext<Caps> {
             type Handle = #handle<Caps>;
@@ -172,8 +178,9 @@ fn on_contexts(bound: &BoundModule) -> TokenStream {
     }
 }
 
-/// The trait that carries `.<module>()`, without implementations.
-pub(super) fn accessor(bound: &BoundModule, has: &Ident) -> TokenStream {
+/// The trait that carries `.<module>()`, without implementations: for a module `__traits`.
+pub(super) fn accessor(bound: &BoundModule) -> TokenStream {
+    let Names { has, .. } = names(bound);
     let snake = ident(&bound.snake);
     let of_trait = format!("Has the method `{}()`.", bound.snake);
     let of_method = format!("The module `{}`.", bound.name);
@@ -184,6 +191,7 @@ pub(super) fn accessor(bound: &BoundModule, has: &Ident) -> TokenStream {
             type Handle;
 
             #[doc = #of_method]
+            #[allow(non_snake_case, reason = "the name is the other module's")]
             fn #snake(&self) -> Self::Handle;
         }
     }

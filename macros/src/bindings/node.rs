@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use super::{
     load::{BoundModule, BoundNode},
     module::{self, Accessor, Names},
-    name::camel,
+    name::{camel, of_module, of_node, two_names},
 };
 use crate::name::ident;
 
@@ -22,20 +22,15 @@ pub(super) fn node(node: &BoundNode) -> TokenStream {
     );
     let of_trait = format!("Has the method `{}()`.", node.name.snake);
     let of_method = format!("The node `{}`.", node.name.name);
+    let names = two_names(&has, &of_node(&node.name), &quote! { self::#snake });
     let modules = node
         .modules
         .iter()
         .map(|bound| module::module(bound, Accessor::Node));
+    let traits = node.modules.iter().map(module::accessor);
     let accessors = node.modules.iter().map(|bound| on_node(bound, &handle));
     quote! {
-        #[doc = #of_trait]
-        pub trait #has: ::core::marker::Sized {
-            #[doc = #of_method]
-            #[allow(non_snake_case, reason = "the name is the other node's")]
-            fn #snake(&self) -> #snake::#handle<Self> {
-                #snake::#handle::new()
-            }
-        }
+        #names
 
         impl<Caps> #has for ::interstice_sdk::ReducerContext<Caps> {}
         impl<Caps> #has for ::interstice_sdk::QueryContext<Caps> {}
@@ -44,6 +39,20 @@ pub(super) fn node(node: &BoundNode) -> TokenStream {
         pub mod #snake {
             #(#modules)*
             #(#accessors)*
+
+            #[doc(hidden)]
+            pub mod __traits {
+                #(#traits)*
+
+                #[doc = #of_trait]
+                pub trait #has: ::core::marker::Sized {
+                    #[doc = #of_method]
+                    #[allow(non_snake_case, reason = "the name is the other node's")]
+                    fn #snake(&self) -> super::#handle<Self> {
+                        super::#handle::new()
+                    }
+                }
+            }
 
             #[doc = #doc]
             #[derive(::core::fmt::Debug)]
@@ -63,10 +72,10 @@ pub(super) fn node(node: &BoundNode) -> TokenStream {
 
 fn on_node(bound: &BoundModule, node: &Ident) -> TokenStream {
     let Names { handle, has } = module::names(bound);
-    let body = module::accessor(bound, &has);
+    let names = two_names(&has, &of_module(bound), &quote! { self });
     let snake = ident(&bound.snake);
     quote! {
-        #body
+        #names
 
         impl<Caps> #has for #node<::interstice_sdk::ReducerContext<Caps>> {
             type Handle = #snake::#handle<Caps>;

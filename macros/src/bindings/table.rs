@@ -6,6 +6,7 @@ use quote::{format_ident, quote};
 
 use super::{
     load::BoundModule,
+    name::{of_module, two_names},
     types::{column, described_fields, schema_name},
 };
 use crate::{
@@ -13,19 +14,16 @@ use crate::{
     name::ident,
 };
 
-/// What all tables of a binding add to its module.
-pub(super) fn tables(bound: &BoundModule) -> TokenStream {
-    bound
-        .schema
-        .tables
-        .iter()
-        .map(|table| {
-            let row = row(bound, table);
-            let handle = handle(bound, table);
-            let accessor = accessor(table);
-            quote! { #row #handle #accessor }
-        })
-        .collect()
+/// What all tables of a binding add to its module, and to that module's `__traits`.
+pub(super) fn tables(bound: &BoundModule) -> (TokenStream, TokenStream) {
+    let (mut items, mut traits) = (TokenStream::new(), TokenStream::new());
+    for table in &bound.schema.tables {
+        items.extend(row(bound, table));
+        items.extend(handle(bound, table));
+        items.extend(on_tables(bound, table));
+        traits.extend(accessor(table));
+    }
+    (items, traits)
 }
 
 /// For each table, a type of its name: the row.
@@ -64,8 +62,8 @@ fn row(bound: &BoundModule, table: &TableSchema) -> TokenStream {
                     ::core::option::Option::Some(#module);
                 const TABLE: &'static ::core::primitive::str = #name;
 
-                fn key(&self) -> Self::Key {
-                    ::core::clone::Clone::clone(&self.#key)
+                fn key(row: &Self) -> Self::Key {
+                    ::core::clone::Clone::clone(&row.#key)
                 }
 
                 fn schema(types: &mut abi::types::TypeSet) -> abi::schema::TableSchema {
@@ -158,6 +156,7 @@ fn handle(bound: &BoundModule, table: &TableSchema) -> TokenStream {
     })
 }
 
+/// The trait that carries `.tables.<table>()`.
 fn accessor(table: &TableSchema) -> TokenStream {
     let has = format_ident!("Has{}Handle", table.type_name);
     let handle = format_ident!("{}Handle", table.type_name);
@@ -171,8 +170,18 @@ fn accessor(table: &TableSchema) -> TokenStream {
             type Caps;
 
             #[doc = #of_method]
-            fn #name(&self) -> #handle<Self::Caps>;
+            fn #name(&self) -> super::#handle<Self::Caps>;
         }
+    }
+}
+
+fn on_tables(bound: &BoundModule, table: &TableSchema) -> TokenStream {
+    let has = format_ident!("Has{}Handle", table.type_name);
+    let handle = format_ident!("{}Handle", table.type_name);
+    let names = two_names(&has, &of_module(bound), &quote! { self });
+    let name = ident(&table.name);
+    quote! {
+        #names
 
         impl<Caps> #has for __parts::Tables<Caps> {
             type Caps = Caps;

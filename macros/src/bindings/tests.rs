@@ -1,4 +1,5 @@
-//! Binding files on disk, and the code that they become. That the code compiles and works is shown by the guest crates.
+//! Binding files on disk, and the code that they become. That the code works is shown by the guest crates; that it compiles
+//! next to every mix of imports is shown here.
 
 use std::{fs, path::Path};
 
@@ -187,4 +188,98 @@ fn every_mistake_of_every_file_is_reported_with_its_file() {
 fn dependencies_are_packed_for_the_schema() {
     let some = generated(&[("a.toml", BANK)]).map(|generated| generated.dependencies.to_string());
     assert!(some.is_ok_and(|code| code.contains("unpack_dependencies")));
+}
+
+/// What a user writes beside the bindings of [`every_mix_of_globs_compiles`].
+const GLOBS: &str = r#"
+#![deny(warnings)]
+
+#[expect(unused_imports, reason = "more is imported than is used")]
+mod everything {
+    use crate::bindings::bank::*;
+    use crate::bindings::far::bank::*;
+    use crate::bindings::far::near::*;
+    use crate::bindings::far::*;
+    use crate::bindings::near::bank::*;
+    use crate::bindings::near::near::*;
+    use crate::bindings::near::*;
+    use crate::bindings::*;
+    use interstice_sdk::*;
+
+    pub fn read<Caps>(ctx: &ReducerContext<Caps>) -> Result<(), Error>
+    where
+        Caps: CanRead<crate::bindings::bank::Account>
+            + CanRead<crate::bindings::far::bank::Account>
+            + CanRead<crate::bindings::near::near::Account>,
+    {
+        let _ = ctx.bank().tables.account().count();
+        let _ = ctx.far().bank().tables.account().count();
+        let _ = ctx.near().near().tables.account().count();
+        ctx.far().near().reducers.open(1, [0.0; 40])?;
+        ctx.near().bank().queries.tree()?;
+        Ok(())
+    }
+}
+
+mod by_name {
+    use crate::bindings::HasNearHandle;
+    use crate::bindings::far::HasNearModuleHandle as _;
+    use crate::bindings::near::HasNearModuleHandle;
+    use crate::bindings::near::near::{Account, AccountHandle, HasAccountHandle, NearModuleHandle, Tree};
+    use interstice_sdk::{CanRead, QueryContext, ReducerContext};
+
+    pub struct Held<Caps> {
+        pub near: NearModuleHandle<Caps>,
+        pub accounts: AccountHandle<Caps>,
+    }
+
+    pub fn hold<Caps>(ctx: &ReducerContext<Caps>) -> Held<Caps> {
+        let near = ctx.near().near();
+        let _ = crate::bindings::HasFarHandle::far(ctx).near();
+        let accounts = near.tables.account();
+        Held { near, accounts }
+    }
+
+    pub fn ask<Caps: CanRead<Account>>(ctx: &QueryContext<Caps>) -> Option<Tree> {
+        let _ = ctx.near().near().tables.account().first();
+        ctx.near().near().queries.tree().ok()
+    }
+}
+
+fn main() {
+    let ctx = interstice_sdk::testing::reducer_context();
+    assert!(everything::read(&ctx).is_err());
+    let held = by_name::hold(&ctx);
+    assert_eq!(held.accounts.count(), 0);
+    assert!(held.near.queries.tree().is_err());
+    assert_eq!(by_name::ask(&interstice_sdk::testing::query_context()), None);
+}
+"#;
+
+#[test]
+fn every_mix_of_globs_compiles() {
+    // Three modules on three nodes, with tables of one name; the node `near` is called like one of its modules.
+    let on = |node: &str| {
+        let mut text = on_node(node, &[]);
+        for module in ["bank", "near"] {
+            let keys = BANK.replace("\"bank\"", &format!("\"{module}\""));
+            let keys = keys
+                .replace("[[", "[[modules.")
+                .replace("[type_", "[modules.type_");
+            text.push_str(&format!("[[modules]]\n{keys}"));
+        }
+        text
+    };
+    let files = [
+        ("a.toml", BANK),
+        ("b.toml", &on("near")),
+        ("c.toml", &on("far")),
+    ];
+    let bindings = generated(&files).map(|generated| generated.module);
+    let bindings = bindings.expect("is generated");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("every_mix_of_globs.rs");
+    let code = format!("{GLOBS}{}", quote! { pub mod bindings { #bindings } });
+    fs::write(&file, code).expect("writes");
+    trybuild::TestCases::new().pass(file);
 }

@@ -68,11 +68,6 @@ pub(super) fn read(kind: Kind, item: &ItemFn, errors: &mut Errors) -> Option<Fun
             ty.to_token_stream()
         }
     };
-    if kind == Kind::Query && matches!(signature.output, ReturnType::Default) {
-        let message =
-            "a query returns something; write `-> T` with a column type, or make it a `#[reducer]`";
-        errors.push(&signature.ident, message);
-    }
     Some(Function {
         kind,
         ident: signature.ident.clone(),

@@ -69,8 +69,8 @@ fn row_impl(ident: &Ident, table: &Table) -> TokenStream {
             const MODULE: ::core::option::Option<&'static str> = ::core::option::Option::None;
             const TABLE: &'static str = #name;
 
-            fn key(&self) -> #key_ty {
-                ::core::clone::Clone::clone(&self.#key_ident)
+            fn key(row: &Self) -> #key_ty {
+                ::core::clone::Clone::clone(&row.#key_ident)
             }
 
             fn schema(__types: &mut #sdk::abi::types::TypeSet) -> #sdk::abi::schema::TableSchema {

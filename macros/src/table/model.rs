@@ -152,16 +152,13 @@ fn primary_key(attribute: &Attribute, errors: &mut Errors) -> bool {
     if matches!(attribute.meta, syn::Meta::Path(_)) {
         return false;
     }
+    const EXPECTED: &str = "a primary key takes `auto_inc` or nothing: `#[primary_key(auto_inc)]`";
     let mut auto_inc = false;
     let parsed = attribute.parse_nested_meta(|meta| {
-        if meta.path.is_ident("auto_inc") {
-            auto_inc = true;
-            Ok(())
-        } else {
-            Err(meta.error("a primary key takes `auto_inc` or nothing: `#[primary_key(auto_inc)]`"))
-        }
+        auto_inc = meta.path.is_ident("auto_inc");
+        auto_inc.then_some(()).ok_or_else(|| meta.error(EXPECTED))
     });
-    errors.keep(parsed);
+    errors.keep(parsed.map_err(|error| syn::Error::new(error.span(), EXPECTED)));
     auto_inc
 }
 
@@ -190,7 +187,7 @@ fn index(attribute: &Attribute, errors: &mut Errors) -> Option<Index> {
             Ok(())
         }
     });
-    errors.keep(parsed)?;
+    errors.keep(parsed.map_err(|error| syn::Error::new(error.span(), EXPECTED)))?;
     if kind.is_none() {
         errors.push(attribute, EXPECTED);
     }

@@ -111,11 +111,34 @@ fn counted<Caps: CanRead<Counted>>(ctx: QueryContext<Caps>, least: i32) -> Resul
     Ok(ctx.current.tables.counted().range(least..).into_iter().chain(deep_helper(&ctx)).collect())
 }
 
+#[query]
+fn asks_for_nothing(ctx: QueryContext) {
+    ctx.log("asked");
+}
+
+trait Keyed {
+    fn key(&self) -> String;
+    fn schema(&self) -> u8;
+}
+
+/// Rows may have methods by traits of the module, whatever they are called.
+impl Keyed for Counted {
+    fn key(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn schema(&self) -> u8 {
+        0
+    }
+}
+
 fn deep_helper<Caps: CanRead<Counted>>(ctx: &QueryContext<Caps>) -> Option<Counted> {
     ctx.current.tables.counted().last()
 }
 
 fn main() {
     let ctx = interstice_sdk::testing::reducer_context();
+    asks_for_nothing(interstice_sdk::testing::plain_query_context());
+    assert_eq!((Counted { id: 7 }.key(), Counted { id: 7 }.schema()), ("7".to_string(), 0));
     assert_eq!(deep::all(ctx.clone(), 1, String::new(), (), Kind::Small), Ok(()));
 }

@@ -53,7 +53,9 @@ where
 }
 
 #[query]
-fn returns_nothing(ctx: QueryContext) {}
+fn returns_what_is_borrowed(ctx: QueryContext) -> &'static str {
+    ""
+}
 
 #[query]
 fn returns_something(ctx: QueryContext) -> impl Clone {

@@ -47,6 +47,8 @@ struct SeveralAtOnce<T> {
     c: u64,
     #[index(hash, btree)]
     d: u64,
+    #[index(btree unique)]
+    d2: u64,
     #[index(btree)]
     e: (u8, Option<f64>),
     #[default]

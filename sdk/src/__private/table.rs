@@ -37,8 +37,8 @@ pub trait TableRow: Column + Clone {
     /// The table's name: the struct's name in lower case.
     const TABLE: &'static str;
 
-    /// The row's primary key.
-    fn key(&self) -> Self::Key;
+    /// The primary key of `row`. Not a method: rows may have a method of that name by a trait of the module.
+    fn key(row: &Self) -> Self::Key;
 
     /// The table as the schema says it.
     #[doc(hidden)]

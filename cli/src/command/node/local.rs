@@ -9,12 +9,9 @@ use super::{Create, Remove, Rename, Start};
 use crate::{
     app::App,
     ask,
-    command::{
-        down::is_locked,
-        up::{self, Manner},
-    },
+    command::up::{self, Manner},
     home,
-    node_process::{self, LocalNode, Run},
+    node_process::{self, LocalNode, Run, is_locked},
     problem::{Outcome, Problem},
     registry::Registry,
     target::Target,
@@ -136,7 +133,7 @@ pub(super) async fn start(app: &App, command: &Start) -> Outcome<()> {
     let start = up::Start {
         run: Run {
             listen: manner.listen(),
-            port: None,
+            port: command.port,
         },
         node: LocalNode { ..node },
         modules: Vec::new(),

@@ -102,7 +102,7 @@ impl<R: TableRow> Rows<R> {
             if self.version.changes == now.changes {
                 return Ok(Some(row));
             }
-            if let Some(row) = get(0, &row.key()) {
+            if let Some(row) = get(0, &R::key(&row)) {
                 return Ok(Some(row));
             }
         }

@@ -1,0 +1,83 @@
+//! Which modules a step has changed by calls, and how far each of them must go back when the step, or a call in it, fails.
+//!
+//! A module keeps its earliest point, whatever is called later; nothing is undone here, the actors do that.
+
+use std::{
+    collections::{BTreeMap, btree_map},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use interstice_abi::id::ModuleName;
+use interstice_host::table::{Counter, Savepoint};
+
+use crate::supervisor::catalogue::ModuleIndex;
+
+/// The modules that a step has changed by calls, each with the earliest point to go back to and the counters that moved.
+#[derive(Clone, Default)]
+pub(crate) struct Touched(Arc<Mutex<BTreeMap<ModuleIndex, Part>>>);
+
+/// What a step did to one module.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) savepoint: Savepoint,
+    pub(super) name: ModuleName,
+    pub(super) counters: Vec<Counter>,
+}
+
+impl Touched {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<ModuleIndex, Part>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes what a call did to `module`, beside what earlier calls did.
+    pub(super) fn add(&self, module: ModuleIndex, part: Part) {
+        match self.locked().entry(module) {
+            btree_map::Entry::Vacant(place) => {
+                place.insert(part);
+            }
+            btree_map::Entry::Occupied(mut known) => {
+                // Later values stand for what both calls did.
+                let counters = &mut known.get_mut().counters;
+                counters.retain(|old| {
+                    !part
+                        .counters
+                        .iter()
+                        .any(|new| (new.table, new.field) == (old.table, old.field))
+                });
+                counters.extend(part.counters);
+            }
+        }
+    }
+
+    /// Adds what a call touched behind the module that it called.
+    pub(super) fn merge(&self, later: &Self) {
+        let parts = later.locked().clone();
+        for (module, part) in parts {
+            self.add(module, part);
+        }
+    }
+
+    /// Every module with its earliest point.
+    pub(in crate::module) fn earliest(&self) -> Vec<(ModuleIndex, Savepoint)> {
+        self.locked()
+            .iter()
+            .map(|(module, part)| (*module, part.savepoint))
+            .collect()
+    }
+
+    /// Every module.
+    pub(in crate::module) fn modules(&self) -> Vec<ModuleIndex> {
+        self.locked().keys().copied().collect()
+    }
+
+    /// Every counter that moved.
+    pub(in crate::module) fn counters(&self) -> Vec<(ModuleName, Counter)> {
+        let parts = self.locked();
+        let all = parts.values().flat_map(|part| {
+            part.counters
+                .iter()
+                .map(|counter| (part.name.clone(), *counter))
+        });
+        all.collect()
+    }
+}

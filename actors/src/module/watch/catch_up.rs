@@ -1,0 +1,162 @@
+//! Resuming a watch: the changes of a table behind a position, read from the log, before the watch goes live.
+//!
+//! The log is read on a thread of its own, up to the turn at which the watch began; what comes later waits with the watcher,
+//! so the two meet without a gap. At most [`CATCH_UPS_MAX`] watches of a process read at the same time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{ModuleName, Position, Seq, TableId},
+    wire::{Response, ResponseBody, WatchEvent, WatchedChange},
+};
+use interstice_host::{
+    log::{Log, LogPosition},
+    module::Effect,
+};
+
+use super::{StartWatch, watcher::Watcher, watchers::watched};
+use crate::{
+    module::core::Core,
+    record::{Record, StepRecord},
+};
+
+impl Core {
+    /// Reads the log on a thread of its own, from behind `from` up to what this module has done so far.
+    pub(super) fn catch_up(
+        &self,
+        watch: &StartWatch,
+        from: Position,
+        watcher: &Arc<Watcher>,
+    ) -> Result<(), Failure> {
+        if from < watch.oldest {
+            return Err(Failure::new(
+                Code::NotFound,
+                format!(
+                    "the log no longer resumes from {from}, only from {}; watch without --from",
+                    watch.oldest
+                ),
+            ));
+        }
+        let slot = CatchUp::begin()?;
+        let log = self.shared.log.clone();
+        let search = Search {
+            module: self.name.clone(),
+            table: watch.table,
+            from,
+            until: watch.seq,
+            start: watch.log_start,
+        };
+        let watcher = watcher.clone();
+        self.shared.log.when_durable(Box::new(move |durable| {
+            if let Err(error) = durable {
+                watcher.fail(Failure::new(
+                    Code::Unavailable,
+                    format!("the log could not be written: {error}"),
+                ));
+                return;
+            }
+            // Detached: it ends by itself when the log has been read or the client has gone.
+            std::thread::spawn(move || {
+                let _slot = slot;
+                match search.run(&log, &watcher) {
+                    Ok(()) => watcher.go_live(),
+                    Err(failure) => watcher.fail(failure),
+                }
+            });
+        }));
+        Ok(())
+    }
+}
+
+/// Watches that read the log at the same time; each is a thread and reads all that is kept.
+const CATCH_UPS_MAX: usize = 16;
+
+static CATCH_UPS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the [`CATCH_UPS_MAX`] places.
+struct CatchUp;
+
+impl CatchUp {
+    fn begin() -> Result<Self, Failure> {
+        if CATCH_UPS.fetch_add(1, Ordering::AcqRel) >= CATCH_UPS_MAX {
+            CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
+            return Err(Failure::new(
+                Code::Busy,
+                "too many watches resume at this moment; try again in a moment",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for CatchUp {
+    fn drop(&mut self) {
+        CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a watch looks for in the log.
+struct Search {
+    module: ModuleName,
+    table: TableId,
+    from: Position,
+    until: Seq,
+    start: LogPosition,
+}
+
+impl Search {
+    fn run(&self, log: &Log, watcher: &Watcher) -> Result<(), Failure> {
+        for entry in log.read(self.start.max(log.start())) {
+            let (_, bytes) =
+                entry.map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
+            let record =
+                Record::decode(&bytes).map_err(|problem| Failure::new(Code::Corrupt, problem))?;
+            let Record::Step(step) = record else { continue };
+            if step.seq < self.from.seq || step.seq > self.until {
+                continue;
+            }
+            let found = self.changes(&step);
+            if found.is_empty() {
+                continue;
+            }
+            futures::executor::block_on(watcher.replies.room());
+            if watcher.has_ended() || watcher.replies.is_closed() {
+                return Ok(());
+            }
+            let body = Ok(ResponseBody::Watch(WatchEvent::Changes(found)));
+            watcher.replies.more(Response {
+                id: watcher.request,
+                body,
+            });
+        }
+        Ok(())
+    }
+
+    fn changes(&self, step: &StepRecord) -> Vec<WatchedChange> {
+        (0..)
+            .zip(&step.effects)
+            .filter_map(|(index, effect)| {
+                let position = Position {
+                    epoch: self.from.epoch,
+                    seq: step.seq,
+                    step: step.step,
+                    index,
+                };
+                match effect {
+                    Effect::Change { module, change }
+                        if *module == self.module
+                            && change.table == self.table
+                            && position > self.from =>
+                    {
+                        Some(watched(position, change))
+                    }
+                    _ => None,
+                }
+            })
+            .collect()
+    }
+}

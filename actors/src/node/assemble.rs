@@ -1,0 +1,263 @@
+//! From a data directory to running actors: log, store and engine are opened, the state is recovered, and the supervisor
+//! starts with everything that it owns.
+//!
+//! The record of the restart is in the log before any turn of the new epoch. Nothing of the network is here.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
+use interstice_abi::id::{ModuleName, NodeId};
+use interstice_host::{
+    log::{Log, LogOptions, Opened, StdFiles},
+    store::Store,
+    wasm::Engine,
+};
+use libp2p::identity::Keypair;
+
+use super::{NodeError, Stop, run::Started};
+use crate::{
+    config::Config,
+    directory::Directory,
+    lines::Lines,
+    module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
+    record::Record,
+    recovery::{HalfDone, Recovered, recover},
+    shared::Shared,
+    supervisor::{
+        About, Stopping, Supervisor,
+        admission::Admission,
+        barrier::Barrier,
+        catalogue::{Catalogue, Installed},
+        change::granting::revocations,
+        checkpoint::Checkpoints,
+        install::installer::Installer,
+        places::Outgoing,
+        stamp::Stamper,
+        timers::Timers,
+    },
+};
+
+/// Recovers what `directory` holds and starts the supervisor and the module actors on it.
+pub(super) fn start_actors(
+    directory: &Arc<Directory>,
+    config: &Arc<Config>,
+    key: &Keypair,
+    id: &NodeId,
+    stop: Stop,
+) -> Result<Started, NodeError> {
+    let lines = Lines::open(&directory.path("node.log")).map_err(|error| NodeError::Directory {
+        path: directory.path("node.log"),
+        problem: error.to_string(),
+    })?;
+    let (log, opened) = Log::open(
+        &directory.path("log"),
+        Arc::new(StdFiles),
+        LogOptions::default(),
+    )
+    .map_err(|error| NodeError::Log {
+        problem: error.to_string(),
+    })?;
+    let store = Store::open(&directory.path("db"), config.store_cache_bytes).map_err(|error| {
+        NodeError::Store {
+            problem: error.to_string(),
+        }
+    })?;
+    let engine = Engine::new(Some(directory.path("cache"))).map_err(NodeError::Recovery)?;
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    };
+    let arbiters: Vec<Arbiter> = (1..workers).map(|_| Arbiter::new()).collect();
+    // The first is this thread's own: the supervisor's and the network's.
+    let handles: Vec<ArbiterHandle> = std::iter::once(Arbiter::current())
+        .chain(arbiters.iter().map(Arbiter::handle))
+        .collect();
+    let installer = Installer {
+        engine,
+        directory: directory.clone(),
+        arbiters: Arc::new(handles),
+    };
+    let recovered = recover(&installer, config, &store, &log, &opened)?;
+    say_recovered(&lines, &opened, &recovered);
+    let shared = Arc::new(Shared::new(
+        id.clone(),
+        seed_of(key)?,
+        recovered.epoch,
+        log,
+        lines,
+    ));
+    let restart = Record::Restart {
+        epoch: recovered.epoch,
+    }
+    .encode()
+    .map_err(NodeError::Recovery)?;
+    shared.append(restart);
+    let supervisor = supervisor(
+        recovered, &shared, config, store, installer, stop, directory,
+    );
+    Ok(Started {
+        supervisor,
+        shared,
+        arbiters,
+    })
+}
+
+fn say_recovered(lines: &Lines, opened: &Opened, recovered: &Recovered) {
+    if let Some(cut) = &opened.cut {
+        let text = format!(
+            "the log ended in a block that a crash had cut off: {} bytes of {} from offset {} on were dropped; nothing in them was acknowledged as durable",
+            cut.bytes,
+            cut.file.display(),
+            cut.offset
+        );
+        lines.warn(None, None, &text);
+    }
+    if recovered.redone > 0 {
+        let text = format!(
+            "recovered {} modules: {} records redone, {} turns to finish",
+            recovered.modules.len(),
+            recovered.redone,
+            recovered.half_done.len()
+        );
+        lines.message(None, None, &text);
+    }
+}
+
+fn supervisor(
+    recovered: Recovered,
+    shared: &Arc<Shared>,
+    config: &Arc<Config>,
+    store: Store,
+    installer: Installer,
+    stop: Stop,
+    directory: &Directory,
+) -> Addr<Supervisor> {
+    let Recovered {
+        last_seq,
+        last_ms,
+        modules,
+        half_done,
+        connected,
+        history,
+        marks,
+        ..
+    } = recovered;
+    let mut installed = BTreeMap::new();
+    let mut places: BTreeMap<ModuleName, usize> = BTreeMap::new();
+    for (name, module) in modules {
+        let schema = module.binary.schema.clone();
+        let hash = module.binary.hash;
+        let place = installer.place(&schema, &places, config);
+        places.insert(name.clone(), place);
+        let mut world = installer.module(module.binary, module.tables, config);
+        world.set_revoked(revocations(&module.grants));
+        let address = installer.start(shared.clone(), world, place);
+        let entry = Installed {
+            schema,
+            hash,
+            state: module.state,
+            grants: module.grants,
+            since: module.since,
+            place,
+            address,
+        };
+        installed.insert(name, entry);
+    }
+    let catalogue = Catalogue::new(installed);
+    let mut stamper = Stamper::after(last_seq, last_ms);
+    let half_done = half_done
+        .into_iter()
+        .filter_map(|turn| resume(turn, &catalogue, shared, config, &mut stamper))
+        .collect();
+    let checkpoints = Checkpoints::after(history, marks);
+    Supervisor {
+        shared: shared.clone(),
+        config: config.clone(),
+        store: Arc::new(store),
+        installer,
+        catalogue,
+        stamper,
+        admission: Admission::new(config),
+        barrier: Barrier::default(),
+        timers: Timers::default(),
+        checkpoints,
+        outgoing: Outgoing::default(),
+        connections: BTreeMap::new(),
+        connected,
+        about: About {
+            name: config.name.clone(),
+            addresses: Vec::new(),
+            started: Instant::now(),
+            log_directory: directory.path("log"),
+        },
+        stopping: Stopping::No,
+        broken: None,
+        half_done,
+        turns_ended: 0,
+        stop,
+    }
+    .start()
+}
+
+/// A half-done turn, with what is left of it. Steps of loads and of modules that are gone are passed over.
+fn resume(
+    turn: HalfDone,
+    catalogue: &Arc<Catalogue>,
+    shared: &Shared,
+    config: &Config,
+    stamper: &mut Stamper,
+) -> Option<Turn> {
+    let invocation = invocation_of_node(&shared.id);
+    let pending: std::collections::VecDeque<PendingStep> = turn
+        .pending
+        .into_iter()
+        .filter_map(|(module, reducer, arguments, of_load)| {
+            let what = if reducer.is_empty() {
+                StepKind::Nothing
+            } else {
+                StepKind::Event(reducer.as_str().into())
+            };
+            let module = catalogue.index_of(&module)?;
+            Some(PendingStep {
+                module,
+                what,
+                invocation: invocation.clone(),
+                arguments,
+                from_outside: false,
+                of_load,
+            })
+        })
+        .collect();
+    let home = pending.front()?.module;
+    let held = pending
+        .iter()
+        .filter_map(|step| catalogue.entry(step.module))
+        .flat_map(|entry| entry.reach.iter().copied())
+        .collect();
+    Some(Turn {
+        ticket: stamper.ticket(),
+        seq: turn.seq,
+        timestamp_ms: turn.timestamp_ms,
+        catalogue: catalogue.clone(),
+        input: None,
+        pending,
+        next_step: turn.next_step,
+        budget: config.limits.steps_per_turn_max,
+        held,
+        failed: 0,
+        dropped: 0,
+        refused: None,
+        waiter: Waiter::Nobody,
+        bytes: 0,
+        home: Some(home),
+    })
+}
+
+/// The key of the node's random streams: derived from its secret key, so that nobody else can foresee them.
+fn seed_of(key: &Keypair) -> Result<[u8; 32], NodeError> {
+    let encoded = key.to_protobuf_encoding().map_err(|error| NodeError::Key {
+        path: "key".into(),
+        problem: error.to_string(),
+    })?;
+    Ok(blake3::derive_key("interstice node seed v1", &encoded))
+}

@@ -1,0 +1,159 @@
+//! The life of a node, on the thread of its system: open the directory, start the actors, listen, wait for the end, close.
+//!
+//! The listeners open last and stop accepting first, so that nothing enters a node that is not whole. How recovered state becomes
+//! actors is in `assemble.rs`.
+
+use std::{
+    path::Path,
+    sync::{Arc, mpsc},
+};
+
+use actix::{Addr, Arbiter};
+use interstice_abi::{
+    id::NodeId,
+    wire::{Standing, Welcome},
+};
+use libp2p::identity::Keypair;
+use tokio::sync::oneshot;
+
+use super::{Listen, NodeError, StartOptions, Stop, assemble::start_actors, door::Door};
+use crate::{
+    config::Config,
+    directory::Directory,
+    network::{self, NetworkOptions},
+    shared::Shared,
+    supervisor::{Drain, Listening, Supervisor},
+    version,
+};
+
+/// What a started node tells its starter.
+pub(super) struct Ready {
+    pub(super) id: NodeId,
+    pub(super) name: String,
+    pub(super) addresses: Vec<String>,
+    pub(super) port: u16,
+}
+
+/// The life of a node, on the thread of its system.
+pub(super) async fn run(
+    path: &Path,
+    options: StartOptions,
+    stop: Stop,
+    tell: &mpsc::Sender<Ready>,
+) -> Result<(), NodeError> {
+    let directory = Arc::new(Directory::open(path)?);
+    let mut config = Config::read(&directory.path("node.toml"))?;
+    if let Some(workers) = options.workers {
+        config.workers = workers;
+    }
+    let port = options.port.unwrap_or(config.port);
+    let config = Arc::new(config);
+    let key = directory.key()?;
+    let id = NodeId(key.public().to_peer_id().to_string());
+    let started = start_actors(&directory, &config, &key, &id, stop.clone())?;
+    let door = Arc::new(Door {
+        supervisor: started.supervisor.clone(),
+        welcome: Welcome {
+            node: id.clone(),
+            name: config.name.clone(),
+            version: version(),
+            standing: Standing::Guest,
+        },
+        owners: config.owners.clone(),
+    });
+    let network = network::start(network_options(&config, key, port, options.listen), door)
+        .await
+        .map_err(|error| NodeError::Network {
+            problem: error.to_string(),
+        });
+    let network = match network {
+        Ok(network) => network,
+        Err(error) => {
+            started.end().await?;
+            return Err(error);
+        }
+    };
+    let addresses: Vec<String> = network
+        .addresses()
+        .iter()
+        .map(|address| format!("{address}/p2p/{id}"))
+        .collect();
+    started.supervisor.do_send(Listening(addresses.clone()));
+    let port = network.addresses().iter().find_map(port_of).unwrap_or(port);
+    started.shared.lines.message(
+        None,
+        None,
+        &format!("node `{}` listens on {}", config.name, addresses.join(", ")),
+    );
+    // The starter may have given up waiting; the node can still be stopped.
+    let _ = tell.send(Ready {
+        id,
+        name: config.name.clone(),
+        addresses,
+        port,
+    });
+    stop.0.notified().await;
+    network.stop_accepting().await;
+    let ended = started.end().await;
+    network.stop().await;
+    ended
+}
+
+/// The actors of a node and what they stand on.
+pub(super) struct Started {
+    pub(super) supervisor: Addr<Supervisor>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) arbiters: Vec<Arbiter>,
+}
+
+impl Started {
+    /// Drains, checkpoints, closes.
+    async fn end(self) -> Result<(), NodeError> {
+        let (done, drained) = oneshot::channel();
+        self.supervisor.do_send(Drain(done));
+        // The supervisor ends by itself when it has drained before.
+        drop(drained.await);
+        self.shared
+            .lines
+            .message(None, None, "the node has stopped");
+        self.shared.lines.flush();
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+        let log = self.shared.log.clone();
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        match closed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(NodeError::Log {
+                problem: error.to_string(),
+            }),
+            Err(panic) => Err(NodeError::Broken {
+                problem: panic.to_string(),
+            }),
+        }
+    }
+}
+
+fn network_options(config: &Config, key: Keypair, port: u16, listen: Listen) -> NetworkOptions {
+    let host = match listen {
+        Listen::Loopback => "127.0.0.1",
+        Listen::Everywhere => "0.0.0.0",
+    };
+    NetworkOptions {
+        listen: format!("/ip4/{host}/tcp/{port}")
+            .parse()
+            .into_iter()
+            .collect(),
+        connections_max: config.connections_max,
+        module_bytes_max: config.limits.module_bytes_max,
+        requests_in_flight_per_connection: config.requests_per_connection_max,
+        ..NetworkOptions::new(key)
+    }
+}
+
+fn port_of(address: &libp2p::Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
+        libp2p::multiaddr::Protocol::Tcp(port) => Some(port),
+        _ => None,
+    })
+}

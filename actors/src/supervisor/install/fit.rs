@@ -1,0 +1,106 @@
+//! Whether a module fits the node: what it needs is there, what others need of it stays, and its authorities are free.
+//!
+//! Only schemas are compared; nothing is changed here.
+
+use std::collections::BTreeMap;
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::ModuleName,
+    schema::{Dependency, ModuleSchema},
+};
+use interstice_host::schema;
+
+use crate::supervisor::catalogue::Installed;
+
+/// All that the module was compiled against must be there in a compatible version.
+pub(super) fn check_dependencies(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for dependency in new
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.node.is_none())
+    {
+        let Some(provider) = installed.get(dependency.module.as_str()) else {
+            return Err(Failure::new(
+                Code::NotFound,
+                format!(
+                    "module `{}` needs module `{}` in version {} or compatible, which is not on this node; deploy it first",
+                    new.name, dependency.module, dependency.version
+                ),
+            ));
+        };
+        check_binding(&new.name, dependency, &provider.schema)?;
+    }
+    Ok(())
+}
+
+/// Modules that were compiled against this one must still find what they need.
+pub(super) fn check_dependents(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for other in installed
+        .values()
+        .filter(|other| other.schema.name != new.name)
+    {
+        for dependency in &other.schema.dependencies {
+            if dependency.node.is_none() && dependency.module == new.name.as_str() {
+                check_binding(&other.schema.name, dependency, new)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_binding(
+    holder: &ModuleName,
+    dependency: &Dependency,
+    provider: &ModuleSchema,
+) -> Result<(), Failure> {
+    if !provider.version.satisfies(dependency.version) {
+        return Err(Failure::new(
+            Code::SchemaConflict,
+            format!(
+                "module `{holder}` was made for version {} of module `{}`; version {} is not compatible with it: \
+                 update the binding with `bindings update` and deploy `{holder}` again",
+                dependency.version, dependency.module, provider.version
+            ),
+        ));
+    }
+    schema::check_binding(dependency, provider).map_err(|failure| Failure {
+        message: format!(
+            "module `{holder}` needs more of module `{}`: {failure}",
+            dependency.module
+        ),
+        ..failure
+    })
+}
+
+/// Each authority is held by at most one module.
+pub(super) fn check_authorities(
+    new: &ModuleSchema,
+    installed: &BTreeMap<ModuleName, Installed>,
+) -> Result<(), Failure> {
+    for other in installed
+        .values()
+        .filter(|other| other.schema.name != new.name)
+    {
+        if let Some(authority) = new
+            .authorities
+            .iter()
+            .find(|authority| other.schema.authorities.contains(authority))
+        {
+            return Err(Failure::new(
+                Code::Denied,
+                format!(
+                    "authority `{authority:?}` is held by module `{}`; only one module of a node may hold it",
+                    other.schema.name
+                ),
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! From a binary to a running actor: compile, store under its hash, make its world, choose its thread.
+//!
+//! It knows nothing of the catalogue; recovery starts modules with it as deploys do.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use actix::{Actor, Addr, prelude::ArbiterHandle};
+use interstice_abi::{failure::Failure, id::ModuleName, schema::ModuleSchema};
+use interstice_host::{
+    limits::Limits,
+    module::Module,
+    table::Tables,
+    wasm::{Binary, Engine},
+};
+
+use crate::{
+    config::{Config, Placement},
+    directory::Directory,
+    module::{ModuleActor, core::Core},
+    shared::Shared,
+};
+
+/// What turns binaries into running actors.
+#[derive(Clone)]
+pub(crate) struct Installer {
+    /// Compiles and runs guests.
+    pub(crate) engine: Arc<Engine>,
+    /// Where binaries are stored.
+    pub(crate) directory: Arc<Directory>,
+    /// Where actors run.
+    pub(crate) arbiters: Arc<Vec<ArbiterHandle>>,
+}
+
+impl Installer {
+    /// Compiles and checks a binary, and stores it. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the binary; `Unavailable` when it cannot be stored.
+    pub(crate) fn prepare(&self, wasm: &[u8], limits: &Limits) -> Result<Arc<Binary>, Failure> {
+        let binary = self.engine.load(wasm, limits)?;
+        self.directory.store_module(&binary.hash, wasm)?;
+        Ok(binary)
+    }
+
+    /// Compiles a binary that was stored before. Blocks.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is missing or not what it was.
+    pub(crate) fn stored(&self, hash: &[u8; 32], limits: &Limits) -> Result<Arc<Binary>, Failure> {
+        let wasm = self.directory.module(hash)?;
+        self.engine.load(&wasm, limits)
+    }
+
+    /// Makes a module's world.
+    pub(crate) fn module(&self, binary: Arc<Binary>, tables: Tables, config: &Config) -> Module {
+        Module::new(self.engine.clone(), binary, tables, config.limits.clone())
+    }
+
+    /// Starts the actor of a module beside those that it talks to, or else where the fewest are.
+    pub(crate) fn start(
+        &self,
+        shared: Arc<Shared>,
+        module: Module,
+        place: usize,
+    ) -> Addr<ModuleActor> {
+        let name = module.binary().schema.name.clone();
+        let core = Core::new(name, shared, module);
+        match self.arbiters.get(place % self.arbiters.len().max(1)) {
+            Some(arbiter) => {
+                ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core))
+            }
+            None => ModuleActor::new(core).start(),
+        }
+    }
+
+    /// The arbiter for a new module: that of a module that it depends on, else the next in turn.
+    pub(crate) fn place(
+        &self,
+        schema: &ModuleSchema,
+        places: &BTreeMap<ModuleName, usize>,
+        config: &Config,
+    ) -> usize {
+        let beside = schema
+            .dependencies
+            .iter()
+            .filter(|_| config.placement == Placement::Together)
+            .filter(|dependency| dependency.node.is_none())
+            .find_map(|dependency| places.get(dependency.module.as_str()).copied());
+        beside.unwrap_or_else(|| {
+            let count = |place: usize| places.values().filter(|used| **used == place).count();
+            (0..self.arbiters.len().max(1))
+                .min_by_key(|place| count(*place))
+                .unwrap_or(0)
+        })
+    }
+}
