@@ -9,7 +9,7 @@ use interstice_abi::id::{NodeId, check_name};
 use interstice_host::limits::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::node::NodeError;
+use crate::node::{Listen, NodeError};
 
 /// Turns that may wait for one module before callers get `Busy`: a fraction of a second of a fast module's work.
 const TURNS_PER_MODULE_MAX: u64 = 8192;
@@ -37,6 +37,9 @@ pub struct Config {
     pub name: String,
     /// The TCP port that it listens on.
     pub port: u16,
+    /// Where it listens. `loopback` here holds however the node is started.
+    #[serde(default)]
+    pub listen: Listen,
     /// Ids of the keys that may deploy, remove, grant and stop.
     #[serde(default)]
     pub owners: Vec<NodeId>,
@@ -101,6 +104,7 @@ impl Default for Config {
         Self {
             name: "local".to_string(),
             port: 0,
+            listen: Listen::default(),
             owners: Vec::new(),
             workers: 0,
             placement: Placement::default(),

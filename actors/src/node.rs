@@ -21,6 +21,7 @@ use std::{
 
 use interstice_abi::id::NodeId;
 use libp2p::identity::Keypair;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use self::error::NodeError;
@@ -28,11 +29,13 @@ use self::run::{Ready, run};
 use crate::{config::Config, directory};
 
 /// Where a node listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Listen {
     /// Only this machine can connect.
     Loopback,
     /// All addresses of the machine.
+    #[default]
     Everywhere,
 }
 

@@ -13,11 +13,15 @@ use std::{
 };
 
 use interstice_abi::id::{NodeId, check_name};
-use interstice_actors::node::{self, Listen, Node, StartOptions};
+use interstice_actors::{
+    config::Config,
+    node::{self, Listen, Node, StartOptions},
+};
 use serde_json::Value as Json;
 
 use crate::{
     app::App,
+    home::write_private,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
     session,
@@ -76,7 +80,7 @@ pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
 ///
 /// # Errors
 /// When the name is taken or not allowed, no port is free, or the folder cannot be written.
-pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
+pub fn create(app: &App, name: &str, port: Option<u16>, listen: Listen) -> Outcome<LocalNode> {
     check_name("node name", name, true).map_err(Problem::usage)?;
     let owner = session::own_id(&app.home)?;
     let home = &app.home;
@@ -91,6 +95,14 @@ pub fn create(app: &App, name: &str, port: Option<u16>) -> Outcome<LocalNode> {
         };
         let (id, folder) =
             node::create(&home.nodes(), name, port, vec![owner]).map_err(Problem::failed)?;
+        if listen != Listen::default() {
+            let path = folder.join("node.toml");
+            let config = Config::read(&path).map_err(Problem::failed)?;
+            let text = Config { listen, ..config }
+                .to_toml()
+                .map_err(Problem::failed)?;
+            write_private(&path, text.as_bytes())?;
+        }
         registry.add(Entry {
             name: name.to_string(),
             address: format!("{}:{port}", Ipv4Addr::LOCALHOST),

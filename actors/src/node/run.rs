@@ -61,7 +61,11 @@ pub(super) async fn run(
         },
         owners: config.owners.clone(),
     });
-    let network = network::start(network_options(&config, key, port, options.listen), door)
+    let listen = match config.listen {
+        Listen::Loopback => Listen::Loopback,
+        Listen::Everywhere => options.listen,
+    };
+    let network = network::start(network_options(&config, key, port, listen), door)
         .await
         .map_err(|error| NodeError::Network {
             problem: error.to_string(),

@@ -29,7 +29,7 @@ use crate::{
         Quarantine, Supervisor,
         barrier::Parked,
         catalogue::Catalogue,
-        install::{Install, installer::Installer},
+        install::{Install, fit::check_dependencies, installer::Installer},
         stamp::Stamper,
     },
 };
@@ -177,6 +177,10 @@ impl ChangeContext {
                 .await
                 .map(|()| ResponseBody::Done),
             Change::Load(module) => {
+                let installed = self.catalogue.installed();
+                if let Some(found) = installed.get(&module) {
+                    check_dependencies(&found.schema, &installed)?;
+                }
                 self.begin_again(&module)?;
                 let called = self.load(&module).await?;
                 called.map(|_| ResponseBody::Done)

@@ -5,7 +5,7 @@
 
 pub(crate) mod installer;
 
-mod fit;
+pub(super) mod fit;
 
 use std::{collections::BTreeMap, sync::Arc};
 

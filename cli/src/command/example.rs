@@ -107,7 +107,7 @@ impl Example {
             fs::remove_dir_all(&node.folder)
                 .map_err(|error| Problem::file("remove", &node.folder, &error))?;
         }
-        let node = node_process::create(app, name, Some(port))?;
+        let node = node_process::create(app, name, Some(port), Listen::Loopback)?;
         let run = Run {
             listen: Listen::Loopback,
             port: None,

@@ -53,7 +53,7 @@ pub(crate) struct Manner {
     /// Do not announce the node on the local network. This version announces none
     #[arg(long)]
     no_mdns: bool,
-    /// Listen on the loopback address only
+    /// Listen on the loopback address only; a node that is made so stays so (`listen` in its node.toml)
     #[arg(long)]
     local: bool,
     /// Set by a node's starter, which reads one line and leaves
@@ -83,7 +83,7 @@ impl Up {
                 if let Some(port) = self.port.filter(|port| !node_process::is_free(*port)) {
                     return Err(port_in_use(port).advise("choose another one with --port"));
                 }
-                node_process::create(app, &self.name, self.port)?
+                node_process::create(app, &self.name, self.port, self.manner.listen())?
             }
         };
         let run = Run {

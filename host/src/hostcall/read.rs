@@ -117,7 +117,8 @@ async fn perform(
         .ok_or_else(|| Failure::internal("an open table is not there"))?;
     let meter = guest.meter.clone();
     let reading = guest.step()?.outside.read(request);
-    let bytes = meter.wait(reading).await?;
+    // A read has no `Err` to give: what stands in its way ends the step with its own code.
+    let bytes = meter.wait(reading).await.map_err(Fault::ended)?;
     let (memory, guest) = enter(caller)?;
     Ok(slot.put(memory, &mut guest.waiting, 0, &[&bytes])?)
 }

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 /// Long enough for every name that a person types, short enough for error messages and log lines.
 pub const NAME_LENGTH_MAX: usize = 128;
 
+/// The name of the node's own module, which holds the catalogue and the grants; no other module may have it.
+pub const BUILT_IN_MODULE: &str = "interstice";
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
         $(#[$doc])*
@@ -110,6 +113,11 @@ impl ModuleName {
     pub fn new(name: impl Into<String>) -> Result<Self, String> {
         let name = name.into();
         check_name("module name", &name, true)?;
+        if name == BUILT_IN_MODULE {
+            return Err(alloc::format!(
+                "`{name}` is the node's own module; call yours something else"
+            ));
+        }
         Ok(Self(name))
     }
 
@@ -212,6 +220,7 @@ mod tests {
             "1a",
             "-a",
             "a b",
+            "interstice",
             &"x".repeat(129),
         ] {
             assert!(ModuleName::new(bad).is_err(), "{bad:?}");

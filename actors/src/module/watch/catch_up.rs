@@ -32,6 +32,15 @@ impl Core {
         from: Position,
         watcher: &Arc<Watcher>,
     ) -> Result<(), Failure> {
+        if from.epoch != self.shared.epoch || from.seq > watch.seq {
+            return Err(Failure::new(
+                Code::BadArguments,
+                format!(
+                    "{from} is no position of this node, which is at turn {} of epoch {}; watch without --from",
+                    watch.seq, self.shared.epoch
+                ),
+            ));
+        }
         if from < watch.oldest {
             return Err(Failure::new(
                 Code::NotFound,

@@ -14,7 +14,10 @@ use super::ChangeContext;
 use crate::{
     module::{Order, gone},
     record::Input,
-    supervisor::{Quarantine, catalogue::Catalogue},
+    supervisor::{
+        Quarantine,
+        catalogue::{Catalogue, Installed},
+    },
 };
 
 impl ChangeContext {
@@ -94,20 +97,21 @@ impl ChangeContext {
     /// Removes a module with its data, unless another one needs it.
     pub(super) async fn remove(&mut self, module: &ModuleName) -> Result<(), Failure> {
         let mut installed = self.catalogue.installed();
-        let dependents: Vec<String> = installed
-            .values()
-            .filter(|other| {
-                other.schema.dependencies.iter().any(|dependency| {
+        let needs = |other: &&Installed| {
+            other.state == ModuleState::Loaded
+                && other.schema.dependencies.iter().any(|dependency| {
                     dependency.node.is_none() && dependency.module == module.as_str()
                 })
-            })
+        };
+        let dependents = installed.values().filter(needs);
+        let dependents: Vec<String> = dependents
             .map(|other| format!("`{}`", other.schema.name))
             .collect();
         if !dependents.is_empty() {
             return Err(Failure::new(
                 Code::SchemaConflict,
                 format!(
-                    "module `{module}` is needed by {}; remove them first",
+                    "module `{module}` is needed by {}; unload or remove what needs it first",
                     dependents.join(", ")
                 ),
             ));

@@ -8,13 +8,14 @@ use interstice_abi::{
     failure::{Code, Failure},
     id::ModuleName,
     schema::{Dependency, ModuleSchema},
+    wire::ModuleState,
 };
 use interstice_host::schema;
 
 use crate::supervisor::catalogue::Installed;
 
 /// All that the module was compiled against must be there in a compatible version.
-pub(super) fn check_dependencies(
+pub(in crate::supervisor) fn check_dependencies(
     new: &ModuleSchema,
     installed: &BTreeMap<ModuleName, Installed>,
 ) -> Result<(), Failure> {
@@ -37,14 +38,15 @@ pub(super) fn check_dependencies(
     Ok(())
 }
 
-/// Modules that were compiled against this one must still find what they need.
+/// Running modules that were compiled against this one must still find what they need. Those that are stopped are asked when
+/// they start again.
 pub(super) fn check_dependents(
     new: &ModuleSchema,
     installed: &BTreeMap<ModuleName, Installed>,
 ) -> Result<(), Failure> {
     for other in installed
         .values()
-        .filter(|other| other.schema.name != new.name)
+        .filter(|other| other.schema.name != new.name && other.state == ModuleState::Loaded)
     {
         for dependency in &other.schema.dependencies {
             if dependency.node.is_none() && dependency.module == new.name.as_str() {
@@ -64,9 +66,12 @@ fn check_binding(
         return Err(Failure::new(
             Code::SchemaConflict,
             format!(
-                "module `{holder}` was made for version {} of module `{}`; version {} is not compatible with it: \
-                 update the binding with `bindings update` and deploy `{holder}` again",
-                dependency.version, dependency.module, provider.version
+                "module `{holder}` was made for version {wanted} of module `{name}`; version {} is not compatible with it. To move \
+                 both, unload `{holder}`, deploy `{name}`, update the binding with `bindings update`, and deploy `{holder}` again; its \
+                 data stay",
+                provider.version,
+                wanted = dependency.version,
+                name = dependency.module,
             ),
         ));
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use interstice_actors::config::Config;
+use interstice_actors::{config::Config, node::Listen};
 use serde_json::{Value as Json, json};
 
 use super::{Create, Remove, Rename, Start};
@@ -21,7 +21,7 @@ use crate::{
 const EXAMPLE_SUFFIX: &str = "-example";
 
 pub(super) fn create(app: &App, command: &Create) -> Outcome<()> {
-    let node = node_process::create(app, &command.name, command.port)?;
+    let node = node_process::create(app, &command.name, command.port, Listen::default())?;
     let registry = Registry::read(&app.home)?;
     let entry = registry.get(&node.id.0)?;
     if app.output.is_json() {
