@@ -57,6 +57,35 @@ pub(crate) enum Change {
     Quarantine(Quarantine),
 }
 
+impl Change {
+    /// What the node's log says once it is made.
+    fn describe(&self) -> String {
+        match self {
+            Self::Install(install) => {
+                let schema = &install.binary.schema;
+                format!("module `{}` {} is installed", schema.name, schema.version)
+            }
+            Self::Unload(module) => format!("module `{module}` is unloaded"),
+            Self::Load(module) => format!("module `{module}` is loaded"),
+            Self::Remove(module) => format!("module `{module}` is removed with its data"),
+            Self::Grant {
+                module,
+                target,
+                change,
+            } => {
+                let verb = match change {
+                    GrantChange::Grant => "given",
+                    GrantChange::Revoke => "taken back",
+                };
+                format!("a grant of module `{module}` is {verb}: {target:?}")
+            }
+            Self::Quarantine(quarantine) => {
+                format!("module `{}` failed too often", quarantine.module)
+            }
+        }
+    }
+}
+
 /// Who wants to hear of a change.
 pub(crate) enum Asker {
     /// A client.
@@ -127,7 +156,11 @@ impl Supervisor {
             forget_timers: Vec::new(),
         };
         let work = async move {
+            let what = change.describe();
             let outcome = context.make(change).await;
+            if outcome.is_ok() {
+                context.shared.lines.message(None, None, &what);
+            }
             let outcome = context.when_durable(outcome).await;
             ChangeDone {
                 context,
