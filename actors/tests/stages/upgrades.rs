@@ -1,8 +1,13 @@
 //! Upgrades and checkpoints together: whichever of them came first, rows, counters and digests stay.
 
+use interstice_abi::{
+    failure::Code,
+    wire::{OnConflict, RequestBody},
+};
+
 use crate::common::{
     guest::{GuestModule, GuestTable},
-    op::{arg, insert, must},
+    op::{arg, call, insert, must},
     world::World,
 };
 
@@ -59,4 +64,48 @@ async fn an_upgrade_behind_the_last_checkpoint_is_redone_after_a_crash() {
     let expected = vec![vec![1, 10], vec![2, 11]];
     assert_eq!(peer.rows("store", "rows").await, Ok(expected));
     assert_eq!(peer.status("store").await.digest, digest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_sides_of_a_binding_can_move_to_another_line_of_versions() {
+    let world = World::started().await;
+    let peer = world.owner().await;
+    let user = |bound: &GuestModule, patch: u32| {
+        GuestModule::new("user")
+            .version(0, 1, patch)
+            .table(GuestTable::new("Own", &["value"]).auto_inc())
+            .depends_on(bound)
+            .reducer(
+                "go",
+                0,
+                vec![
+                    must(insert("own", [0.into(), 5.into()])),
+                    call("store", "put", [1.into()]),
+                ],
+            )
+    };
+    let next = store(0).version(0, 2, 0);
+    peer.install(&store(0)).await;
+    peer.install(&user(&store(0), 0)).await;
+    peer.call("user", "go", &[]).await.expect("commits");
+    let failure = peer.deploy(&next, OnConflict::Refuse).await;
+    let failure = failure.expect_err("`user` runs and needs the old one");
+    assert!(failure.message.contains("unload `user`"), "{failure}");
+
+    let order = |body| peer.request(body);
+    order(RequestBody::Unload {
+        module: "user".into(),
+    })
+    .await
+    .expect("stops");
+    peer.install(&next).await;
+    let load = RequestBody::Load {
+        module: "user".into(),
+    };
+    let failure = order(load).await.expect_err("it was made for the old one");
+    assert_eq!(failure.code, Code::SchemaConflict);
+    peer.install(&user(&next, 1)).await;
+    peer.call("user", "go", &[]).await.expect("commits");
+    let rows = peer.rows("user", "own").await.expect("reads");
+    assert_eq!(rows, [[1, 5], [2, 5]], "its data stayed");
 }
