@@ -1,7 +1,12 @@
 //! What is installed on the node: modules, grants, and what follows from their schemas: routes and reach.
 //!
 //! A [`Catalogue`] never changes: every catalogue change makes a new one, and a turn runs whole under the one of its seq.
-//! Reach and routes come from schemas, bindings and subscriptions, never from running code.
+//! Reach and routes come from schemas, bindings and subscriptions, never from running code; how is in `catalogue/routes.rs`
+//! and `catalogue/reach.rs`.
+
+mod routes;
+
+mod reach;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,15 +15,15 @@ use std::{
 
 use actix::Addr;
 use interstice_abi::{
-    event::{Event, RowEvent},
+    event::Event,
     failure::{Code, Failure},
-    id::{ModuleName, Seq, TableId},
-    schema::{ModuleSchema, Version, Visibility},
-    wire::{GrantTarget, ModuleState},
+    id::{ModuleName, Seq},
+    schema::{ModuleSchema, Version},
+    wire::ModuleState,
 };
 
-use super::grants::Grants;
-use crate::module::ModuleActor;
+use self::{reach::closure, routes::subscriptions};
+use crate::{module::ModuleActor, supervisor::grants::Grants};
 
 /// A module's place in one catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,81 +198,6 @@ impl Catalogue {
     pub(crate) fn index_of(&self, name: &ModuleName) -> Option<ModuleIndex> {
         self.by_name.get(name).copied()
     }
-
-    /// Who reacts to this change of this table, in order.
-    pub(crate) fn row_subscribers(
-        &self,
-        module: &ModuleName,
-        table: TableId,
-        event: RowEvent,
-    ) -> &[Subscriber] {
-        self.index_of(module)
-            .and_then(|index| self.entry(index))
-            .and_then(|entry| entry.rows.get(usize::from(table.0)))
-            .and_then(|events| events.get(event_place(event)))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Who reacts to the call of this reducer, in order.
-    pub(crate) fn call_subscribers(&self, module: &ModuleName, reducer: &str) -> &[Subscriber] {
-        self.index_of(module)
-            .and_then(|index| self.entry(index))
-            .and_then(|entry| entry.calls.get(reducer))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Every reducer of a serving module that is subscribed to `event`, by (module, reducer).
-    pub(crate) fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
-        let mut found: Vec<Subscriber> = self
-            .entries()
-            .filter(|(_, entry)| entry.serves())
-            .flat_map(|(module, entry)| {
-                entry
-                    .installed
-                    .schema
-                    .reducers
-                    .iter()
-                    .filter(|reducer| reducer.events.contains(event))
-                    .map(move |reducer| Subscriber {
-                        name: entry.installed.schema.name.clone(),
-                        reducer: reducer.name.as_str().into(),
-                        module,
-                    })
-            })
-            .collect();
-        found.sort();
-        found
-    }
-
-    /// Serving modules, those that others depend on first; by name where nothing else decides.
-    pub(crate) fn in_order_of_dependencies(&self) -> Vec<ModuleIndex> {
-        let mut order = Vec::new();
-        let mut seen = BTreeSet::new();
-        for (index, _) in self.entries() {
-            self.visit(index, &mut seen, &mut order);
-        }
-        order
-    }
-
-    fn visit(
-        &self,
-        index: ModuleIndex,
-        seen: &mut BTreeSet<ModuleIndex>,
-        order: &mut Vec<ModuleIndex>,
-    ) {
-        let Some(entry) = self.entry(index) else {
-            return;
-        };
-        if !seen.insert(index) {
-            return;
-        }
-        for dependency in entry.dependencies(&self.by_name) {
-            self.visit(dependency, seen, order);
-        }
-        if entry.serves() {
-            order.push(index);
-        }
-    }
 }
 
 impl Entry {
@@ -289,152 +219,8 @@ impl Entry {
         names.sort_unstable();
         names.into_iter()
     }
-
-    /// The modules of this node that it was compiled against and that are there.
-    fn dependencies<'a>(
-        &'a self,
-        by_name: &'a BTreeMap<ModuleName, ModuleIndex>,
-    ) -> impl Iterator<Item = ModuleIndex> + 'a {
-        self.installed
-            .schema
-            .dependencies
-            .iter()
-            .filter(|dependency| dependency.node.is_none())
-            .filter_map(|dependency| by_name.get(dependency.module.as_str()).copied())
-    }
-
-    fn add(&mut self, subscription: Subscription) {
-        match subscription.what {
-            Subscribed::Rows(table, event) => {
-                if let Some(list) = self
-                    .rows
-                    .get_mut(usize::from(table.0))
-                    .and_then(|events| events.get_mut(event_place(event)))
-                {
-                    list.push(subscription.subscriber);
-                }
-            }
-            Subscribed::Calls(reducer) => self
-                .calls
-                .entry(reducer)
-                .or_default()
-                .push(subscription.subscriber),
-        }
-    }
-}
-
-struct Subscription {
-    source: ModuleIndex,
-    what: Subscribed,
-    subscriber: Subscriber,
-}
-
-enum Subscribed {
-    Rows(TableId, RowEvent),
-    Calls(String),
-}
-
-/// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
-fn subscriptions(
-    entries: &[Entry],
-    by_name: &BTreeMap<ModuleName, ModuleIndex>,
-) -> Vec<Subscription> {
-    let mut found = Vec::new();
-    for (module, entry) in (0..)
-        .map(ModuleIndex)
-        .zip(entries)
-        .filter(|(_, entry)| entry.serves())
-    {
-        let schema = &entry.installed.schema;
-        for reducer in &schema.reducers {
-            for event in &reducer.events {
-                let Some((source, what)) = target(event, module, &schema.name, entries, by_name)
-                else {
-                    continue;
-                };
-                let source_name = entries
-                    .get(place(source))
-                    .map(|entry| entry.installed.schema.name.to_string());
-                let grant = GrantTarget::Subscriptions {
-                    module: source_name.unwrap_or_default(),
-                };
-                if source != module && entry.installed.grants.is_revoked(&grant) {
-                    continue;
-                }
-                let subscriber = Subscriber {
-                    name: schema.name.clone(),
-                    reducer: reducer.name.as_str().into(),
-                    module,
-                };
-                found.push(Subscription {
-                    source,
-                    what,
-                    subscriber,
-                });
-            }
-        }
-    }
-    found
-}
-
-/// What of this node `event` is about.
-fn target(
-    event: &Event,
-    own: ModuleIndex,
-    own_name: &ModuleName,
-    entries: &[Entry],
-    by_name: &BTreeMap<ModuleName, ModuleIndex>,
-) -> Option<(ModuleIndex, Subscribed)> {
-    match event {
-        Event::Row { table, event } if table.node.is_none() => {
-            let source = match &table.module {
-                Some(module) if module.as_str() != own_name.as_str() => {
-                    *by_name.get(module.as_str())?
-                }
-                _ => own,
-            };
-            let schema = &entries.get(place(source))?.installed.schema;
-            let (id, found) = schema.table(&table.table)?;
-            let allowed = source == own || found.visibility == Visibility::Public;
-            allowed.then_some((source, Subscribed::Rows(id, *event)))
-        }
-        Event::Call { module, reducer } => {
-            let source = *by_name.get(module.as_str())?;
-            let schema = &entries.get(place(source))?.installed.schema;
-            let found = schema.reducer(reducer)?;
-            (source != own && found.events.is_empty())
-                .then(|| (source, Subscribed::Calls(reducer.clone())))
-        }
-        _ => None,
-    }
-}
-
-/// `start` and everything that can be reached from it over any of the edges, `start` first, the rest in order.
-fn closure(start: ModuleIndex, edges: &[&Vec<BTreeSet<ModuleIndex>>]) -> Arc<[ModuleIndex]> {
-    let mut reached = BTreeSet::new();
-    let mut open = vec![start];
-    while let Some(index) = open.pop() {
-        if reached.insert(index) {
-            open.extend(
-                edges
-                    .iter()
-                    .filter_map(|edges| edges.get(place(index)))
-                    .flatten(),
-            );
-        }
-    }
-    reached.remove(&start);
-    std::iter::once(start).chain(reached).collect()
 }
 
 fn place(index: ModuleIndex) -> usize {
     usize::try_from(index.0).unwrap_or(usize::MAX)
-}
-
-const fn event_place(event: RowEvent) -> usize {
-    match event {
-        RowEvent::Insert => 0,
-        RowEvent::Update => 1,
-        RowEvent::Delete => 2,
-    }
 }

@@ -1,0 +1,180 @@
+//! Routes: which reducers react to which rows and calls.
+//!
+//! A subscription counts only while its module serves, what it names is there and visible to it, and its grant was not taken
+//! back. Subscribers are in the order of (module, reducer), which is the order of their reactions.
+
+use std::collections::BTreeMap;
+
+use interstice_abi::{
+    event::{Event, RowEvent},
+    id::{ModuleName, TableId},
+    schema::Visibility,
+    wire::GrantTarget,
+};
+
+use super::{Catalogue, Entry, ModuleIndex, Subscriber, place};
+
+impl Catalogue {
+    /// Who reacts to this change of this table, in order.
+    pub(crate) fn row_subscribers(
+        &self,
+        module: &ModuleName,
+        table: TableId,
+        event: RowEvent,
+    ) -> &[Subscriber] {
+        self.index_of(module)
+            .and_then(|index| self.entry(index))
+            .and_then(|entry| entry.rows.get(usize::from(table.0)))
+            .and_then(|events| events.get(event_place(event)))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Who reacts to the call of this reducer, in order.
+    pub(crate) fn call_subscribers(&self, module: &ModuleName, reducer: &str) -> &[Subscriber] {
+        self.index_of(module)
+            .and_then(|index| self.entry(index))
+            .and_then(|entry| entry.calls.get(reducer))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Every reducer of a serving module that is subscribed to `event`, by (module, reducer).
+    pub(crate) fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
+        let mut found: Vec<Subscriber> = self
+            .entries()
+            .filter(|(_, entry)| entry.serves())
+            .flat_map(|(module, entry)| {
+                entry
+                    .installed
+                    .schema
+                    .reducers
+                    .iter()
+                    .filter(|reducer| reducer.events.contains(event))
+                    .map(move |reducer| Subscriber {
+                        name: entry.installed.schema.name.clone(),
+                        reducer: reducer.name.as_str().into(),
+                        module,
+                    })
+            })
+            .collect();
+        found.sort();
+        found
+    }
+}
+
+impl Entry {
+    /// Enters a subscription to something of this module.
+    pub(super) fn add(&mut self, subscription: Subscription) {
+        match subscription.what {
+            Subscribed::Rows(table, event) => {
+                if let Some(list) = self
+                    .rows
+                    .get_mut(usize::from(table.0))
+                    .and_then(|events| events.get_mut(event_place(event)))
+                {
+                    list.push(subscription.subscriber);
+                }
+            }
+            Subscribed::Calls(reducer) => self
+                .calls
+                .entry(reducer)
+                .or_default()
+                .push(subscription.subscriber),
+        }
+    }
+}
+
+/// A reducer that is subscribed to something of another module, or of its own.
+pub(super) struct Subscription {
+    pub(super) source: ModuleIndex,
+    what: Subscribed,
+    pub(super) subscriber: Subscriber,
+}
+
+/// What a subscription is to.
+enum Subscribed {
+    Rows(TableId, RowEvent),
+    Calls(String),
+}
+
+/// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
+pub(super) fn subscriptions(
+    entries: &[Entry],
+    by_name: &BTreeMap<ModuleName, ModuleIndex>,
+) -> Vec<Subscription> {
+    let mut found = Vec::new();
+    for (module, entry) in (0..)
+        .map(ModuleIndex)
+        .zip(entries)
+        .filter(|(_, entry)| entry.serves())
+    {
+        let schema = &entry.installed.schema;
+        for reducer in &schema.reducers {
+            for event in &reducer.events {
+                let Some((source, what)) = target(event, module, &schema.name, entries, by_name)
+                else {
+                    continue;
+                };
+                let source_name = entries
+                    .get(place(source))
+                    .map(|entry| entry.installed.schema.name.to_string());
+                let grant = GrantTarget::Subscriptions {
+                    module: source_name.unwrap_or_default(),
+                };
+                if source != module && entry.installed.grants.is_revoked(&grant) {
+                    continue;
+                }
+                let subscriber = Subscriber {
+                    name: schema.name.clone(),
+                    reducer: reducer.name.as_str().into(),
+                    module,
+                };
+                found.push(Subscription {
+                    source,
+                    what,
+                    subscriber,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// What of this node `event` is about.
+fn target(
+    event: &Event,
+    own: ModuleIndex,
+    own_name: &ModuleName,
+    entries: &[Entry],
+    by_name: &BTreeMap<ModuleName, ModuleIndex>,
+) -> Option<(ModuleIndex, Subscribed)> {
+    match event {
+        Event::Row { table, event } if table.node.is_none() => {
+            let source = match &table.module {
+                Some(module) if module.as_str() != own_name.as_str() => {
+                    *by_name.get(module.as_str())?
+                }
+                _ => own,
+            };
+            let schema = &entries.get(place(source))?.installed.schema;
+            let (id, found) = schema.table(&table.table)?;
+            let allowed = source == own || found.visibility == Visibility::Public;
+            allowed.then_some((source, Subscribed::Rows(id, *event)))
+        }
+        Event::Call { module, reducer } => {
+            let source = *by_name.get(module.as_str())?;
+            let schema = &entries.get(place(source))?.installed.schema;
+            let found = schema.reducer(reducer)?;
+            (source != own && found.events.is_empty())
+                .then(|| (source, Subscribed::Calls(reducer.clone())))
+        }
+        _ => None,
+    }
+}
+
+const fn event_place(event: RowEvent) -> usize {
+    match event {
+        RowEvent::Insert => 0,
+        RowEvent::Update => 1,
+        RowEvent::Delete => 2,
+    }
+}
