@@ -19,6 +19,8 @@ pub(crate) mod grants;
 
 pub(crate) mod install;
 
+pub(crate) mod message;
+
 pub(crate) mod places;
 
 pub(crate) mod requests;
@@ -29,26 +31,25 @@ pub(crate) mod status;
 
 pub(crate) mod timers;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, atomic::Ordering},
-    time::Instant,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
-use actix::prelude::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
+use actix::prelude::{Actor, ActorContext, AsyncContext, Context, Handler};
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
-    id::{ModuleName, NodeId, TimerId},
+    id::NodeId,
 };
 use interstice_host::store::Store;
 use tokio::sync::oneshot;
 
+pub(crate) use self::message::{
+    Broken, Connected, Disconnected, Drain, Ended, Endings, FromClient, Listening, Quarantine,
+    TimerDue, TimerNews,
+};
 use self::{
     admission::Admission,
     barrier::{Barrier, Parked},
-    catalogue::{Catalogue, ModuleIndex},
+    catalogue::Catalogue,
     checkpoint::{CheckpointDone, Checkpoints},
     install::installer::Installer,
     places::Outgoing,
@@ -57,7 +58,7 @@ use self::{
 };
 use crate::{
     config::Config,
-    ingress::{Batch, ConnectionId, Peer},
+    ingress::{ConnectionId, Peer},
     lines::now_ms,
     module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
     record::{Input, Start, StartArguments},
@@ -106,86 +107,6 @@ pub(crate) enum Stopping {
     /// It takes no more; everyone here is told when the last one has ended and a checkpoint is written.
     Draining(Vec<oneshot::Sender<()>>),
 }
-
-/// Places that have ended, and what a module has to tell, in batches.
-#[derive(Default, Message)]
-#[rtype(result = "()")]
-pub(crate) struct Endings {
-    /// Turns, queries and other places.
-    pub(crate) ended: Vec<Ended>,
-    /// The module's next timer.
-    pub(crate) timers: Option<TimerNews>,
-    /// A module that failed too often in a row.
-    pub(crate) quarantine: Option<Quarantine>,
-}
-
-impl Endings {
-    /// Whether there is nothing to tell.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.ended.is_empty() && self.timers.is_none() && self.quarantine.is_none()
-    }
-}
-
-/// A module that failed too often in a row.
-pub(crate) struct Quarantine {
-    /// Which.
-    pub(crate) module: ModuleName,
-    /// BLAKE3 of the binary that failed: a mended one that was deployed meanwhile is left alone.
-    pub(crate) hash: [u8; 32],
-    /// Its last fault.
-    pub(crate) reason: String,
-}
-
-/// What admission gets back.
-pub(crate) struct Ended {
-    /// The module that it was counted under.
-    pub(crate) home: Option<ModuleIndex>,
-    /// The bytes that were counted.
-    pub(crate) bytes: u64,
-}
-
-/// When a module's next timer is due.
-pub(crate) struct TimerNews {
-    /// The module.
-    pub(crate) module: ModuleName,
-    /// In milliseconds since 1970, with the timer; `None` when it has none.
-    pub(crate) next: Option<(u64, TimerId)>,
-}
-
-/// All complete requests that one read of one connection has brought.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct FromClient(pub(crate) Batch);
-
-/// A node or client has connected.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Connected(pub(crate) Arc<Peer>);
-
-/// A connection has ended.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Disconnected(pub(crate) Arc<Peer>);
-
-/// The node cannot keep its promises any more.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Broken(pub(crate) String);
-
-/// Drain, write a checkpoint, and say so.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
-
-/// The network listens: what to tell of it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct Listening(pub(crate) Vec<String>);
-
-/// A timer may be due.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(crate) struct TimerDue;
 
 impl Actor for Supervisor {
     type Context = Context<Self>;
@@ -467,12 +388,5 @@ impl Handler<CheckpointDone> for Supervisor {
     fn handle(&mut self, done: CheckpointDone, ctx: &mut Context<Self>) {
         self.finish_checkpoint(done);
         self.after_endings(ctx);
-    }
-}
-
-impl Supervisor {
-    /// Bytes that were recorded since the last checkpoint.
-    pub(crate) fn recorded_bytes(&self) -> u64 {
-        self.shared.recorded_bytes.load(Ordering::Relaxed)
     }
 }

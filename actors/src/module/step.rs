@@ -4,28 +4,29 @@
 //! against the routes; append the record; only then commit here, tell callees to commit, and let the next step, the reply
 //! and the releases go.
 
-use std::sync::Arc;
+mod faults;
+
+mod reactions;
 
 use interstice_abi::{
-    failure::{Code, Failure},
+    failure::Failure,
     id::{ModuleName, StepIndex},
-    schema::Persistence,
 };
 use interstice_host::{
     module::{Effect, StepRequest, TurnContext},
     table::{Counter, Savepoint},
 };
 
+pub(crate) use self::reactions::is_ephemeral;
 use super::{
     Traffic,
-    core::{Core, FAULTS_IN_A_ROW_MAX},
+    core::Core,
     nested::{reacher::Reacher, touched::Touched, way::Way},
-    turn::{PendingStep, StepKind, Turn, invocation_of_node},
-    watch::watchers::Selected,
+    turn::{PendingStep, StepKind, Turn},
 };
 use crate::{
-    record::{Outcome, Ran, Record, Start, StartArguments, StepRecord, effect_arguments},
-    supervisor::{Quarantine, catalogue::Catalogue},
+    record::{Outcome, Ran, Record, StepRecord},
+    supervisor::catalogue::Catalogue,
 };
 
 /// What a step came to, before it is recorded.
@@ -287,128 +288,6 @@ impl Core {
         }
     }
 
-    fn note_failure(
-        &mut self,
-        turn: &Turn,
-        step: StepIndex,
-        function: &str,
-        failure: &Failure,
-        is_fault: bool,
-    ) {
-        if is_fault {
-            self.counters.faults += 1;
-            self.last_fault = Some(format!("{function}: {failure}"));
-        } else {
-            self.counters.rejected += 1;
-        }
-        if is_fault || step.0 > 0 {
-            let what = if is_fault {
-                "faulted"
-            } else {
-                "returned an error"
-            };
-            self.shared.lines.warn(
-                Some(&self.name),
-                Some(turn.seq),
-                &format!("reducer `{function}` {what}: {failure}"),
-            );
-        }
-    }
-
-    /// Counts faults of events and timers in a row; strangers could cause those of calls.
-    fn count(&mut self, ended: &Ended, counts_to_quarantine: bool) {
-        if !counts_to_quarantine || ended.ran.is_none() {
-            return;
-        }
-        let is_fault = ended
-            .result
-            .as_ref()
-            .is_err_and(|failure| is_fault(failure.code));
-        self.faults_in_a_row = if is_fault {
-            self.faults_in_a_row + 1
-        } else {
-            0
-        };
-        if self.faults_in_a_row >= FAULTS_IN_A_ROW_MAX && !self.quarantine_asked {
-            self.quarantine_asked = true;
-            let reason = self.last_fault.clone().unwrap_or_default();
-            self.endings.quarantine = Some(Quarantine {
-                module: self.name.clone(),
-                hash: self.module.binary().hash,
-                reason,
-            });
-        }
-    }
-
-    /// The steps that the effects start: what the record says of them, what will run, and how many the budget drops.
-    fn starts(&self, turn: &Turn, ended: &Ended) -> (Vec<Start>, Vec<PendingStep>, u32) {
-        let mut starts = Vec::new();
-        let mut pending = Vec::new();
-        let mut dropped = 0;
-        let used = turn
-            .next_step
-            .0
-            .saturating_add(u32::try_from(turn.pending.len()).unwrap_or(u32::MAX));
-        let room = turn.budget.saturating_sub(used);
-        let mut recorded = 0_u32;
-        for effect in &ended.effects {
-            let is_recorded = !is_ephemeral(&turn.catalogue, effect);
-            for subscriber in subscribers(&turn.catalogue, effect) {
-                if u32::try_from(starts.len()).unwrap_or(u32::MAX) >= room {
-                    dropped += 1;
-                    continue;
-                }
-                let arguments = effect_arguments(effect);
-                starts.push(Start {
-                    module: subscriber.name.clone(),
-                    reducer: subscriber.reducer.to_string(),
-                    arguments: if is_recorded {
-                        StartArguments::Effect(recorded)
-                    } else {
-                        StartArguments::Inline(arguments.clone())
-                    },
-                    of_load: ended.of_load,
-                    is_load: false,
-                });
-                pending.push(PendingStep {
-                    module: subscriber.module,
-                    what: StepKind::Event(Arc::clone(&subscriber.reducer)),
-                    invocation: invocation_of_node(&self.shared.id),
-                    arguments,
-                    from_outside: false,
-                    of_load: ended.of_load,
-                });
-            }
-            recorded += u32::from(is_recorded);
-        }
-        if dropped > 0 {
-            let text = format!(
-                "the turn reached its limit of {} steps; {dropped} reactions were dropped",
-                turn.budget
-            );
-            self.shared
-                .lines
-                .warn(Some(&self.name), Some(turn.seq), &text);
-        }
-        (starts, pending, dropped)
-    }
-
-    /// The changes that somebody watches.
-    fn watched(&self, turn: &Turn, record: &StepRecord) -> Selected {
-        let watchers = &self.shared.watchers;
-        if watchers.is_empty() {
-            return Selected::default();
-        }
-        watchers.select(&turn.catalogue, self.shared.epoch, record)
-    }
-
-    fn without_ephemeral(&self, catalogue: &Catalogue, mut record: StepRecord) -> StepRecord {
-        record
-            .effects
-            .retain(|effect| !is_ephemeral(catalogue, effect));
-        record
-    }
-
     /// Puts a record into the log. One that does not encode is a mistake of ours: the node must not go on without it.
     fn append(&self, record: &Record) {
         match record.encode() {
@@ -416,44 +295,4 @@ impl Core {
             Err(failure) => self.shared.stop_because(&failure.message),
         }
     }
-}
-
-/// Whether a failure is the guest's crash rather than its answer.
-pub(crate) const fn is_fault(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Trap | Code::Deadline | Code::OutOfMemory | Code::StackOverflow | Code::Internal
-    )
-}
-
-fn subscribers<'a>(
-    catalogue: &'a Catalogue,
-    effect: &Effect,
-) -> &'a [crate::supervisor::catalogue::Subscriber] {
-    match effect {
-        Effect::Change { module, change } => {
-            catalogue.row_subscribers(module, change.table, change.event())
-        }
-        Effect::Called {
-            module, reducer, ..
-        } => catalogue.call_subscribers(module, reducer),
-    }
-}
-
-/// Whether a change is of an ephemeral table. Hidden tables are logged.
-pub(crate) fn is_ephemeral(catalogue: &Catalogue, effect: &Effect) -> bool {
-    let Effect::Change { module, change } = effect else {
-        return false;
-    };
-    catalogue
-        .index_of(module)
-        .and_then(|index| catalogue.entry(index))
-        .and_then(|entry| {
-            entry
-                .installed
-                .schema
-                .tables
-                .get(usize::from(change.table.0))
-        })
-        .is_some_and(|table| table.persistence == Persistence::Ephemeral)
 }

@@ -216,7 +216,11 @@ fn history_after(marks: &mut Vec<Mark>, mut history: Mark, mark: Mark) -> Mark {
 impl Supervisor {
     /// Begins a checkpoint when enough was recorded since the last one.
     pub(crate) fn maybe_checkpoint(&mut self, ctx: &mut Context<Self>) {
-        let due = self.recorded_bytes() >= self.config.checkpoint_bytes;
+        let due = self
+            .shared
+            .recorded_bytes
+            .load(std::sync::atomic::Ordering::Relaxed)
+            >= self.config.checkpoint_bytes;
         if due
             && !self.checkpoints.is_running()
             && !self.barrier.is_running()

@@ -1,0 +1,92 @@
+//! What is said to the supervisor: by module actors, by the network, by the node's own life.
+//!
+//! Module actors speak in batches ([`Endings`]); a connection hands over all the frames of one read ([`FromClient`]).
+
+use std::sync::Arc;
+
+use actix::prelude::Message;
+use interstice_abi::id::{ModuleName, TimerId};
+use tokio::sync::oneshot;
+
+use super::catalogue::ModuleIndex;
+use crate::ingress::{Batch, Peer};
+
+/// Places that have ended, and what a module has to tell, in batches.
+#[derive(Default, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Endings {
+    /// Turns, queries and other places.
+    pub(crate) ended: Vec<Ended>,
+    /// The module's next timer.
+    pub(crate) timers: Option<TimerNews>,
+    /// A module that failed too often in a row.
+    pub(crate) quarantine: Option<Quarantine>,
+}
+
+impl Endings {
+    /// Whether there is nothing to tell.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ended.is_empty() && self.timers.is_none() && self.quarantine.is_none()
+    }
+}
+
+/// A module that failed too often in a row.
+pub(crate) struct Quarantine {
+    /// Which.
+    pub(crate) module: ModuleName,
+    /// BLAKE3 of the binary that failed: a mended one that was deployed meanwhile is left alone.
+    pub(crate) hash: [u8; 32],
+    /// Its last fault.
+    pub(crate) reason: String,
+}
+
+/// What admission gets back.
+pub(crate) struct Ended {
+    /// The module that it was counted under.
+    pub(crate) home: Option<ModuleIndex>,
+    /// The bytes that were counted.
+    pub(crate) bytes: u64,
+}
+
+/// When a module's next timer is due.
+pub(crate) struct TimerNews {
+    /// The module.
+    pub(crate) module: ModuleName,
+    /// In milliseconds since 1970, with the timer; `None` when it has none.
+    pub(crate) next: Option<(u64, TimerId)>,
+}
+
+/// All complete requests that one read of one connection has brought.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct FromClient(pub(crate) Batch);
+
+/// A node or client has connected.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Connected(pub(crate) Arc<Peer>);
+
+/// A connection has ended.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Disconnected(pub(crate) Arc<Peer>);
+
+/// The node cannot keep its promises any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Broken(pub(crate) String);
+
+/// Drain, write a checkpoint, and say so.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Drain(pub(crate) oneshot::Sender<()>);
+
+/// The network listens: what to tell of it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Listening(pub(crate) Vec<String>);
+
+/// A timer may be due.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct TimerDue;
