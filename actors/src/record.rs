@@ -11,11 +11,11 @@ use interstice_abi::{
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
 };
-use interstice_host::{module::Effect, table::Counter};
+use interstice_host::{limits::Limits, module::Effect, table::Counter};
 use serde::{Deserialize, Serialize};
 
 /// The format of records; a log of another format is refused.
-pub(crate) const RECORD_FORMAT: u8 = 1;
+pub(crate) const RECORD_FORMAT: u8 = 2;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,14 @@ pub(crate) enum Record {
     Restart {
         /// The epoch from here on.
         epoch: Epoch,
+        /// The limits from here on: they decide how steps end, so replay needs them.
+        limits: Limits,
+    },
+    /// A base is taken: every module renews its instance between its last step of a turn up to `seq` and its first step of a
+    /// later one. Every record of a later turn stands behind this one.
+    Base {
+        /// The last turn that the base holds.
+        seq: Seq,
     },
 }
 
@@ -52,6 +60,20 @@ pub(crate) struct StepRecord {
     pub(crate) starts: Vec<Start>,
     /// How many of its reactions were dropped because the turn's budget was spent.
     pub(crate) dropped: u32,
+    /// What it was answered from outside the node, in the order in which it asked: replay answers the same.
+    pub(crate) answers: Vec<Answer>,
+    /// Where a limit ended the step, which replay does not run again: the modules besides its own that had run in it, and whose
+    /// instances were renewed.
+    pub(crate) renewed: Vec<ModuleName>,
+}
+
+/// What came back from another node during a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// BLAKE3 of the question's encoding, so that replay notices when another one is asked.
+    pub(crate) question: [u8; 32],
+    /// The result's bytes, or why there is none.
+    pub(crate) result: Result<Vec<u8>, Failure>,
 }
 
 /// The reducer of a step.
@@ -251,6 +273,8 @@ mod tests {
             counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
+            answers: Vec::new(),
+            renewed: Vec::new(),
         }));
         let bytes = record.encode().expect("encodes");
         assert_eq!(Record::decode(&bytes), Ok(record));

@@ -140,6 +140,8 @@ pub(crate) fn recover(
             Record::Step(_) => {}
             // Behind a restart seqs may have been given out that are in no record.
             Record::Restart { .. } => clean = false,
+            // Instances do not outlive a restart.
+            Record::Base { .. } => {}
         }
     }
     let mut state = recovery.state;

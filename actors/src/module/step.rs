@@ -100,6 +100,8 @@ impl Core {
             counters: ended.counters,
             starts,
             dropped,
+            answers: Vec::new(),
+            renewed: Vec::new(),
         };
         let watched = self.watched(turn, &record);
         let record = self.without_ephemeral(&turn.catalogue, record);

@@ -88,6 +88,7 @@ pub(super) fn start_actors(
     ));
     let restart = Record::Restart {
         epoch: recovered.epoch,
+        limits: config.limits.clone(),
     }
     .encode()
     .map_err(NodeError::Recovery)?;

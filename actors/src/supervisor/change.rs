@@ -264,6 +264,8 @@ impl ChangeContext {
             counters: Vec::new(),
             starts: Vec::new(),
             dropped: 0,
+            answers: Vec::new(),
+            renewed: Vec::new(),
         }));
         self.shared.append(record.encode()?);
         Ok(seq)

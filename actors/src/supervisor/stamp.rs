@@ -124,6 +124,8 @@ impl Supervisor {
             counters: Vec::new(),
             starts,
             dropped: 0,
+            answers: Vec::new(),
+            renewed: Vec::new(),
         }));
         turn.next_step = StepIndex(turn.next_step.0 + 1);
         match record.encode() {
