@@ -32,6 +32,11 @@ mod module;
 
 mod record;
 
+#[doc(hidden)]
+pub mod remote;
+
+pub mod replay;
+
 use interstice_abi::schema::Version;
 
 /// The version of Interstice that this is.

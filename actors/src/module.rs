@@ -26,7 +26,7 @@ pub(crate) mod checkpoint;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use futures::FutureExt;
 use interstice_abi::{failure::Failure, id::ModuleName};
-use interstice_host::module::{Module, Revocation};
+use interstice_host::module::Revocation;
 use interstice_host::table::Savepoint;
 use tokio::sync::oneshot;
 
@@ -88,8 +88,8 @@ pub(crate) enum Order {
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.
     Reset(oneshot::Sender<()>),
-    /// Only while nothing runs: hand over the module; the actor ends.
-    HandOver(oneshot::Sender<Box<Module>>),
+    /// Only while nothing runs: hand over everything; the actor ends.
+    HandOver(oneshot::Sender<Box<Core>>),
 }
 
 /// The actor of one loaded module.
@@ -188,7 +188,7 @@ impl Handler<Order> for ModuleActor {
             Order::HandOver(reply) => {
                 if let Some(core) = self.core.take() {
                     // A receiver that is gone has nobody waiting for the module.
-                    let _ = reply.send(Box::new(core.into_module()));
+                    let _ = reply.send(Box::new(core));
                 }
                 ctx.stop();
             }

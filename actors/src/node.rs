@@ -7,7 +7,7 @@
 
 mod run;
 
-mod assemble;
+pub(crate) mod assemble;
 
 mod door;
 
@@ -26,7 +26,11 @@ use tokio::sync::Notify;
 
 pub use self::error::NodeError;
 use self::run::{Ready, run};
-use crate::{config::Config, directory};
+use crate::{
+    config::Config,
+    directory,
+    remote::{NotConnected, Remote},
+};
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +108,19 @@ impl Node {
     /// # Errors
     /// What is in the way; nothing runs then.
     pub fn start(directory: &Path, options: StartOptions) -> Result<Self, NodeError> {
+        Self::start_with(directory, options, Arc::new(NotConnected))
+    }
+
+    /// As [`Node::start`], with somebody else to answer calls to modules of other nodes.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    #[doc(hidden)]
+    pub fn start_with(
+        directory: &Path,
+        options: StartOptions,
+        remote: Arc<dyn Remote>,
+    ) -> Result<Self, NodeError> {
         let directory = directory.to_path_buf();
         let stop = Stop(Arc::new(Notify::new()));
         let stopped = stop.clone();
@@ -113,7 +130,7 @@ impl Node {
             .name("interstice-node".to_string())
             .spawn(move || {
                 let system = actix::System::new();
-                system.block_on(run(&directory, options, stopped, &tell))
+                system.block_on(run(&directory, options, stopped, remote, &tell))
             })
             .map_err(|error| broken(error.to_string()))?;
         match told.recv() {

@@ -6,7 +6,7 @@
 //! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
 
 use interstice_abi::{
-    failure::Failure,
+    failure::{Code, Failure},
     id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TimerId},
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
@@ -223,6 +223,24 @@ impl Record {
                 "its format is {format}; this program reads format {RECORD_FORMAT}"
             )),
             None => Err("it is empty".to_string()),
+        }
+    }
+}
+
+impl Outcome {
+    /// Whether a step that ended like this ends like this again. Time, memory and stack differ from machine to machine, and what
+    /// broke in the node itself has no cause in the log: such ends are taken from the record.
+    pub(crate) fn runs_again(&self) -> bool {
+        match self {
+            Self::Committed => true,
+            Self::Failed(failure) => !matches!(
+                failure.code,
+                Code::Deadline
+                    | Code::OutOfMemory
+                    | Code::StackOverflow
+                    | Code::Internal
+                    | Code::Unavailable
+            ),
         }
     }
 }

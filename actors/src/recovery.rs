@@ -13,10 +13,10 @@ use interstice_abi::{
     wire::{GrantChange, GrantTarget, ModuleState, OnConflict},
 };
 use interstice_host::{
-    log::{Log, LogPosition, Opened},
+    log::{LogPosition, LogReader, Opened},
     module::Effect,
     store::Store,
-    table::{Change, Counter, Tables},
+    table::{Change, Counter, RowLimits, Tables},
     wasm::Binary,
 };
 
@@ -79,8 +79,8 @@ pub(crate) fn recover(
     installer: &Installer,
     config: &Config,
     store: &Store,
-    log: &Log,
     opened: &Opened,
+    read: impl FnOnce(LogPosition) -> LogReader,
 ) -> Result<Recovered, NodeError> {
     let marker = store
         .marker()
@@ -125,7 +125,7 @@ pub(crate) fn recover(
                 })?;
         }
     }
-    for entry in log.read(start) {
+    for entry in read(start) {
         let (position, bytes) = entry.map_err(|error| NodeError::Log {
             problem: error.to_string(),
         })?;
@@ -177,6 +177,30 @@ fn before(marker: Option<&Marker>, opened: &Opened) -> Recovered {
         marks: vec![(seq, position)],
         redone: 0,
     }
+}
+
+/// The tables and grants with which a recorded install begins, from those of the module's older self.
+pub(crate) fn installed(
+    binary: &Binary,
+    old: Option<(Tables, Grants)>,
+    on_conflict: OnConflict,
+    seq: Seq,
+    rows: RowLimits,
+) -> Result<(Tables, Grants), Failure> {
+    let schema = &binary.schema;
+    let Some((tables, grants)) = old else {
+        let tables = Tables::new(schema.clone(), rows)?;
+        return Ok((tables, Grants::asked_by(schema, seq, None)));
+    };
+    let moved = tables.migrate(schema.clone(), on_conflict == OnConflict::Wipe);
+    let mut tables = moved.map_err(|(_, difference)| {
+        Failure::internal(format!(
+            "an upgrade of `{}` that was recorded does not fit: {difference}",
+            schema.name
+        ))
+    })?;
+    tables.begin_new_trees();
+    Ok((tables, Grants::asked_by(schema, seq, Some(&grants))))
 }
 
 impl Recovery<'_> {
@@ -296,27 +320,10 @@ impl Recovery<'_> {
         seq: Seq,
     ) -> Result<(), Failure> {
         let binary = self.installer.stored(hash, &self.config.limits)?;
-        let schema = binary.schema.clone();
         let old = self.state.modules.remove(name);
-        let (tables, grants) = match old {
-            None => (
-                Tables::new(schema.clone(), self.config.limits.rows())?,
-                None,
-            ),
-            Some(old) => {
-                let mut tables = old
-                    .tables
-                    .migrate(schema.clone(), on_conflict == OnConflict::Wipe)
-                    .map_err(|(_, difference)| {
-                        Failure::internal(format!(
-                            "an upgrade of `{name}` that was recorded does not fit: {difference}"
-                        ))
-                    })?;
-                tables.begin_new_trees();
-                (tables, Some(old.grants))
-            }
-        };
-        let grants = Grants::asked_by(&schema, seq, grants.as_ref());
+        let old = old.map(|old| (old.tables, old.grants));
+        let rows = self.config.limits.rows();
+        let (tables, grants) = installed(&binary, old, on_conflict, seq, rows)?;
         let module = RecoveredModule {
             binary,
             tables,

@@ -1,7 +1,7 @@
 //! What all actors of one node share: who the node is, its log, its lines, its watchers, and the way to the supervisor.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU64, Ordering},
 };
 
@@ -12,6 +12,7 @@ use interstice_host::log::Log;
 use crate::{
     lines::Lines,
     module::watch::watchers::Watchers,
+    remote::Remote,
     supervisor::{Broken, Endings, Supervisor},
 };
 
@@ -31,12 +32,21 @@ pub(crate) struct Shared {
     pub(crate) watchers: Watchers,
     /// Bytes of records since the last checkpoint: when the next one is due.
     pub(crate) recorded_bytes: AtomicU64,
+    /// Who answers calls to modules of other nodes.
+    pub(crate) remote: Arc<dyn Remote>,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
 impl Shared {
     /// Before any actor runs.
-    pub(crate) fn new(id: NodeId, seed: [u8; 32], epoch: Epoch, log: Log, lines: Lines) -> Self {
+    pub(crate) fn new(
+        id: NodeId,
+        seed: [u8; 32],
+        epoch: Epoch,
+        log: Log,
+        lines: Lines,
+        remote: Arc<dyn Remote>,
+    ) -> Self {
         Self {
             id,
             seed,
@@ -45,6 +55,7 @@ impl Shared {
             lines,
             watchers: Watchers::default(),
             recorded_bytes: AtomicU64::new(0),
+            remote,
             supervisor: OnceLock::new(),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) mod message;
 
 pub(crate) mod places;
 
+pub(crate) mod raised;
+
 pub(crate) mod requests;
 
 pub(crate) mod stamp;
@@ -53,6 +55,7 @@ use self::{
     checkpoint::{CheckpointDone, Checkpoints},
     install::installer::Installer,
     places::Outgoing,
+    raised::raised,
     stamp::Stamper,
     timers::Timers,
 };
@@ -60,8 +63,8 @@ use crate::{
     config::Config,
     ingress::{ConnectionId, Peer},
     lines::now_ms,
-    module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
-    record::{Input, Start, StartArguments},
+    module::turn::{PendingStep, Turn, Waiter},
+    record::Input,
     shared::Shared,
 };
 
@@ -124,45 +127,10 @@ impl Actor for Supervisor {
 impl Supervisor {
     /// The node's own input of its start: `load` of every module, `disconnect` for connections of before.
     fn stamp_node_start(&mut self) {
-        let invocation = invocation_of_node(&self.shared.id);
-        let mut steps = Vec::new();
-        for index in self.catalogue.in_order_of_dependencies() {
-            let Some(entry) = self.catalogue.entry(index) else {
-                continue;
-            };
-            let reducer = entry.reducers_on(&Event::Load).next().map(Into::into);
-            steps.push(PendingStep {
-                module: index,
-                what: StepKind::Load(reducer),
-                invocation: invocation.clone(),
-                arguments: Vec::new(),
-                from_outside: false,
-                of_load: true,
-            });
-        }
         let disconnected = std::mem::take(&mut self.connected);
-        for node in &disconnected {
-            steps.extend(self.steps_on(&Event::Disconnect, node));
-        }
-        self.stamp_for_node(Input::NodeStart { disconnected }, steps);
-    }
-
-    /// A step for every reducer that handles `event`, with a node's id as its argument.
-    fn steps_on(&self, event: &Event, node: &NodeId) -> Vec<PendingStep> {
-        use interstice_abi::codec::Column;
-        let subscribers = self.catalogue.subscribers_of(event);
-        let invocation = invocation_of_node(&self.shared.id);
-        subscribers
-            .into_iter()
-            .map(|subscriber| PendingStep {
-                module: subscriber.module,
-                what: StepKind::Event(subscriber.reducer),
-                invocation: invocation.clone(),
-                arguments: node.0.to_bytes(),
-                from_outside: false,
-                of_load: false,
-            })
-            .collect()
+        let input = Input::NodeStart { disconnected };
+        let steps = raised(&self.shared.id, &self.catalogue, &input);
+        self.stamp_for_node(input, steps);
     }
 
     /// Raises `connect` or `disconnect` where a module wants to hear of either.
@@ -185,7 +153,7 @@ impl Supervisor {
             known.map(|place| self.connected.swap_remove(place));
             Input::Disconnect { node: node.clone() }
         };
-        let steps = self.steps_on(event, node);
+        let steps = raised(&self.shared.id, &self.catalogue, &input);
         self.stamp_for_node(input, steps);
     }
 
@@ -193,27 +161,11 @@ impl Supervisor {
     pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>) {
         let starts = steps
             .iter()
-            .filter_map(|step| self.start_of(step))
+            .filter_map(|step| step.start(&self.catalogue))
             .collect();
         let mut turn = self.new_turn(input, steps, Waiter::Nobody);
         self.record_own_step(&mut turn, starts);
         self.place_turn(turn);
-    }
-
-    fn start_of(&self, step: &PendingStep) -> Option<Start> {
-        let entry = self.catalogue.entry(step.module)?;
-        let (reducer, is_load) = match &step.what {
-            StepKind::Call(reducer) | StepKind::Event(reducer) => (reducer.to_string(), false),
-            StepKind::Load(reducer) => (reducer.as_deref().unwrap_or_default().to_string(), true),
-            StepKind::Timer(_) | StepKind::Nothing => return None,
-        };
-        Some(Start {
-            module: entry.installed.schema.name.clone(),
-            reducer,
-            arguments: StartArguments::Inline(step.arguments.clone()),
-            of_load: step.of_load,
-            is_load,
-        })
     }
 
     /// Why nothing is taken at the moment, if so.

@@ -121,6 +121,23 @@ impl Module {
         self.tables.expect("the tables are back when nothing runs")
     }
 
+    /// Takes the tables out; until [`Module::give_back`] nothing may be asked of the module.
+    #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "whoever runs a step has the module to itself"
+    )]
+    pub fn take_tables(&mut self) -> Tables {
+        self.tables
+            .take()
+            .expect("the tables are back when nothing runs")
+    }
+
+    /// Puts back what [`Module::take_tables`] took; instances live on.
+    pub fn give_back(&mut self, tables: Tables) {
+        self.tables = Some(tables);
+    }
+
     /// From now on, exactly `revoked` is taken back.
     #[expect(
         clippy::needless_pass_by_value,
@@ -200,6 +217,7 @@ impl Module {
                     result: Ok(value),
                     ends_step: false,
                     is_fault: false,
+                    has_run: true,
                     effects: step.effects,
                     running_us,
                     calls_made,
@@ -335,11 +353,13 @@ impl Module {
 }
 
 fn failed(savepoint: Savepoint, stopped: Stopped, running_us: u64, calls_made: u64) -> StepOutcome {
+    let was_refused = matches!(stopped, Stopped::Refused(_));
     let (failure, ends_step, is_fault) = stopped.into_parts();
     StepOutcome {
         result: Err(failure),
         ends_step,
         is_fault,
+        has_run: !was_refused,
         effects: Vec::new(),
         running_us,
         calls_made,

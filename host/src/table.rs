@@ -113,6 +113,14 @@ impl Tables {
         })
     }
 
+    /// From now on rows may be as large as `limits` say; what is there stays.
+    pub fn set_row_limits(&mut self, limits: RowLimits) {
+        self.limits = limits;
+        for (table, schema) in self.tables.iter_mut().zip(&self.schema.tables) {
+            table.row_bytes_max = row_bytes_max(schema, limits);
+        }
+    }
+
     /// The schema that rows are checked against.
     #[must_use]
     pub fn schema(&self) -> &Arc<ModuleSchema> {

@@ -12,7 +12,7 @@ use interstice_abi::{
 };
 use interstice_host::{
     module::Module,
-    table::{Digest, TableStatistics},
+    table::{Digest, TableStatistics, Tables},
 };
 
 use super::{
@@ -128,9 +128,14 @@ impl Core {
         &self.shared
     }
 
-    /// The module itself, at the end of the actor.
-    pub(crate) fn into_module(self) -> Module {
-        self.module
+    /// Takes the tables out while no actor drives this.
+    pub(crate) fn take_tables(&mut self) -> Tables {
+        self.module.take_tables()
+    }
+
+    /// Puts the tables back: an actor may drive this again.
+    pub(crate) fn give_back(&mut self, tables: Tables) {
+        self.module.give_back(tables);
     }
 
     /// Whether the first place has work, or is done and can go.

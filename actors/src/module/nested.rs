@@ -11,7 +11,9 @@ pub(crate) mod way;
 
 pub(crate) mod reacher;
 
-mod callee;
+pub(crate) mod callee;
+
+pub(crate) mod trace;
 
 pub(crate) mod touched;
 
@@ -45,7 +47,7 @@ pub(crate) struct NestedRead {
 ///
 /// # Errors
 /// `Unavailable` or `Quarantined`, with what to do.
-pub(crate) fn serving(entry: &Entry) -> Result<(), Failure> {
+pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
     let name = &entry.installed.schema.name;
     match &entry.installed.state {
         ModuleState::Loaded => Ok(()),
@@ -66,7 +68,7 @@ pub(crate) fn serving(entry: &Entry) -> Result<(), Failure> {
 ///
 /// # Errors
 /// `NotFound` with the nearest name, `Denied` for reducers that handle events.
-pub(crate) fn callable(entry: &Entry, reducer: &str) -> Result<(), Failure> {
+pub(crate) fn callable<A>(entry: &Entry<A>, reducer: &str) -> Result<(), Failure> {
     let schema = &entry.installed.schema;
     match schema.reducer(reducer) {
         Some(found) if found.events.is_empty() => Ok(()),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use interstice_abi::{
+    event::Event,
     failure::Failure,
     host_call::Invocation,
     id::{NodeId, Seq, StepIndex},
@@ -18,8 +19,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     ingress::Replies,
-    record::Input,
-    supervisor::catalogue::{Catalogue, ModuleIndex},
+    record::{Input, Start, StartArguments},
+    supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
 };
 
 /// A turn's or query's place in the order of the node's queues: in memory only, one count for both.
@@ -75,6 +76,69 @@ pub(crate) struct PendingStep {
     pub(crate) from_outside: bool,
     /// Whether its timers end with its module's load.
     pub(crate) of_load: bool,
+}
+
+impl PendingStep {
+    /// What happens inside the node, not of a load: this node calls, and what it hands over needs no check.
+    pub(crate) fn of_node(
+        node: &NodeId,
+        module: ModuleIndex,
+        what: StepKind,
+        arguments: Vec<u8>,
+    ) -> Self {
+        Self {
+            module,
+            what,
+            invocation: invocation_of_node(node),
+            arguments,
+            from_outside: false,
+            of_load: false,
+        }
+    }
+
+    /// What a client or another node has called.
+    pub(crate) fn of_call(
+        invocation: Invocation,
+        module: ModuleIndex,
+        reducer: &str,
+        arguments: Vec<u8>,
+    ) -> Self {
+        Self {
+            module,
+            what: StepKind::Call(reducer.into()),
+            invocation,
+            arguments,
+            from_outside: true,
+            of_load: false,
+        }
+    }
+
+    /// A module's load: its timers end with it.
+    pub(crate) fn load_of<A>(node: &NodeId, module: ModuleIndex, entry: &Entry<A>) -> Self {
+        let reducer = entry.reducers_on(&Event::Load).next().map(Into::into);
+        let step = Self::of_node(node, module, StepKind::Load(reducer), Vec::new());
+        Self {
+            of_load: true,
+            ..step
+        }
+    }
+
+    /// What a record of a step that starts this one says of it; `None` for what no step starts.
+    pub(crate) fn start<A>(&self, catalogue: &Catalogue<A>) -> Option<Start> {
+        let entry = catalogue.entry(self.module)?;
+        let (reducer, is_load) = match &self.what {
+            StepKind::Call(reducer) | StepKind::Event(reducer) => (reducer.to_string(), false),
+            StepKind::Load(reducer) => (reducer.as_deref().unwrap_or_default().to_string(), true),
+            StepKind::Timer(_) | StepKind::Nothing => return None,
+        };
+        Some(Start {
+            module: entry.installed.schema.name.clone(),
+            reducer,
+            arguments: StartArguments::Inline(self.arguments.clone()),
+            of_load: self.of_load,
+            is_load,
+        })
+    }
 }
 
 /// What a step runs.
@@ -140,6 +204,15 @@ impl Turn {
             self.held.remove(module);
         }
         gone
+    }
+}
+
+/// The invocation of what a client or another node calls.
+pub(crate) fn invocation_from_outside(caller: &NodeId, caller_is_owner: bool) -> Invocation {
+    Invocation {
+        caller_node_id: caller.0.clone(),
+        caller_module_name: String::new(),
+        caller_is_owner,
     }
 }
 

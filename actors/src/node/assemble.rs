@@ -19,9 +19,11 @@ use crate::{
     config::Config,
     directory::Directory,
     lines::Lines,
-    module::turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
+    module::core::Core,
+    module::turn::{PendingStep, StepKind, Turn, Waiter},
     record::Record,
     recovery::{HalfDone, Recovered, recover},
+    remote::Remote,
     shared::Shared,
     supervisor::{
         About, Stopping, Supervisor,
@@ -44,6 +46,7 @@ pub(super) fn start_actors(
     key: &Keypair,
     id: &NodeId,
     stop: Stop,
+    remote: Arc<dyn Remote>,
 ) -> Result<Started, NodeError> {
     let lines = Lines::open(&directory.path("node.log")).map_err(|error| NodeError::Directory {
         path: directory.path("node.log"),
@@ -77,7 +80,7 @@ pub(super) fn start_actors(
         directory: directory.clone(),
         arbiters: Arc::new(handles),
     };
-    let recovered = recover(&installer, config, &store, &log, &opened)?;
+    let recovered = recover(&installer, config, &store, &opened, |from| log.read(from))?;
     say_recovered(&lines, &opened, &recovered);
     let shared = Arc::new(Shared::new(
         id.clone(),
@@ -85,6 +88,7 @@ pub(super) fn start_actors(
         recovered.epoch,
         log,
         lines,
+        remote,
     ));
     let restart = Record::Restart {
         epoch: recovered.epoch,
@@ -152,7 +156,8 @@ fn supervisor(
         places.insert(name.clone(), place);
         let mut world = installer.module(module.binary, module.tables, config);
         world.set_revoked(revocations(&module.grants));
-        let address = installer.start(shared.clone(), world, place);
+        let core = Core::new(name.clone(), shared.clone(), world);
+        let address = installer.start(core, place);
         let entry = Installed {
             schema,
             hash,
@@ -208,7 +213,6 @@ fn resume(
     config: &Config,
     stamper: &mut Stamper,
 ) -> Option<Turn> {
-    let invocation = invocation_of_node(&shared.id);
     let pending: std::collections::VecDeque<PendingStep> = turn
         .pending
         .into_iter()
@@ -220,12 +224,8 @@ fn resume(
             };
             let module = catalogue.index_of(&module)?;
             Some(PendingStep {
-                module,
-                what,
-                invocation: invocation.clone(),
-                arguments,
-                from_outside: false,
                 of_load,
+                ..PendingStep::of_node(&shared.id, module, what, arguments)
             })
         })
         .collect();
@@ -255,7 +255,7 @@ fn resume(
 }
 
 /// The key of the node's random streams: derived from its secret key, so that nobody else can foresee them.
-fn seed_of(key: &Keypair) -> Result<[u8; 32], NodeError> {
+pub(crate) fn seed_of(key: &Keypair) -> Result<[u8; 32], NodeError> {
     let encoded = key.to_protobuf_encoding().map_err(|error| NodeError::Key {
         path: "key".into(),
         problem: error.to_string(),

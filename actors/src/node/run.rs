@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     directory::Directory,
     network::{self, NetworkOptions},
+    remote::Remote,
     shared::Shared,
     supervisor::{Drain, Listening, Supervisor},
     version,
@@ -39,6 +40,7 @@ pub(super) async fn run(
     path: &Path,
     options: StartOptions,
     stop: Stop,
+    remote: Arc<dyn Remote>,
     tell: &mpsc::Sender<Ready>,
 ) -> Result<(), NodeError> {
     let directory = Arc::new(Directory::open(path)?);
@@ -50,7 +52,7 @@ pub(super) async fn run(
     let config = Arc::new(config);
     let key = directory.key()?;
     let id = NodeId(key.public().to_peer_id().to_string());
-    let started = start_actors(&directory, &config, &key, &id, stop.clone())?;
+    let started = start_actors(&directory, &config, &key, &id, stop.clone(), remote)?;
     let door = Arc::new(Door {
         supervisor: started.supervisor.clone(),
         welcome: Welcome {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ingress::{Peer, Replies},
-    module::turn::{PendingStep, StepKind, Waiter, invocation_of_node},
+    module::turn::{PendingStep, StepKind, Waiter},
     record::Input,
 };
 
@@ -206,14 +206,8 @@ impl Supervisor {
         {
             return;
         }
-        let step = PendingStep {
-            module: index,
-            what: StepKind::Timer(timer),
-            invocation: invocation_of_node(&self.shared.id),
-            arguments: Vec::new(),
-            from_outside: false,
-            of_load: false,
-        };
+        let what = StepKind::Timer(timer);
+        let step = PendingStep::of_node(&self.shared.id, index, what, Vec::new());
         let turn = self.new_turn(
             Input::Timer {
                 module: module.clone(),

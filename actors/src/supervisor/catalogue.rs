@@ -31,7 +31,7 @@ pub(crate) struct ModuleIndex(pub(crate) u32);
 
 /// What a catalogue knows of a module, before anything is derived.
 #[derive(Clone)]
-pub(crate) struct Installed {
+pub(crate) struct Installed<A = Addr<ModuleActor>> {
     /// Its schema.
     pub(crate) schema: Arc<ModuleSchema>,
     /// BLAKE3 of its binary.
@@ -44,14 +44,14 @@ pub(crate) struct Installed {
     pub(crate) since: Seq,
     /// The arbiter that its actor runs on.
     pub(crate) place: usize,
-    /// Its actor.
-    pub(crate) address: Addr<ModuleActor>,
+    /// Where it is reached: its actor, or, for replay, the module itself.
+    pub(crate) address: A,
 }
 
 /// A module of a catalogue, with what follows.
-pub(crate) struct Entry {
+pub(crate) struct Entry<A = Addr<ModuleActor>> {
     /// What is installed.
-    pub(crate) installed: Installed,
+    pub(crate) installed: Installed<A>,
     /// Every module that a turn which starts here may touch: call dependencies and subscribers, closed over; itself first.
     pub(crate) reach: Arc<[ModuleIndex]>,
     /// Every module that a query which starts here may touch: call dependencies, closed over; itself first.
@@ -74,21 +74,21 @@ pub(crate) struct Subscriber {
 }
 
 /// The modules of a node and how they hang together.
-pub(crate) struct Catalogue {
-    entries: Vec<Entry>,
+pub(crate) struct Catalogue<A = Addr<ModuleActor>> {
+    entries: Vec<Entry<A>>,
     by_name: BTreeMap<ModuleName, ModuleIndex>,
 }
 
-impl Catalogue {
+impl<A> Catalogue<A> {
     /// Derives routes and reach. Modules that do not serve are there, but nothing leads to them.
-    pub(crate) fn new(modules: BTreeMap<ModuleName, Installed>) -> Arc<Self> {
+    pub(crate) fn new(modules: BTreeMap<ModuleName, Installed<A>>) -> Arc<Self> {
         let by_name: BTreeMap<ModuleName, ModuleIndex> = modules
             .keys()
             .zip(0..)
             .map(|(name, place)| (name.clone(), ModuleIndex(place)))
             .collect();
-        let installed: Vec<Installed> = modules.into_values().collect();
-        let mut entries: Vec<Entry> = installed
+        let installed: Vec<Installed<A>> = modules.into_values().collect();
+        let mut entries: Vec<Entry<A>> = installed
             .into_iter()
             .map(|installed| Entry {
                 rows: installed
@@ -139,12 +139,15 @@ impl Catalogue {
     }
 
     /// All modules in the order of their names.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (ModuleIndex, &Entry)> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (ModuleIndex, &Entry<A>)> {
         (0..).map(ModuleIndex).zip(&self.entries)
     }
 
     /// What is installed, to derive the next catalogue from.
-    pub(crate) fn installed(&self) -> BTreeMap<ModuleName, Installed> {
+    pub(crate) fn installed(&self) -> BTreeMap<ModuleName, Installed<A>>
+    where
+        A: Clone,
+    {
         self.entries
             .iter()
             .map(|entry| (entry.installed.schema.name.clone(), entry.installed.clone()))
@@ -190,7 +193,7 @@ impl Catalogue {
     }
 
     /// The module at `index`.
-    pub(crate) fn entry(&self, index: ModuleIndex) -> Option<&Entry> {
+    pub(crate) fn entry(&self, index: ModuleIndex) -> Option<&Entry<A>> {
         self.entries.get(place(index))
     }
 
@@ -200,7 +203,7 @@ impl Catalogue {
     }
 }
 
-impl Entry {
+impl<A> Entry<A> {
     /// Whether turns and queries may start here.
     pub(crate) fn serves(&self) -> bool {
         self.installed.state == ModuleState::Loaded

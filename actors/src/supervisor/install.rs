@@ -22,7 +22,12 @@ use tokio::sync::oneshot;
 
 use self::fit::{check_authorities, check_dependencies, check_dependents};
 use crate::{
-    module::{Order, gone, turn::StepKind},
+    module::{
+        Order,
+        core::Core,
+        gone,
+        turn::{PendingStep, StepKind},
+    },
     record::Input,
     supervisor::{
         Supervisor,
@@ -106,7 +111,8 @@ impl ChangeContext {
             Some(old) => old.place,
             None => self.installer.place(&new, &places(&before), &self.config),
         };
-        let address = self.installer.start(self.shared.clone(), module, place);
+        let core = Core::new(new.name.clone(), self.shared.clone(), module);
+        let address = self.installer.start(core, place);
         let mut installed = before;
         let entry = Installed {
             schema: new.clone(),
@@ -135,7 +141,9 @@ impl ChangeContext {
             None
         };
         let what = init.map_or(StepKind::Nothing, StepKind::Event);
-        if let Err(failure) = self.run_alone(input, &new.name, what, false).await? {
+        let index = self.catalogue.find(new.name.as_str())?;
+        let step = PendingStep::of_node(&self.shared.id, index, what, Vec::new());
+        if let Err(failure) = self.run_alone(input, &new.name, step).await? {
             self.catalogue = previous;
             let (reply, handed_over) = oneshot::channel();
             address.do_send(Order::HandOver(reply));
@@ -163,7 +171,8 @@ impl ChangeContext {
         entry.reducers_on(&Event::Init).next().map(Into::into)
     }
 
-    /// Takes the tables out of the old actor and moves them to the new schema. A refusal starts the old module again.
+    /// Takes the tables out of the old actor and moves them to the new schema. After a refusal the old module goes on as it
+    /// was, its instance included: no record would tell replay that it began again.
     async fn upgraded(
         &mut self,
         install: &Install,
@@ -174,16 +183,14 @@ impl ChangeContext {
         let wipe = install.options.on_conflict == OnConflict::Wipe;
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
-        let module = handed_over.await.map_err(|_| gone(name))?;
-        let needed: Vec<String> = module
-            .tables()
+        let mut core = handed_over.await.map_err(|_| gone(name))?;
+        let tables = core.take_tables();
+        let needed: Vec<String> = tables
             .timers()
             .into_iter()
             .filter(|timer| !timer.of_load)
             .map(|timer| timer.reducer)
             .collect();
-        let old_binary = module.binary().clone();
-        let tables = module.into_tables();
         let missing = needed.iter().find(|reducer| {
             new.reducer(reducer)
                 .is_none_or(|found| !found.arguments.is_empty())
@@ -213,9 +220,8 @@ impl ChangeContext {
             },
         };
         let (tables, failure) = refused;
-        let mut module = self.installer.module(old_binary, tables, &self.config);
-        module.set_revoked(revocations(&old.grants));
-        let address = self.installer.start(self.shared.clone(), module, old.place);
+        core.give_back(tables);
+        let address = self.installer.start(*core, old.place);
         let mut installed = self.catalogue.installed();
         if let Some(entry) = installed.get_mut(name) {
             entry.address = address;

@@ -445,8 +445,12 @@ impl Emitter {
     }
 
     fn request(&mut self, host_call: &str, module: &str, function: &str, arguments: &[Value]) {
-        let mut names = vec![0];
-        for name in [module, function] {
+        let (node, module) = match module.split_once('/') {
+            Some((node, module)) => (Some(node), module),
+            None => (None, module),
+        };
+        let mut names = vec![u8::from(node.is_some())];
+        for name in node.into_iter().chain([module, function]) {
             names.push(u8::try_from(name.len()).expect("a short name"));
             names.extend_from_slice(name.as_bytes());
         }

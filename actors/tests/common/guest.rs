@@ -214,6 +214,15 @@ impl GuestModule {
         self
     }
 
+    /// The last module that this one was compiled against is one of another node; what calls it says `node/module`.
+    pub(crate) fn of_node(mut self, node: &str) -> Self {
+        if let Some(binding) = self.bindings.last_mut() {
+            binding.node = Some(node.into());
+            binding.address = Some("/ip4/127.0.0.1/tcp/1".into());
+        }
+        self
+    }
+
     /// Changes what the module says of itself.
     pub(crate) fn lying(mut self, lie: Lie) -> Self {
         self.lie = Some(lie);

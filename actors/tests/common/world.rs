@@ -4,13 +4,17 @@ use std::{
     fs,
     io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use interstice_actors::{
     config::Config,
     node::{self, Listen, Node, StartOptions},
+    remote::Remote,
+    replay::{ReplayError, Replayed, replay},
 };
 use interstice_client::Identity;
+use interstice_host::log::{Log, LogFiles, LogOptions, StdFiles, examine};
 use tempfile::TempDir;
 
 use super::peer::Peer;
@@ -79,14 +83,70 @@ impl World {
     }
 
     pub(crate) async fn start_with(&mut self, workers: Option<usize>) {
+        self.start_beside(workers, None).await;
+    }
+
+    /// Starts the node with somebody who answers for other nodes.
+    pub(crate) async fn start_beside(
+        &mut self,
+        workers: Option<usize>,
+        remote: Option<Arc<dyn Remote>>,
+    ) {
         let directory = self.directory.clone();
         let options = StartOptions {
             listen: Listen::Loopback,
             port: Some(0),
             workers,
         };
-        let started = tokio::task::spawn_blocking(move || Node::start(&directory, options)).await;
+        let start = move || match remote {
+            None => Node::start(&directory, options),
+            Some(remote) => Node::start_with(&directory, options, remote),
+        };
+        let started = tokio::task::spawn_blocking(start).await;
         self.node = Some(started.expect("does not panic").expect("the node starts"));
+    }
+
+    /// Replays the log of the stopped node.
+    pub(crate) async fn replay(&self) -> Result<Replayed, ReplayError> {
+        let directory = self.directory.clone();
+        let replay = move || replay(&directory, |_| {});
+        let replayed = tokio::task::spawn_blocking(replay).await;
+        replayed.expect("does not panic")
+    }
+
+    /// Writes the log of the stopped node again, in segments of this many bytes, with records as `change` leaves them.
+    pub(crate) fn rewrite_log(&self, segment_bytes: u64, mut change: impl FnMut(&mut Vec<u8>)) {
+        let old = self.directory.join("log");
+        let new = self.directory.join("log-again");
+        let files: Arc<dyn LogFiles> = Arc::new(StdFiles);
+        let found = examine(&old, files.as_ref()).expect("the log is whole");
+        let options = LogOptions {
+            segment_bytes,
+            ..LogOptions::default()
+        };
+        let (log, _) = Log::open(&new, files.clone(), options).expect("a log");
+        log.reserve_seq(found.reserved_seq);
+        for record in found.read(&old, files, found.start()) {
+            let (_, mut record) = record.expect("it reads");
+            change(&mut record);
+            log.append(record);
+            if segment_bytes < LogOptions::default().segment_bytes {
+                // One record per block, so that there are several segments.
+                let (synced, wait) = std::sync::mpsc::channel();
+                log.when_durable(Box::new(move |_| {
+                    let _ = synced.send(());
+                }));
+                wait.recv().expect("it is synced");
+            }
+        }
+        log.close().expect("it is written");
+        fs::remove_dir_all(&old).expect("it goes");
+        fs::rename(new, old).expect("it takes its place");
+    }
+
+    /// The stopped node's store is lost: all there is is the log.
+    pub(crate) fn lose_store(&self) {
+        fs::remove_dir_all(self.directory.join("db")).expect("it goes");
     }
 
     /// Drains and stops.

@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::LogError;
 use super::files::{Access, LogFiles};
 use super::format::{Checksum, SEGMENT_HEADER_BYTES};
+use super::reader::LogReader;
 use super::window::Window;
 use super::{Cut, LogPosition, segment_position};
 
@@ -61,6 +63,13 @@ impl Examination {
         self.segments
             .last()
             .map_or(LogPosition(0), |segment| segment.end)
+    }
+
+    /// The records at and after `from` of the log that was looked through, without opening it for writing.
+    #[must_use]
+    pub fn read(&self, directory: &Path, files: Arc<dyn LogFiles>, from: LogPosition) -> LogReader {
+        let segments = self.segments.iter().map(|segment| segment.first).collect();
+        LogReader::new(directory.to_owned(), files, segments, from, self.end())
     }
 }
 

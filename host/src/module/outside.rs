@@ -9,7 +9,7 @@ use interstice_abi::{
     id::{ModuleName, Seq},
 };
 
-use super::step::{CallKind, Effect, TurnContext};
+use super::step::{CallKind, Effect, StepOutcome, TurnContext};
 
 /// What a running step reaches outside its module.
 pub trait Outside: Send {
@@ -67,6 +67,30 @@ impl OutsideReply {
             effects: Vec::new(),
             running_us: 0,
             calls_made: 0,
+        }
+    }
+
+    /// The reply to a call that another node has answered: nothing was done here.
+    #[must_use]
+    pub const fn of_other_node(result: Result<Vec<u8>, Failure>) -> Self {
+        Self {
+            result,
+            ends_step: false,
+            effects: Vec::new(),
+            running_us: 0,
+            calls_made: 0,
+        }
+    }
+}
+
+impl From<StepOutcome> for OutsideReply {
+    fn from(outcome: StepOutcome) -> Self {
+        Self {
+            result: outcome.result,
+            ends_step: outcome.ends_step,
+            effects: outcome.effects,
+            running_us: outcome.running_us,
+            calls_made: outcome.calls_made,
         }
     }
 }

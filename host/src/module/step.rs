@@ -81,6 +81,8 @@ pub struct StepOutcome {
     pub ends_step: bool,
     /// A crash or a limit, as opposed to an `Err` that the function returned or a request that was refused before it ran.
     pub is_fault: bool,
+    /// Whether an instance took part: a request that is refused before the guest runs leaves the instance as it was.
+    pub has_run: bool,
     /// What was done, in order; empty on failure and for queries.
     pub effects: Vec<Effect>,
     /// Microseconds that it ran, its callees included, without waiting.

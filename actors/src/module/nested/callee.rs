@@ -1,20 +1,101 @@
 //! The called side: a call or read that another module's step or query has sent to this module.
 //!
 //! A call that fails is undone here and in everything behind it before it is answered; one that succeeds stays open until the
-//! caller's step is recorded or undone.
+//! caller's step is recorded or undone. [`run_called`] and [`read_public`] are what replay runs too.
 
 use interstice_abi::{
     failure::{Code, Failure},
     schema::Visibility,
 };
-use interstice_host::module::{CallKind, OutsideReply};
+use interstice_host::module::{
+    CallKind, ForeignRead, Module, Outside, OutsideReply, StepOutcome, StepRequest,
+};
 
 use super::{
     NestedCall, NestedRead,
     reacher::Reacher,
     touched::{Part, Touched},
+    way::Way,
 };
-use crate::module::{Traffic, core::Core};
+use crate::module::{Traffic, core::Core, step::running::add_call};
+
+/// Runs a call at the end of `way`. Its own part is added to `touched`; when it fails, what is in there is the caller's to undo.
+pub(crate) async fn run_called<A>(
+    module: &mut Module,
+    kind: CallKind,
+    way: &Way<A>,
+    request: StepRequest,
+    outside: Box<dyn Outside>,
+    touched: &Touched,
+) -> StepOutcome {
+    let savepoint = module.tables().savepoint();
+    let name = module.binary().schema.name.clone();
+    let called =
+        (kind == CallKind::Reducer).then(|| (request.function.clone(), request.arguments.clone()));
+    let mut outcome = match kind {
+        CallKind::Reducer => module.run(request, outside).await,
+        CallKind::Query => module.query(request, way.of_client_query, outside).await,
+    };
+    if outcome.has_run && !way.of_client_query {
+        way.trace.add_run(&name);
+    }
+    if outcome.result.is_err() {
+        outcome.effects.clear();
+        return outcome;
+    }
+    let counters = match called {
+        Some((function, arguments)) => {
+            add_call(
+                &way.catalogue,
+                &name,
+                &function,
+                arguments,
+                &mut outcome.effects,
+            );
+            module.tables().counters_since(savepoint)
+        }
+        None => Vec::new(),
+    };
+    // A query on the main instance is a part too: that instance is renewed when the step is undone.
+    if let Some(own) = way.end().filter(|_| !way.of_client_query) {
+        let part = Part {
+            savepoint,
+            name,
+            counters,
+        };
+        touched.add(own, part);
+    }
+    outcome
+}
+
+/// Reads a public table for another module's step or query.
+///
+/// # Errors
+/// `NotFound` or `Denied` for the table, and the table's refusal.
+pub(crate) fn read_public(module: &Module, request: &ForeignRead) -> Result<Vec<u8>, Failure> {
+    let schema = module.tables().schema();
+    let known = schema
+        .tables
+        .iter()
+        .filter(|table| table.visibility == Visibility::Public);
+    match schema.table(&request.table) {
+        Some((table, found)) if found.visibility == Visibility::Public => {
+            module.read(table, &request.read)
+        }
+        Some(_) => Err(Failure::new(
+            Code::Denied,
+            format!(
+                "table `{}` of module `{}` is private",
+                request.table, schema.name
+            ),
+        )),
+        None => Err(Failure::not_found(
+            "table",
+            &request.table,
+            known.map(|table| table.name.as_str()),
+        )),
+    }
+}
 
 impl Core {
     /// Runs a call from another module's step or query. Its part stays open until `Commit` or `Undo`.
@@ -26,68 +107,23 @@ impl Core {
             reply,
             ..
         } = call;
-        let savepoint = self.module.tables().savepoint();
         let touched = Touched::default();
         let function = request.function.clone();
-        let arguments = request.arguments.clone();
-        let own = way.chain.last().copied();
-        let catalogue = way.catalogue.clone();
-        let ticket = way.ticket;
-        let reacher = Box::new(Reacher::new(
-            self.shared.clone(),
-            way.clone(),
-            touched.clone(),
-        ));
-        let outcome = match kind {
-            CallKind::Reducer => self.module.run(request, reacher).await,
-            CallKind::Query => {
-                self.module
-                    .query(request, way.of_client_query, reacher)
-                    .await
-            }
-        };
-        let mut effects = outcome.effects;
-        match (&outcome.result, kind) {
-            (Ok(_), CallKind::Reducer) => {
-                self.counters.reducers += 1;
-                self.add_call(&catalogue, &function, arguments, &mut effects);
-                if let Some(own) = own {
-                    let counters = self.module.tables().counters_since(savepoint);
-                    touched.add(
-                        own,
-                        Part {
-                            savepoint,
-                            name: self.name.clone(),
-                            counters,
-                        },
-                    );
-                }
-            }
-            (Ok(_), CallKind::Query) => {
-                self.counters.queries += 1;
-                if let Some(own) = own.filter(|_| !way.of_client_query) {
-                    // It ran on the main instance: that is renewed too when the step is undone.
-                    let (name, counters) = (self.name.clone(), Vec::new());
-                    touched.add(
-                        own,
-                        Part {
-                            savepoint,
-                            name,
-                            counters,
-                        },
-                    );
-                }
-            }
-            (Err(failure), _) => {
+        let reacher = Reacher::new(self.shared.clone(), way.clone(), touched.clone());
+        let reacher = Box::new(reacher);
+        let outcome = run_called(&mut self.module, kind, &way, request, reacher, &touched).await;
+        match &outcome.result {
+            Ok(_) if kind == CallKind::Reducer => self.counters.reducers += 1,
+            Ok(_) => self.counters.queries += 1,
+            Err(failure) => {
                 for (module, savepoint) in touched.earliest() {
-                    if let Some(entry) = catalogue.entry(module) {
+                    if let Some(entry) = way.catalogue.entry(module) {
                         entry
                             .installed
                             .address
-                            .do_send(Traffic::Undo(ticket, savepoint));
+                            .do_send(Traffic::Undo(way.ticket, savepoint));
                     }
                 }
-                effects.clear();
                 self.counters.restarts += 1;
                 if outcome.is_fault {
                     self.counters.faults += 1;
@@ -102,42 +138,13 @@ impl Core {
         } else {
             Touched::default()
         };
-        let answer = OutsideReply {
-            result: outcome.result,
-            ends_step: outcome.ends_step,
-            effects,
-            running_us: outcome.running_us,
-            calls_made: outcome.calls_made,
-        };
         // The caller's future is dropped only when its actor ends; then nobody commits this part either.
-        let _ = reply.send((answer, touched));
+        let _ = reply.send((OutsideReply::from(outcome), touched));
     }
 
     /// Reads a public table for another module's step or query.
     pub(in crate::module) fn nested_read(&mut self, read: NestedRead) {
         let NestedRead { request, reply, .. } = read;
-        let schema = self.module.tables().schema().clone();
-        let known = schema
-            .tables
-            .iter()
-            .filter(|table| table.visibility == Visibility::Public);
-        let answer = match schema.table(&request.table) {
-            Some((table, found)) if found.visibility == Visibility::Public => {
-                self.module.read(table, &request.read)
-            }
-            Some(_) => Err(Failure::new(
-                Code::Denied,
-                format!(
-                    "table `{}` of module `{}` is private",
-                    request.table, self.name
-                ),
-            )),
-            None => Err(Failure::not_found(
-                "table",
-                &request.table,
-                known.map(|table| table.name.as_str()),
-            )),
-        };
-        let _ = reply.send(answer);
+        let _ = reply.send(read_public(&self.module, &request));
     }
 }

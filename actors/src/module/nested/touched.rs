@@ -50,7 +50,7 @@ impl Touched {
     }
 
     /// Adds what a call touched behind the module that it called.
-    pub(super) fn merge(&self, later: &Self) {
+    pub(crate) fn merge(&self, later: &Self) {
         let parts = later.locked().clone();
         for (module, part) in parts {
             self.add(module, part);
@@ -58,7 +58,7 @@ impl Touched {
     }
 
     /// Every module with its earliest point.
-    pub(in crate::module) fn earliest(&self) -> Vec<(ModuleIndex, Savepoint)> {
+    pub(crate) fn earliest(&self) -> Vec<(ModuleIndex, Savepoint)> {
         self.locked()
             .iter()
             .map(|(module, part)| (*module, part.savepoint))
@@ -66,12 +66,12 @@ impl Touched {
     }
 
     /// Every module.
-    pub(in crate::module) fn modules(&self) -> Vec<ModuleIndex> {
+    pub(crate) fn modules(&self) -> Vec<ModuleIndex> {
         self.locked().keys().copied().collect()
     }
 
     /// Every counter that moved.
-    pub(in crate::module) fn counters(&self) -> Vec<(ModuleName, Counter)> {
+    pub(crate) fn counters(&self) -> Vec<(ModuleName, Counter)> {
         let parts = self.locked();
         let all = parts.values().flat_map(|part| {
             part.counters

@@ -1,36 +1,57 @@
-//! The way that led to a running guest: the place that it runs under, and every module that is in the middle of a call.
+//! The way that led to a running guest: the place that it runs under, and every module that is in the middle of a call; and
+//! what may be called from its end.
 //!
-//! A module is in a chain at most once, which [`super::reacher`] sees to. Nothing here changes while a guest runs.
+//! A module is in a chain at most once. Nothing here changes while a guest runs but the trace, which the whole step shares.
 
 use std::sync::Arc;
 
+use actix::Addr;
+use interstice_abi::{
+    failure::{Code, Failure},
+    host_call::{CallRequest, Invocation},
+    id::NodeId,
+};
+use interstice_host::module::{CallContext, CallKind, StepRequest};
+
+use super::{callable, serving, trace::Trace};
 use crate::{
-    module::turn::{Ticket, Turn},
-    supervisor::catalogue::{Catalogue, ModuleIndex},
+    module::{
+        ModuleActor,
+        turn::{Ticket, Turn},
+    },
+    supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
 };
 
 /// The way that led to a running guest.
-#[derive(Clone)]
-pub(crate) struct Way {
+pub(crate) struct Way<A = Addr<ModuleActor>> {
     pub(super) ticket: Ticket,
-    pub(super) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Arc<Catalogue<A>>,
     /// The modules of the call chain, the running one last.
     pub(super) chain: Vec<ModuleIndex>,
     /// Whether this is a client's query, which runs on second instances.
     pub(super) of_client_query: bool,
     pub(super) of_load: bool,
+    /// What the step leaves behind.
+    pub(crate) trace: Trace,
+}
+
+impl<A> Clone for Way<A> {
+    fn clone(&self) -> Self {
+        Self {
+            ticket: self.ticket,
+            catalogue: self.catalogue.clone(),
+            chain: self.chain.clone(),
+            of_client_query: self.of_client_query,
+            of_load: self.of_load,
+            trace: self.trace.clone(),
+        }
+    }
 }
 
 impl Way {
     /// The start of a step's way.
     pub(in crate::module) fn of_step(turn: &Turn, own: ModuleIndex, of_load: bool) -> Self {
-        Self {
-            ticket: turn.ticket,
-            catalogue: turn.catalogue.clone(),
-            chain: vec![own],
-            of_client_query: false,
-            of_load,
-        }
+        Self::new(turn.ticket, turn.catalogue.clone(), own, of_load)
     }
 
     /// The start of a client query's way.
@@ -40,18 +61,119 @@ impl Way {
         own: ModuleIndex,
     ) -> Self {
         Self {
+            of_client_query: true,
+            ..Self::new(ticket, catalogue, own, false)
+        }
+    }
+}
+
+impl<A> Way<A> {
+    /// The start of a step's way.
+    pub(crate) fn new(
+        ticket: Ticket,
+        catalogue: Arc<Catalogue<A>>,
+        own: ModuleIndex,
+        of_load: bool,
+    ) -> Self {
+        Self {
             ticket,
             catalogue,
             chain: vec![own],
-            of_client_query: true,
-            of_load: false,
+            of_client_query: false,
+            of_load,
+            trace: Trace::default(),
         }
     }
 
     /// The way on into `module`.
-    pub(super) fn to(&self, module: ModuleIndex) -> Self {
+    pub(crate) fn to(&self, module: ModuleIndex) -> Self {
         let mut way = self.clone();
         way.chain.push(module);
         way
+    }
+
+    /// The module at its end.
+    pub(crate) fn end(&self) -> Option<ModuleIndex> {
+        self.chain.last().copied()
+    }
+
+    /// The module of this node called `name`, if it can be reached from here at all.
+    ///
+    /// # Errors
+    /// `NotFound`, `CallCycle`, or why it does not serve.
+    pub(crate) fn callee(&self, name: &str) -> Result<(ModuleIndex, &Entry<A>), Failure> {
+        let index = self.catalogue.find(name)?;
+        let entry = self
+            .catalogue
+            .entry(index)
+            .ok_or_else(|| Failure::internal("a module has no entry"))?;
+        if self.chain.contains(&index) {
+            let chain: Vec<&str> = self
+                .chain
+                .iter()
+                .filter_map(|index| self.catalogue.entry(*index))
+                .map(|entry| entry.installed.schema.name.as_str())
+                .collect();
+            return Err(Failure::new(
+                Code::CallCycle,
+                format!(
+                    "module `{name}` is already in the chain of calls {}; react to a table's change instead",
+                    chain.join(" -> ")
+                ),
+            ));
+        }
+        serving(entry)?;
+        Ok((index, entry))
+    }
+
+    /// The module that `request` calls, if it has what is called.
+    ///
+    /// # Errors
+    /// As [`Way::callee`]; `NotFound` and `Denied` for the function.
+    pub(crate) fn called(
+        &self,
+        kind: CallKind,
+        request: &CallRequest,
+    ) -> Result<(ModuleIndex, &Entry<A>), Failure> {
+        let (index, entry) = self.callee(&request.module)?;
+        let schema = &entry.installed.schema;
+        match kind {
+            CallKind::Reducer => callable(entry, &request.function)?,
+            CallKind::Query if schema.query(&request.function).is_none() => {
+                let known = schema.queries.iter().map(|query| query.name.as_str());
+                return Err(Failure::not_found("query", &request.function, known));
+            }
+            CallKind::Query => {}
+        }
+        Ok((index, entry))
+    }
+
+    /// What the callee runs: the module at the end of this way is its caller.
+    pub(crate) fn request(
+        &self,
+        node: &NodeId,
+        request: CallRequest,
+        context: CallContext,
+    ) -> StepRequest {
+        let caller = self.end().and_then(|index| self.catalogue.entry(index));
+        let invocation = Invocation {
+            caller_node_id: node.0.clone(),
+            caller_module_name: caller
+                .map(|entry| entry.installed.schema.name.to_string())
+                .unwrap_or_default(),
+            caller_is_owner: false,
+        };
+        let mut turn = context.turn;
+        turn.of_load = self.of_load;
+        StepRequest {
+            function: request.function,
+            invocation,
+            arguments: request.arguments,
+            check_arguments: true,
+            turn,
+            call_ordinal: context.call_ordinal,
+            running_us_used: context.running_us_used,
+            depth: context.depth,
+        }
     }
 }

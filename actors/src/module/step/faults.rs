@@ -5,7 +5,7 @@ use interstice_abi::{
     id::StepIndex,
 };
 
-use super::Ended;
+use super::running::Ended;
 use crate::{
     module::{
         core::{Core, FAULTS_IN_A_ROW_MAX},

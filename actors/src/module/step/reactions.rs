@@ -2,72 +2,103 @@
 
 use std::sync::Arc;
 
-use interstice_abi::schema::Persistence;
+use interstice_abi::{
+    id::{NodeId, StepIndex},
+    schema::Persistence,
+};
 use interstice_host::module::Effect;
 
-use super::Ended;
+use super::running::Ended;
 use crate::{
     module::{
         core::Core,
-        turn::{PendingStep, StepKind, Turn, invocation_of_node},
+        turn::{PendingStep, StepKind, Turn},
         watch::watchers::Selected,
     },
     record::{Start, StartArguments, StepRecord, effect_arguments},
-    supervisor::catalogue::Catalogue,
+    supervisor::catalogue::{Catalogue, Subscriber},
 };
 
-impl Core {
-    /// The steps that the effects start: what the record says of them, what will run, and how many the budget drops.
-    pub(super) fn starts(&self, turn: &Turn, ended: &Ended) -> (Vec<Start>, Vec<PendingStep>, u32) {
-        let mut starts = Vec::new();
-        let mut pending = Vec::new();
-        let mut dropped = 0;
-        let used = turn
-            .next_step
-            .0
-            .saturating_add(u32::try_from(turn.pending.len()).unwrap_or(u32::MAX));
-        let room = turn.budget.saturating_sub(used);
-        let mut recorded = 0_u32;
-        for effect in &ended.effects {
-            let is_recorded = !is_ephemeral(&turn.catalogue, effect);
-            for subscriber in subscribers(&turn.catalogue, effect) {
-                if u32::try_from(starts.len()).unwrap_or(u32::MAX) >= room {
-                    dropped += 1;
-                    continue;
-                }
-                let arguments = effect_arguments(effect);
-                starts.push(Start {
-                    module: subscriber.name.clone(),
-                    reducer: subscriber.reducer.to_string(),
-                    arguments: if is_recorded {
-                        StartArguments::Effect(recorded)
-                    } else {
-                        StartArguments::Inline(arguments.clone())
-                    },
-                    of_load: ended.of_load,
-                    is_load: false,
-                });
-                pending.push(PendingStep {
-                    module: subscriber.module,
-                    what: StepKind::Event(Arc::clone(&subscriber.reducer)),
-                    invocation: invocation_of_node(&self.shared.id),
-                    arguments,
-                    from_outside: false,
-                    of_load: ended.of_load,
-                });
+/// What the effects of a step start.
+#[derive(Default)]
+pub(crate) struct Starts {
+    /// What the record says of them.
+    pub(crate) recorded: Vec<Start>,
+    /// What will run.
+    pub(crate) pending: Vec<PendingStep>,
+    /// How many the budget drops.
+    pub(crate) dropped: u32,
+}
+
+/// How many steps a turn may still start, of `budget`, when `next_step` is the next and `pending` are waiting.
+pub(crate) fn room(budget: u32, next_step: StepIndex, pending: usize) -> u32 {
+    let waiting = u32::try_from(pending).unwrap_or(u32::MAX);
+    budget.saturating_sub(next_step.0.saturating_add(waiting))
+}
+
+/// The steps that the effects of a step start, up to `room`.
+pub(crate) fn starts<A>(
+    node: &NodeId,
+    catalogue: &Catalogue<A>,
+    ended: &Ended,
+    room: u32,
+) -> Starts {
+    let mut starts = Starts::default();
+    let mut recorded = 0_u32;
+    for effect in &ended.effects {
+        let is_recorded = !is_ephemeral(catalogue, effect);
+        for subscriber in subscribers(catalogue, effect) {
+            if u32::try_from(starts.recorded.len()).unwrap_or(u32::MAX) >= room {
+                starts.dropped += 1;
+                continue;
             }
-            recorded += u32::from(is_recorded);
+            let arguments = effect_arguments(effect);
+            starts.recorded.push(Start {
+                module: subscriber.name.clone(),
+                reducer: subscriber.reducer.to_string(),
+                arguments: if is_recorded {
+                    StartArguments::Effect(recorded)
+                } else {
+                    StartArguments::Inline(arguments.clone())
+                },
+                of_load: ended.of_load,
+                is_load: false,
+            });
+            let what = StepKind::Event(Arc::clone(&subscriber.reducer));
+            let step = PendingStep::of_node(node, subscriber.module, what, arguments);
+            starts.pending.push(PendingStep {
+                of_load: ended.of_load,
+                ..step
+            });
         }
-        if dropped > 0 {
+        recorded += u32::from(is_recorded);
+    }
+    starts
+}
+
+/// Takes changes of ephemeral tables out of a record.
+pub(crate) fn without_ephemeral<A>(catalogue: &Catalogue<A>, mut record: StepRecord) -> StepRecord {
+    record
+        .effects
+        .retain(|effect| !is_ephemeral(catalogue, effect));
+    record
+}
+
+impl Core {
+    /// The steps that the effects start; dropped ones are said in the node's log.
+    pub(super) fn starts(&self, turn: &Turn, ended: &Ended) -> Starts {
+        let room = room(turn.budget, turn.next_step, turn.pending.len());
+        let starts = starts(&self.shared.id, &turn.catalogue, ended, room);
+        if starts.dropped > 0 {
             let text = format!(
-                "the turn reached its limit of {} steps; {dropped} reactions were dropped",
-                turn.budget
+                "the turn reached its limit of {} steps; {} reactions were dropped",
+                turn.budget, starts.dropped
             );
             self.shared
                 .lines
                 .warn(Some(&self.name), Some(turn.seq), &text);
         }
-        (starts, pending, dropped)
+        starts
     }
 
     /// The changes that somebody watches.
@@ -78,23 +109,9 @@ impl Core {
         }
         watchers.select(&turn.catalogue, self.shared.epoch, record)
     }
-
-    pub(super) fn without_ephemeral(
-        &self,
-        catalogue: &Catalogue,
-        mut record: StepRecord,
-    ) -> StepRecord {
-        record
-            .effects
-            .retain(|effect| !is_ephemeral(catalogue, effect));
-        record
-    }
 }
 
-fn subscribers<'a>(
-    catalogue: &'a Catalogue,
-    effect: &Effect,
-) -> &'a [crate::supervisor::catalogue::Subscriber] {
+fn subscribers<'a, A>(catalogue: &'a Catalogue<A>, effect: &Effect) -> &'a [Subscriber] {
     match effect {
         Effect::Change { module, change } => {
             catalogue.row_subscribers(module, change.table, change.event())
@@ -106,7 +123,7 @@ fn subscribers<'a>(
 }
 
 /// Whether a change is of an ephemeral table. Hidden tables are logged.
-pub(crate) fn is_ephemeral(catalogue: &Catalogue, effect: &Effect) -> bool {
+pub(crate) fn is_ephemeral<A>(catalogue: &Catalogue<A>, effect: &Effect) -> bool {
     let Effect::Change { module, change } = effect else {
         return false;
     };

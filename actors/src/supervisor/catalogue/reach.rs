@@ -12,7 +12,7 @@ use interstice_abi::id::ModuleName;
 
 use super::{Catalogue, Entry, ModuleIndex, place};
 
-impl Catalogue {
+impl<A> Catalogue<A> {
     /// Serving modules, those that others depend on first; by name where nothing else decides.
     pub(crate) fn in_order_of_dependencies(&self) -> Vec<ModuleIndex> {
         let mut order = Vec::new();
@@ -44,7 +44,7 @@ impl Catalogue {
     }
 }
 
-impl Entry {
+impl<A> Entry<A> {
     /// The modules of this node that it was compiled against and that are there.
     pub(super) fn dependencies<'a>(
         &'a self,

@@ -14,7 +14,7 @@ use interstice_abi::{
 
 use super::{Catalogue, Entry, ModuleIndex, Subscriber, place};
 
-impl Catalogue {
+impl<A> Catalogue<A> {
     /// Who reacts to this change of this table, in order.
     pub(crate) fn row_subscribers(
         &self,
@@ -61,7 +61,7 @@ impl Catalogue {
     }
 }
 
-impl Entry {
+impl<A> Entry<A> {
     /// Enters a subscription to something of this module.
     pub(super) fn add(&mut self, subscription: Subscription) {
         match subscription.what {
@@ -97,8 +97,8 @@ enum Subscribed {
 }
 
 /// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
-pub(super) fn subscriptions(
-    entries: &[Entry],
+pub(super) fn subscriptions<A>(
+    entries: &[Entry<A>],
     by_name: &BTreeMap<ModuleName, ModuleIndex>,
 ) -> Vec<Subscription> {
     let mut found = Vec::new();
@@ -140,11 +140,11 @@ pub(super) fn subscriptions(
 }
 
 /// What of this node `event` is about.
-fn target(
+fn target<A>(
     event: &Event,
     own: ModuleIndex,
     own_name: &ModuleName,
-    entries: &[Entry],
+    entries: &[Entry<A>],
     by_name: &BTreeMap<ModuleName, ModuleIndex>,
 ) -> Option<(ModuleIndex, Subscribed)> {
     match event {

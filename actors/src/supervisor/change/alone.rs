@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use interstice_abi::{
-    event::Event,
     failure::Failure,
     id::{ModuleName, StepIndex},
     wire::Called,
@@ -16,9 +15,10 @@ use super::ChangeContext;
 use crate::{
     module::{
         NewPlace, Places, gone,
-        turn::{PendingStep, StepKind, Turn, Waiter, invocation_of_node},
+        turn::{PendingStep, Turn, Waiter},
     },
     record::Input,
+    supervisor::catalogue::{Entry, ModuleIndex},
 };
 
 impl ChangeContext {
@@ -27,20 +27,20 @@ impl ChangeContext {
         &mut self,
         module: &ModuleName,
     ) -> Result<Result<Called, Failure>, Failure> {
-        let reducer = self
+        let (index, entry) = self.installed_now(module)?;
+        let step = PendingStep::load_of(&self.shared.id, index, entry);
+        let input = Input::Load {
+            module: module.clone(),
+        };
+        self.run_alone(input, module, step).await
+    }
+
+    fn installed_now(&self, module: &ModuleName) -> Result<(ModuleIndex, &Entry), Failure> {
+        let found = self
             .catalogue
             .index_of(module)
-            .and_then(|index| self.catalogue.entry(index))
-            .and_then(|entry| entry.reducers_on(&Event::Load).next().map(Into::into));
-        self.run_alone(
-            Input::Load {
-                module: module.clone(),
-            },
-            module,
-            StepKind::Load(reducer),
-            true,
-        )
-        .await
+            .and_then(|index| Some((index, self.catalogue.entry(index)?)));
+        found.ok_or_else(|| Failure::internal("a module that was just installed is not there"))
     }
 
     /// Runs a turn while nothing else runs, to its end.
@@ -48,18 +48,10 @@ impl ChangeContext {
         &mut self,
         input: Input,
         module: &ModuleName,
-        what: StepKind,
-        of_load: bool,
+        step: PendingStep,
     ) -> Result<Result<Called, Failure>, Failure> {
-        let index = self
-            .catalogue
-            .index_of(module)
-            .ok_or_else(|| Failure::internal("a module that was just installed is not there"))?;
-        let reach: BTreeSet<_> = self
-            .catalogue
-            .entry(index)
-            .map(|entry| entry.reach.iter().copied().collect())
-            .unwrap_or_default();
+        let (index, entry) = self.installed_now(module)?;
+        let reach: BTreeSet<_> = entry.reach.iter().copied().collect();
         let (waiter, ended) = oneshot::channel();
         let ticket = self.stamper.ticket();
         let turn = Turn {
@@ -68,15 +60,7 @@ impl ChangeContext {
             timestamp_ms: self.stamper.timestamp_ms(),
             catalogue: self.catalogue.clone(),
             input: Some(input),
-            pending: [PendingStep {
-                module: index,
-                what,
-                invocation: invocation_of_node(&self.shared.id),
-                arguments: Vec::new(),
-                from_outside: false,
-                of_load,
-            }]
-            .into(),
+            pending: [step].into(),
             next_step: StepIndex(0),
             budget: self.config.limits.steps_per_turn_max,
             held: reach.clone(),

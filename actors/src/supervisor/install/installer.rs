@@ -17,7 +17,6 @@ use crate::{
     config::{Config, Placement},
     directory::Directory,
     module::{ModuleActor, core::Core},
-    shared::Shared,
 };
 
 /// What turns binaries into running actors.
@@ -56,15 +55,8 @@ impl Installer {
         Module::new(self.engine.clone(), binary, tables, config.limits.clone())
     }
 
-    /// Starts the actor of a module beside those that it talks to, or else where the fewest are.
-    pub(crate) fn start(
-        &self,
-        shared: Arc<Shared>,
-        module: Module,
-        place: usize,
-    ) -> Addr<ModuleActor> {
-        let name = module.binary().schema.name.clone();
-        let core = Core::new(name, shared, module);
+    /// Starts the actor of a module at its place.
+    pub(crate) fn start(&self, core: Core, place: usize) -> Addr<ModuleActor> {
         match self.arbiters.get(place % self.arbiters.len().max(1)) {
             Some(arbiter) => {
                 ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core))

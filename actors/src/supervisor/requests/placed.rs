@@ -18,7 +18,7 @@ use crate::{
         NewPlace,
         nested::callable,
         query::{ClientQuery, ReadRows},
-        turn::{PendingStep, StepKind, Waiter},
+        turn::{PendingStep, Waiter, invocation_from_outside},
         watch::StartWatch,
     },
     record::Input,
@@ -132,14 +132,8 @@ impl Supervisor {
         }
         self.admission.check(&module, index, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
-        let step = PendingStep {
-            module: index,
-            what: StepKind::Call(call.reducer.as_str().into()),
-            invocation: invocation_of(peer),
-            arguments: call.arguments.clone(),
-            from_outside: true,
-            of_load: false,
-        };
+        let arguments = call.arguments.clone();
+        let step = PendingStep::of_call(invocation_of(peer), index, &call.reducer, arguments);
         let input = Input::Call {
             caller: peer.node.clone(),
             caller_is_owner,
@@ -267,9 +261,5 @@ impl Supervisor {
 }
 
 fn invocation_of(peer: &Peer) -> Invocation {
-    Invocation {
-        caller_node_id: peer.node.0.clone(),
-        caller_module_name: String::new(),
-        caller_is_owner: peer.standing == Standing::Owner,
-    }
+    invocation_from_outside(&peer.node, peer.standing == Standing::Owner)
 }

@@ -1,0 +1,224 @@
+//! What one step is, whoever runs it: the module's actor when it happens, replay when it is looked at again.
+//!
+//! Nothing here knows of messages, of the log or of counts: the caller undoes a step that has failed, appends the record and
+//! tells others. Both callers go through these functions, so that they cannot come to mean different things.
+
+use interstice_abi::{
+    failure::Failure,
+    id::{ModuleName, Seq, StepIndex},
+};
+use interstice_host::{
+    module::{Effect, Module, Outside, StepRequest, TurnContext},
+    table::{Counter, Savepoint},
+};
+
+use crate::{
+    module::{
+        nested::{touched::Touched, trace::Trace},
+        turn::{PendingStep, StepKind},
+    },
+    record::{Input, Outcome, Ran, Start, StepRecord},
+    supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
+};
+
+/// A step whose guest has not run yet.
+pub(crate) struct Prepared {
+    /// The tables' state before it.
+    pub(crate) savepoint: Savepoint,
+    /// What will run, if anything.
+    pub(crate) function: Option<String>,
+    /// Whether its timers belong to a load.
+    pub(crate) of_load: bool,
+    /// What was changed on the way: timers that are gone, whatever becomes of the step.
+    pub(crate) removed: Vec<Effect>,
+}
+
+/// What a step came to, before it is recorded.
+pub(crate) struct Ended {
+    pub(crate) ran: Option<Ran>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) counters: Vec<(ModuleName, Counter)>,
+    pub(crate) result: Result<(), Failure>,
+    /// A crash or a limit, as opposed to an error that the guest returned.
+    pub(crate) is_fault: bool,
+    pub(crate) of_load: bool,
+}
+
+/// Where a record stands.
+pub(crate) struct RecordHead {
+    pub(crate) seq: Seq,
+    pub(crate) step: StepIndex,
+    pub(crate) timestamp_ms: u64,
+    pub(crate) input: Option<Input>,
+}
+
+/// Does what comes before the guest: a timer is taken out, a load begins an instance's life.
+pub(crate) fn prepare<A>(
+    module: &mut Module,
+    catalogue: &Catalogue<A>,
+    own: ModuleIndex,
+    pending: &PendingStep,
+) -> Prepared {
+    let savepoint = module.tables().savepoint();
+    let (function, of_load) = match &pending.what {
+        StepKind::Call(reducer) | StepKind::Event(reducer) => {
+            (Some(reducer.to_string()), pending.of_load)
+        }
+        StepKind::Timer(timer) => match module.tables_mut().take_timer(*timer) {
+            Some(timer) => (Some(timer.reducer), timer.of_load),
+            None => (None, false),
+        },
+        StepKind::Load(reducer) => {
+            module.renew();
+            module.tables_mut().clear_ephemeral();
+            module.tables_mut().drop_timers_of_load();
+            (reducer.as_ref().map(ToString::to_string), true)
+        }
+        StepKind::Nothing => (None, false),
+    };
+    let name = &module.binary().schema.name;
+    let removed = module.tables().changes_since(savepoint).iter();
+    let removed = removed.map(|change| Effect::Change {
+        module: name.clone(),
+        change: change.clone(),
+    });
+    let removed = removed.collect();
+    let serves = catalogue.entry(own).is_some_and(Entry::serves);
+    Prepared {
+        savepoint,
+        function: function.filter(|_| serves),
+        of_load,
+        removed,
+    }
+}
+
+impl Prepared {
+    /// The end of a step that has no guest to run.
+    pub(crate) fn without_guest(self) -> Ended {
+        Ended {
+            ran: None,
+            effects: self.removed,
+            counters: Vec::new(),
+            result: Ok(()),
+            is_fault: false,
+            of_load: self.of_load,
+        }
+    }
+
+    /// The end of a step whose guest has failed.
+    pub(crate) fn failed(self, module: &Module, failure: Failure, is_fault: bool) -> Ended {
+        let name = module.binary().schema.name.clone();
+        Ended {
+            ran: self.function.map(|reducer| Ran {
+                module: name,
+                reducer,
+            }),
+            effects: self.removed,
+            counters: Vec::new(),
+            result: Err(failure),
+            is_fault,
+            of_load: self.of_load,
+        }
+    }
+}
+
+/// Runs the guest of a step that was prepared. When it fails, its own module is undone but for what was removed before;
+/// what `touched` holds is the caller's to undo.
+pub(crate) async fn execute<A>(
+    module: &mut Module,
+    catalogue: &Catalogue<A>,
+    prepared: Prepared,
+    pending: PendingStep,
+    turn: TurnContext,
+    outside: Box<dyn Outside>,
+    touched: &Touched,
+) -> Ended {
+    let Some(function) = prepared.function.clone() else {
+        return prepared.without_guest();
+    };
+    let mut turn = turn;
+    turn.of_load = prepared.of_load;
+    let request = StepRequest {
+        function: function.clone(),
+        invocation: pending.invocation,
+        arguments: pending.arguments.clone(),
+        check_arguments: pending.from_outside,
+        turn,
+        call_ordinal: 0,
+        running_us_used: 0,
+        depth: 0,
+    };
+    let outcome = module.run(request, outside).await;
+    if let Err(failure) = outcome.result {
+        return prepared.failed(module, failure, outcome.is_fault);
+    }
+    let name = module.binary().schema.name.clone();
+    let mut effects = prepared.removed;
+    effects.extend(outcome.effects);
+    add_call(catalogue, &name, &function, pending.arguments, &mut effects);
+    let mut counters = touched.counters();
+    let own = module.tables().counters_since(prepared.savepoint);
+    counters.extend(own.into_iter().map(|counter| (name.clone(), counter)));
+    Ended {
+        ran: Some(Ran {
+            module: name,
+            reducer: function,
+        }),
+        effects,
+        counters,
+        result: Ok(()),
+        is_fault: false,
+        of_load: prepared.of_load,
+    }
+}
+
+/// Adds the effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
+pub(crate) fn add_call<A>(
+    catalogue: &Catalogue<A>,
+    module: &ModuleName,
+    reducer: &str,
+    arguments: Vec<u8>,
+    effects: &mut Vec<Effect>,
+) {
+    if !catalogue.call_subscribers(module, reducer).is_empty() {
+        effects.push(Effect::Called {
+            module: module.clone(),
+            reducer: reducer.to_string(),
+            arguments,
+        });
+    }
+}
+
+impl Ended {
+    /// The record of the step, changes of ephemeral tables still in it.
+    pub(crate) fn into_record(
+        self,
+        head: RecordHead,
+        starts: Vec<Start>,
+        dropped: u32,
+        trace: &Trace,
+    ) -> StepRecord {
+        let outcome = self
+            .result
+            .map_or_else(Outcome::Failed, |()| Outcome::Committed);
+        let renewed = if outcome.runs_again() {
+            Vec::new()
+        } else {
+            trace.ran(self.ran.as_ref().map(|ran| &ran.module))
+        };
+        StepRecord {
+            seq: head.seq,
+            step: head.step,
+            timestamp_ms: head.timestamp_ms,
+            input: head.input,
+            ran: self.ran,
+            outcome,
+            effects: self.effects,
+            counters: self.counters,
+            starts,
+            dropped,
+            answers: trace.answers(),
+            renewed,
+        }
+    }
+}
