@@ -8,6 +8,8 @@ mod common;
 
 #[path = "replay/altered.rs"]
 mod altered;
+#[path = "replay/cut.rs"]
+mod cut;
 #[path = "replay/limits.rs"]
 mod limits;
 #[path = "replay/lives.rs"]

@@ -116,6 +116,18 @@ impl World {
 
     /// Writes the log of the stopped node again, in segments of this many bytes, with records as `change` leaves them.
     pub(crate) fn rewrite_log(&self, segment_bytes: u64, mut change: impl FnMut(&mut Vec<u8>)) {
+        self.keep_log(segment_bytes, |record| {
+            change(record);
+            true
+        });
+    }
+
+    /// As [`World::rewrite_log`]; the log ends in front of the first record for which `keep` is false. How many records it has.
+    pub(crate) fn keep_log(
+        &self,
+        segment_bytes: u64,
+        mut keep: impl FnMut(&mut Vec<u8>) -> bool,
+    ) -> usize {
         let old = self.directory.join("log");
         let new = self.directory.join("log-again");
         let files: Arc<dyn LogFiles> = Arc::new(StdFiles);
@@ -126,9 +138,13 @@ impl World {
         };
         let (log, _) = Log::open(&new, files.clone(), options).expect("a log");
         log.reserve_seq(found.reserved_seq);
+        let mut kept = 0;
         for record in found.read(&old, files, found.start()) {
             let (_, mut record) = record.expect("it reads");
-            change(&mut record);
+            if !keep(&mut record) {
+                break;
+            }
+            kept += 1;
             log.append(record);
             if segment_bytes < LogOptions::default().segment_bytes {
                 // One record per block, so that there are several segments.
@@ -142,6 +158,7 @@ impl World {
         log.close().expect("it is written");
         fs::remove_dir_all(&old).expect("it goes");
         fs::rename(new, old).expect("it takes its place");
+        kept
     }
 
     /// The stopped node's store is lost: all there is is the log.

@@ -1,6 +1,8 @@
 //! Random nodes to which everything happens: calls, timers, reactions, crimes, deploys, refused deploys, grants, unloads,
 //! restarts, and logs that end in the middle of a turn. Whatever it was, replay comes to the same.
 
+use std::fs;
+
 use interstice_abi::{
     schema::Access,
     wire::{GrantChange, GrantTarget, OnConflict, RequestBody},
@@ -34,6 +36,8 @@ struct Wild {
     upgrades: u32,
     /// Where the newest segment ended before the last calls, if nothing else has happened to it.
     quiet_end: Option<u64>,
+    /// Turns that were finished after a crash.
+    finished: u64,
 }
 
 impl Wild {
@@ -71,6 +75,13 @@ impl Wild {
         self.world.lose_store();
         agreed(&self.world, "a log that was cut").await;
         self.world.start_with(Some(self.workers)).await;
+        let lines = fs::read_to_string(self.world.directory().join("node.log"));
+        let lines = lines.expect("the node has said something");
+        let finished = lines.lines().rev().find_map(|line| {
+            let (_, rest) = line.split_once("records redone, ")?;
+            rest.split(' ').next()?.parse::<u64>().ok()
+        });
+        self.finished += finished.unwrap_or(0);
     }
 
     async fn upgrade(&mut self, place: usize, peer: &Peer) {
@@ -170,6 +181,7 @@ async fn check(seed: u64, workers: usize) {
         modules: second,
         upgrades: 0,
         quiet_end: None,
+        finished: 0,
     };
     for event in 0..EVENTS {
         wild.quiet_end = Some(wild.world.log_end());
@@ -188,8 +200,8 @@ async fn check(seed: u64, workers: usize) {
     let what = format!("seed {seed}, {workers} workers");
     let replayed = agreed(&wild.world, &what).await;
     eprintln!(
-        "{what}: {} turns, {} steps, {} of them taken, {:?}",
-        replayed.turns, replayed.steps, replayed.taken, replayed.elapsed
+        "{what}: {} turns, {} steps, {} of them taken, {:?}; {} turns were finished after crashes",
+        replayed.turns, replayed.steps, replayed.taken, replayed.elapsed, wild.finished
     );
 }
 
