@@ -8,7 +8,8 @@
 //! 3. `hostcall`: one file per family of host calls; every pointer and row is a claim that is checked.
 //! 4. [`table`]: rows in pages, indexes, and the journal of the step that is open.
 //! 5. [`schema`]: what a module says of itself, put together, checked and compared.
-//! 6. [`log`]: records, synced in groups; [`store`]: the checkpoints' trees; [`files`]: private and atomic files.
+//! 6. [`log`]: records, synced in groups; [`store`]: the checkpoints' trees; [`archive`]: copies in one
+//!    file; [`files`]: private and atomic files.
 //!
 //! [`limits`] holds every bound, with its reason.
 
@@ -25,6 +26,8 @@ pub mod schema;
 pub mod log;
 
 pub mod store;
+
+pub mod archive;
 
 pub mod files;
 

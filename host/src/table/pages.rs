@@ -263,6 +263,13 @@ impl Pages {
         }
     }
 
+    /// All pages from left to right.
+    pub(super) fn each(&self, mut each: impl FnMut(&[u8], Arc<Page>)) {
+        for (bound, slot) in &self.slots {
+            each(bound.as_slice(), Arc::clone(&slot.page));
+        }
+    }
+
     /// The store may not have what was frozen at `bound`, or may still have it.
     pub(super) fn thaw(&mut self, bound: &[u8]) {
         match self.slots.get_mut(bound) {

@@ -19,7 +19,7 @@ use interstice_abi::{
 use super::{
     Tables,
     key_bytes::KeyBytes,
-    one::Reading,
+    one::{Reading, Table},
     page::{self, Page},
     timers,
 };
@@ -108,6 +108,30 @@ impl Tables {
         writes
     }
 
+    /// Everything that there is, ephemeral tables included, to be restored with [`Tables::restore_copy`]. Pages are shared, not copied; what
+    /// the next freeze brings does not change. To be called while no step is open.
+    #[must_use]
+    pub fn copy(&self) -> Vec<PageWrite> {
+        let mut writes = Vec::new();
+        for table in &self.tables {
+            table.pages.each(|bound, page| {
+                writes.push(PageWrite {
+                    tree: table.tree.clone(),
+                    key: bound.into(),
+                    page: Some(PageBytes(Content::Page(page))),
+                });
+            });
+            for counter in table.counters.iter().filter(|counter| counter.last > 0) {
+                writes.push(PageWrite {
+                    tree: COUNTERS_TREE.to_string(),
+                    key: counter_key(&table.name, table.column_name(counter.field)).into(),
+                    page: Some(PageBytes(Content::Counter(counter.last))),
+                });
+            }
+        }
+        writes
+    }
+
     /// The store keeps these tables in fresh trees from here on: the next freeze brings all of them, and nothing of what older
     /// trees hold is to be removed. For upgrades, whose older self must stay whole until a checkpoint no longer needs it.
     pub fn begin_new_trees(&mut self) {
@@ -161,6 +185,24 @@ impl Tables {
     /// # Errors
     /// `Corrupt` when the entry is not what a freeze gave.
     pub fn restore_page(&mut self, tree: &str, key: &[u8], page: &[u8]) -> Result<(), Failure> {
+        self.restore(tree, key, page, Table::is_kept)
+    }
+
+    /// As [`Tables::restore_page`], for what [`Tables::copy`] gave: ephemeral tables come back too.
+    ///
+    /// # Errors
+    /// `Corrupt` when the entry is not what a copy gave.
+    pub fn restore_copy(&mut self, tree: &str, key: &[u8], page: &[u8]) -> Result<(), Failure> {
+        self.restore(tree, key, page, |_| true)
+    }
+
+    fn restore(
+        &mut self,
+        tree: &str,
+        key: &[u8],
+        page: &[u8],
+        belongs: impl Fn(&Table) -> bool,
+    ) -> Result<(), Failure> {
         let corrupt = |damaged: Damaged| {
             Failure::new(
                 Code::Corrupt,
@@ -176,7 +218,7 @@ impl Tables {
         let Some(table) = self
             .tables
             .iter_mut()
-            .find(|table| table.tree == tree && table.is_kept())
+            .find(|table| table.tree == tree && belongs(table))
         else {
             let keys = self.foreign.entry(tree.to_string()).or_default();
             keys.insert(KeyBytes::from(key));
