@@ -9,7 +9,10 @@ use interstice_abi::id::{NodeId, check_name};
 use interstice_host::limits::Limits;
 use serde::{Deserialize, Serialize};
 
-use crate::node::{Listen, NodeError};
+use crate::{
+    base::history::History,
+    node::{Listen, NodeError},
+};
 
 /// Turns that may wait for one module before callers get `Busy`: a fraction of a second of a fast module's work.
 const TURNS_PER_MODULE_MAX: u64 = 8192;
@@ -19,6 +22,9 @@ const BYTES_PER_MODULE_MAX: u64 = 64 * 1024 * 1024;
 
 /// Bytes of records after which a checkpoint is taken: bounds the time of a restart to a second or two.
 const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Bytes of log behind a base: two segments, so that history is never less than one.
+const BASE_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Memory that sled may keep; the tables themselves are in memory already.
 const STORE_CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -52,6 +58,12 @@ pub struct Config {
     /// Bytes of records after which a checkpoint is taken.
     #[serde(default = "checkpoint_bytes")]
     pub checkpoint_bytes: u64,
+    /// How much history is kept for replay, for tables as they were, and for watchers that resume.
+    #[serde(default)]
+    pub history: History,
+    /// Bytes of log behind the last base after which a new base is taken with a checkpoint, unless that base is larger.
+    #[serde(default = "base_bytes")]
+    pub base_bytes: u64,
     /// Memory that the store may keep, in bytes.
     #[serde(default = "store_cache_bytes")]
     pub store_cache_bytes: u64,
@@ -109,6 +121,8 @@ impl Default for Config {
             workers: 0,
             placement: Placement::default(),
             checkpoint_bytes: CHECKPOINT_BYTES,
+            history: History::default(),
+            base_bytes: BASE_BYTES,
             store_cache_bytes: STORE_CACHE_BYTES,
             connections_max: CONNECTIONS_MAX,
             requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
@@ -120,6 +134,10 @@ impl Default for Config {
 
 const fn checkpoint_bytes() -> u64 {
     CHECKPOINT_BYTES
+}
+
+const fn base_bytes() -> u64 {
+    BASE_BYTES
 }
 
 const fn store_cache_bytes() -> u64 {
@@ -165,6 +183,7 @@ impl Config {
         check_name("node name", &self.name, true)?;
         let positive = [
             ("checkpoint_bytes", self.checkpoint_bytes),
+            ("base_bytes", self.base_bytes),
             ("store_cache_bytes", self.store_cache_bytes),
             ("connections_max", u64::from(self.connections_max)),
             (

@@ -1,4 +1,4 @@
-//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `modules/`, `files/`, `node.log`.
+//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `files/`, `node.log`.
 //!
 //! Private to the user, locked by the process that runs the node. Binaries are stored under their content's hash, so a
 //! module's name never becomes a path.
@@ -10,6 +10,9 @@ use interstice_host::files;
 use libp2p::identity::Keypair;
 
 use crate::node::NodeError;
+
+/// How old a stored binary must be to be dropped: a deploy stores it some moments before anything names it.
+const BINARY_AGE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The folders and files of one node.
 pub(crate) struct Directory {
@@ -37,7 +40,7 @@ impl Directory {
             root: root.to_path_buf(),
             _lock: lock,
         };
-        for folder in ["log", "db", "modules", "files"] {
+        for folder in ["log", "db", "modules", "files", crate::base::FOLDER] {
             directory.make(folder)?;
         }
         Ok(directory)
@@ -49,6 +52,11 @@ impl Directory {
             path,
             problem: error.to_string(),
         })
+    }
+
+    /// The directory itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A file or folder of the node.
@@ -73,7 +81,9 @@ impl Directory {
     /// Stores a module's binary under its hash, synced.
     pub(crate) fn store_module(&self, hash: &[u8; 32], wasm: &[u8]) -> Result<(), Failure> {
         let path = self.module_path(hash);
-        if path.exists() {
+        if let Ok(file) = std::fs::File::open(&path) {
+            // Nothing names it yet: see `drop_modules`. When the time cannot be set, it is as old as it looks.
+            let _ = file.set_modified(std::time::SystemTime::now());
             return Ok(());
         }
         files::write_private(&path, wasm).map_err(|error| {
@@ -106,6 +116,28 @@ impl Directory {
         } else {
             Err(corrupt("is damaged".to_string()))
         }
+    }
+
+    /// Removes stored binaries that `is_unnamed` says nothing names, but those that a deploy may be about to name; how many.
+    pub(crate) fn drop_modules(
+        &self,
+        is_unnamed: impl Fn(&[u8; 32]) -> bool,
+    ) -> std::io::Result<usize> {
+        let mut dropped = 0;
+        for entry in std::fs::read_dir(self.root.join("modules"))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let hash = name
+                .to_str()
+                .and_then(|name| name.strip_suffix(".wasm"))
+                .and_then(|name| blake3::Hash::from_hex(name).ok());
+            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+            if age >= BINARY_AGE_MIN && hash.is_some_and(|hash| is_unnamed(hash.as_bytes())) {
+                std::fs::remove_file(entry.path())?;
+                dropped += 1;
+            }
+        }
+        Ok(dropped)
     }
 
     fn module_path(&self, hash: &[u8; 32]) -> PathBuf {

@@ -16,6 +16,8 @@ pub mod config;
 
 mod directory;
 
+mod base;
+
 mod recovery;
 
 mod shared;

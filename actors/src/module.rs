@@ -31,7 +31,7 @@ use interstice_host::table::Savepoint;
 use tokio::sync::oneshot;
 
 use self::{
-    checkpoint::Frozen,
+    checkpoint::{Frozen, Passing},
     core::{Core, Statistics, StatisticsDepth},
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, ReadRows},
@@ -56,8 +56,8 @@ pub(crate) enum NewPlace {
     Rows(Box<ReadRows>),
     /// A client wants to watch a table.
     Watch(Box<StartWatch>),
-    /// A checkpoint passes: freeze what has changed.
-    Marker(Ticket, oneshot::Sender<Frozen>),
+    /// A marker passes: hand over what it wants.
+    Marker(Ticket, Passing, oneshot::Sender<Frozen>),
 }
 
 /// What module actors say to each other about a turn or query that has a place with both.

@@ -21,11 +21,12 @@ use interstice_host::{
 };
 
 use crate::{
+    base::{self, Base},
     config::Config,
     node::NodeError,
     record::{Input, Outcome, Record, StepRecord},
     supervisor::{
-        checkpoint::{Clean, Mark, MarkedModule, Marker, drop_orphans},
+        checkpoint::marker::{Clean, MarkedModule, Marker, drop_orphans},
         grants::Grants,
         install::installer::Installer,
     },
@@ -57,8 +58,8 @@ pub(crate) struct Recovered {
     pub(crate) modules: BTreeMap<ModuleName, RecoveredModule>,
     pub(crate) half_done: Vec<HalfDone>,
     pub(crate) connected: Vec<NodeId>,
-    pub(crate) history: Mark,
-    pub(crate) marks: Vec<Mark>,
+    /// The bases on disk, oldest first.
+    pub(crate) bases: Vec<Base>,
     /// How many records were redone.
     pub(crate) redone: u64,
 }
@@ -90,41 +91,27 @@ pub(crate) fn recover(
         .map(|bytes| Marker::decode(&bytes))
         .transpose()
         .map_err(|problem| NodeError::Store { problem })?;
+    let bases = base::list(installer.directory.root(), opened.start).map_err(|error| {
+        NodeError::Directory {
+            path: installer.directory.path(base::FOLDER),
+            problem: error.to_string(),
+        }
+    })?;
     let mut recovery = Recovery {
         installer,
         config,
-        state: before(marker.as_ref(), opened),
+        state: before(marker.as_ref(), bases),
         open: BTreeMap::new(),
     };
-    let mut marked_seq = Seq(0);
-    let mut start = opened.start;
-    let mut clean = false;
-    if let Some(marker) = &marker {
-        if opened.start > marker.position {
-            let problem = format!(
-                "it begins at {}, but the checkpoint needs it from {} on: segment files are missing",
-                opened.start, marker.position
-            );
-            return Err(NodeError::Log { problem });
-        }
-        drop_orphans(store, marker).map_err(|problem| NodeError::Store { problem })?;
-        marked_seq = marker.seq;
-        start = marker.position;
-        clean = marker.clean == Clean::Stopped;
-        for module in &marker.modules {
-            recovery.load(module, store).map_err(NodeError::Recovery)?;
-        }
-    }
-    if marker.is_none() {
-        // Pages without a marker are those of a first checkpoint that a crash cut off.
-        for stored in store.modules() {
-            store
-                .drop_module(&stored)
-                .map_err(|error| NodeError::Store {
-                    problem: error.to_string(),
-                })?;
-        }
-    }
+    let from = match &marker {
+        Some(marker) => recovery.checkpoint(marker, store, opened)?,
+        None => recovery.newest_base(store, opened)?,
+    };
+    let From {
+        seq: marked_seq,
+        position: start,
+        mut clean,
+    } = from;
     for entry in read(start) {
         let (position, bytes) = entry.map_err(|error| NodeError::Log {
             problem: error.to_string(),
@@ -139,7 +126,10 @@ pub(crate) fn recover(
             }
             Record::Step(_) => {}
             // Behind a restart seqs may have been given out that are in no record.
-            Record::Restart { .. } => clean = false,
+            Record::Restart { epoch, .. } => {
+                clean = false;
+                recovery.state.epoch = recovery.state.epoch.max(epoch);
+            }
             // Instances do not outlive a restart.
             Record::Base { .. } => {}
         }
@@ -159,22 +149,27 @@ pub(crate) fn recover(
     Ok(state)
 }
 
-fn before(marker: Option<&Marker>, opened: &Opened) -> Recovered {
-    let position = marker.map_or(opened.start, |marker| marker.position);
-    let seq = marker.map_or(Seq(0), |marker| marker.seq);
-    let history = marker.map_or((Seq(0), opened.start), |marker| marker.history);
+/// Where the log is read from.
+struct From {
+    /// What is there already.
+    seq: Seq,
+    /// Every record of a later turn is behind it.
+    position: LogPosition,
+    /// Whether no seq behind `seq` was given out.
+    clean: bool,
+}
+
+fn before(marker: Option<&Marker>, bases: Vec<Base>) -> Recovered {
     Recovered {
         epoch: marker.map_or(Epoch(0), |marker| marker.epoch),
-        last_seq: seq,
+        last_seq: marker.map_or(Seq(0), |marker| marker.seq),
         last_ms: marker.map_or(0, |marker| marker.timestamp_ms),
         modules: BTreeMap::new(),
         half_done: Vec::new(),
         connected: marker
             .map(|marker| marker.connected.clone())
             .unwrap_or_default(),
-        // The log may have been cut further than the marker knew when it was written.
-        history: (history.0, LogPosition(history.1.0.max(opened.start.0))),
-        marks: vec![(seq, position)],
+        bases,
         redone: 0,
     }
 }
@@ -204,6 +199,78 @@ pub(crate) fn installed(
 }
 
 impl Recovery<'_> {
+    /// Loads what a checkpoint holds.
+    fn checkpoint(
+        &mut self,
+        marker: &Marker,
+        store: &Store,
+        opened: &Opened,
+    ) -> Result<From, NodeError> {
+        if opened.start > marker.position {
+            let problem = format!(
+                "it begins at {}, but the checkpoint needs it from {} on: segment files are missing",
+                opened.start, marker.position
+            );
+            return Err(NodeError::Log { problem });
+        }
+        drop_orphans(store, marker).map_err(|problem| NodeError::Store { problem })?;
+        for module in &marker.modules {
+            self.load(module, store).map_err(NodeError::Recovery)?;
+        }
+        Ok(From {
+            seq: marker.seq,
+            position: marker.position,
+            clean: marker.clean == Clean::Stopped,
+        })
+    }
+
+    /// Loads the newest base, which for a new node is empty: there is no checkpoint.
+    fn newest_base(&mut self, store: &Store, opened: &Opened) -> Result<From, NodeError> {
+        // Pages without a marker are those of a first checkpoint that a crash cut off.
+        for stored in store.modules() {
+            store
+                .drop_module(&stored)
+                .map_err(|error| NodeError::Store {
+                    problem: error.to_string(),
+                })?;
+        }
+        let Some(base) = self.state.bases.last().cloned() else {
+            let problem = format!(
+                "it begins at {}, and there is neither a checkpoint nor a base to begin from: restore a backup",
+                opened.start
+            );
+            return Err(NodeError::Log { problem });
+        };
+        let limits = &self.config.limits;
+        let contents = base
+            .read(limits.rows(), |hash| self.installer.stored(hash, limits))
+            .map_err(NodeError::Recovery)?;
+        let head = contents.head;
+        self.state.epoch = head.epoch;
+        self.state.last_seq = head.seq;
+        self.state.last_ms = head.timestamp_ms;
+        self.state.connected = head.connected;
+        let mut tables = contents.modules;
+        for marked in head.modules {
+            let Some((binary, tables)) = tables.remove(&marked.name) else {
+                continue;
+            };
+            let module = RecoveredModule {
+                binary,
+                tables,
+                state: marked.state,
+                grants: marked.grants,
+                since: marked.since,
+            };
+            self.state.modules.insert(marked.name, module);
+        }
+        Ok(From {
+            seq: base.seq,
+            position: base.position,
+            clean: false,
+        })
+    }
+
     /// Loads a module from its binary and its trees.
     fn load(&mut self, marked: &MarkedModule, store: &Store) -> Result<(), Failure> {
         let binary = self.installer.stored(&marked.hash, &self.config.limits)?;

@@ -1,22 +1,52 @@
-//! A module's part of a checkpoint: the pages that have changed since the last one, frozen where the marker passes.
+//! A module's part of a checkpoint, a base or a backup: what it hands over where the marker passes.
 
 use interstice_abi::id::ModuleName;
-use interstice_host::table::{PageWrite, Tables};
+use interstice_host::{
+    module::Module,
+    table::{Digest, PageWrite},
+};
 
-/// What a module hands to a checkpoint.
+/// What a marker wants of the modules that it passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passing {
+    /// The pages that have changed since the last checkpoint.
+    Checkpoint,
+    /// These, and a copy of everything; the module goes on with a fresh instance.
+    Base,
+    /// The digest.
+    Backup,
+}
+
+/// What a module hands over.
 pub(crate) struct Frozen {
-    /// Whose pages.
+    /// Whose it is.
     pub(crate) module: ModuleName,
     /// Changed pages, shared with the tables until one side changes them.
     pub(crate) pages: Vec<PageWrite>,
+    /// All pages, for a base.
+    pub(crate) copy: Vec<PageWrite>,
+    /// The digest, for a backup.
+    pub(crate) digest: Option<Digest>,
 }
 
 impl Frozen {
-    /// Freezes what has changed.
-    pub(super) fn of(module: &ModuleName, tables: &mut Tables) -> Self {
-        Self {
-            module: module.clone(),
-            pages: tables.freeze(),
+    /// Takes from `module` what a marker wants.
+    pub(super) fn of(name: &ModuleName, module: &mut Module, passing: Passing) -> Self {
+        let mut frozen = Self {
+            module: name.clone(),
+            pages: Vec::new(),
+            copy: Vec::new(),
+            digest: None,
+        };
+        match passing {
+            Passing::Checkpoint => frozen.pages = module.tables_mut().freeze(),
+            Passing::Base => {
+                frozen.pages = module.tables_mut().freeze();
+                frozen.copy = module.tables().copy();
+                module.renew();
+            }
+            Passing::Backup => frozen.digest = Some(module.tables_mut().digest()),
         }
+        frozen
     }
 }

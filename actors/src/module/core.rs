@@ -17,7 +17,7 @@ use interstice_host::{
 
 use super::{
     NewPlace, Order, Traffic,
-    checkpoint::Frozen,
+    checkpoint::{Frozen, Passing},
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, ReadRows},
     queue::Queue,
@@ -50,7 +50,7 @@ pub(crate) enum Work {
     Undo(interstice_host::table::Savepoint),
     Rows(Box<ReadRows>),
     Watch(Box<StartWatch>),
-    Marker(tokio::sync::oneshot::Sender<Frozen>),
+    Marker(Passing, tokio::sync::oneshot::Sender<Frozen>),
 }
 
 /// The state of a module actor.
@@ -151,8 +151,8 @@ impl Core {
             NewPlace::Query(query) => self.open(query.ticket, Work::Query(query)),
             NewPlace::Rows(rows) => self.open(rows.ticket, Work::Rows(rows)),
             NewPlace::Watch(watch) => self.open(watch.ticket, Work::Watch(watch)),
-            NewPlace::Marker(ticket, reply) => {
-                self.open(ticket, Work::Marker(reply));
+            NewPlace::Marker(ticket, passing, reply) => {
+                self.open(ticket, Work::Marker(passing, reply));
                 self.queue.release(ticket);
             }
         }
@@ -238,8 +238,8 @@ impl Core {
                 Work::Undo(savepoint) => self.undo(savepoint),
                 Work::Rows(rows) => self.read_rows(*rows),
                 Work::Watch(watch) => self.start_watch(*watch),
-                Work::Marker(reply) => {
-                    let _ = reply.send(Frozen::of(&self.name, self.module.tables_mut()));
+                Work::Marker(passing, reply) => {
+                    let _ = reply.send(Frozen::of(&self.name, &mut self.module, passing));
                 }
             }
         }

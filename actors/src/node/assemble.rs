@@ -143,8 +143,7 @@ fn supervisor(
         modules,
         half_done,
         connected,
-        history,
-        marks,
+        bases,
         ..
     } = recovered;
     let mut installed = BTreeMap::new();
@@ -175,7 +174,7 @@ fn supervisor(
         .into_iter()
         .filter_map(|turn| resume(turn, &catalogue, shared, config, &mut stamper))
         .collect();
-    let checkpoints = Checkpoints::after(history, marks);
+    let checkpoints = Checkpoints::after(bases);
     Supervisor {
         shared: shared.clone(),
         config: config.clone(),

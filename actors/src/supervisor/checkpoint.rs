@@ -1,131 +1,41 @@
-//! Checkpoints: the tables' trees on disk, complete up to a marker.
+//! Checkpoints: the tables' trees on disk, complete up to a marker; and bases, which are taken with some of them.
 //!
 //! The order is the promise. A marker takes a place in every module's queue; where it passes, the module freezes its changed
 //! pages. When all have passed and the log is synced, the pages go into the store, the store is synced, and only then the
-//! marker moves. A crash anywhere leaves the marker before, whose log is still there.
+//! marker moves. A crash anywhere leaves the marker before, whose log is still there. A base is written behind that, and what it replaces
+//! goes last (`checkpoint/writer.rs`). The marker itself is in `checkpoint/marker.rs`.
 
-use std::sync::Arc;
+pub(crate) mod marker;
+pub(crate) mod passing;
+mod writer;
+
+use std::sync::atomic::Ordering;
 
 use actix::prelude::{AsyncContext, Context, Message};
-use interstice_abi::{
-    id::{Epoch, ModuleName, NodeId, Seq},
-    wire::ModuleState,
-};
-use interstice_host::{log::LogPosition, store::Store};
-use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use interstice_abi::id::Seq;
+use interstice_host::log::LogPosition;
 
-use super::{Supervisor, catalogue::Catalogue, grants::Grants, stamp::Stamper};
+use self::{
+    marker::{Clean, Mark, Marker, marked_modules},
+    writer::Writer,
+};
+use super::{Stopping, Supervisor, stamp::Stamper};
 use crate::{
+    base::{Base, Head},
     lines::now_ms,
-    module::{NewPlace, checkpoint::Frozen},
-    shared::Shared,
+    module::checkpoint::Passing,
+    record::Record,
 };
-
-/// A turn, and a place in the log behind which every later turn is.
-pub(crate) type Mark = (Seq, LogPosition);
-
-/// The format of markers.
-const MARKER_FORMAT: u8 = 1;
-
-/// How much log is kept behind a checkpoint for watchers that resume: the two segments of the design.
-const HISTORY_BYTES: u64 = 128 * 1024 * 1024;
-
-/// What a checkpoint holds besides pages.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Marker {
-    /// The node's epoch.
-    pub(crate) epoch: Epoch,
-    /// The last turn that the pages hold.
-    pub(crate) seq: Seq,
-    /// The time of that turn, in milliseconds since 1970.
-    pub(crate) timestamp_ms: u64,
-    /// Where recovery starts to read the log.
-    pub(crate) position: LogPosition,
-    /// The first seq of which every later one is in the kept log, and where the kept log begins.
-    pub(crate) history: Mark,
-    /// What is installed.
-    pub(crate) modules: Vec<MarkedModule>,
-    /// Whose connections were open.
-    pub(crate) connected: Vec<NodeId>,
-    /// Whether the node was stopped in order: then no seq behind `seq` was given out.
-    pub(crate) clean: Clean,
-}
-
-/// How a node ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Clean {
-    /// It was stopped, and everything is in the checkpoint.
-    Stopped,
-    /// It went on.
-    Running,
-}
-
-/// A module of a marker.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MarkedModule {
-    /// Its name.
-    pub(crate) name: ModuleName,
-    /// BLAKE3 of its binary.
-    pub(crate) hash: [u8; 32],
-    /// Whether it serves.
-    pub(crate) state: ModuleState,
-    /// What it may do.
-    pub(crate) grants: Grants,
-    /// The turn that installed it.
-    pub(crate) since: Seq,
-}
-
-impl Marker {
-    /// The marker's bytes.
-    pub(crate) fn encode(&self) -> Result<Vec<u8>, String> {
-        postcard::to_extend(self, vec![MARKER_FORMAT]).map_err(|error| error.to_string())
-    }
-
-    /// Reads a marker.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        match bytes.split_first() {
-            Some((&MARKER_FORMAT, rest)) => {
-                postcard::from_bytes(rest).map_err(|error| error.to_string())
-            }
-            _ => Err("the checkpoint's marker is of another format".to_string()),
-        }
-    }
-}
-
-impl MarkedModule {
-    /// What the store calls its trees: an upgrade or a new install begins trees of its own, so that the older ones stay whole
-    /// until a marker no longer needs them.
-    pub(crate) fn stored_as(&self) -> String {
-        format!("{}#{}", self.name, self.since)
-    }
-}
-
-/// Drops the trees of modules, and of older selves of modules, that the marker does not name. The marker is on disk.
-pub(crate) fn drop_orphans(store: &Store, marker: &Marker) -> Result<(), String> {
-    for stored in store.modules() {
-        if !marker
-            .modules
-            .iter()
-            .any(|module| module.stored_as() == stored)
-        {
-            store
-                .drop_module(&stored)
-                .map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(())
-}
 
 /// What the supervisor knows of checkpoints.
 pub(crate) struct Checkpoints {
-    /// Where the kept log begins, and from which seq on it is complete.
-    history: Mark,
-    /// Markers of this run, oldest first: where the log may be cut.
-    marks: Vec<Mark>,
+    /// The bases on disk, oldest first. The log reaches back to the first.
+    bases: Vec<Base>,
     phase: Phase,
     /// The last seq that the last checkpoint holds.
     last: Option<Seq>,
+    /// Backups under way: while there is one, no history goes.
+    backups: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -147,34 +57,34 @@ pub(crate) enum CheckpointDone {
     Written {
         /// Up to which turn.
         seq: Seq,
-        /// Where the log may be cut later.
-        marks: Vec<Mark>,
-        /// Where it may be cut now.
-        history: Mark,
+        /// The bases that are there.
+        bases: Vec<Base>,
     },
     /// It could not be written.
     Failed(String),
 }
 
 impl Checkpoints {
-    /// Behind what recovery has read.
-    pub(crate) fn after(history: Mark, marks: Vec<Mark>) -> Self {
+    /// With the bases that are on disk, oldest first.
+    pub(crate) fn after(bases: Vec<Base>) -> Self {
         Self {
-            history,
-            marks,
+            bases,
             phase: Phase::Idle,
             last: None,
+            backups: 0,
         }
     }
 
-    /// From which seq on the kept log is complete.
-    pub(crate) fn history_start(&self) -> Seq {
-        self.history.0
+    /// The first seq of which every later one is in the kept log, and where the kept log begins.
+    pub(crate) fn history(&self) -> Mark {
+        self.bases
+            .first()
+            .map_or((Seq(0), LogPosition(0)), |base| (base.seq, base.position))
     }
 
-    /// Where the kept log begins.
-    pub(crate) fn log_start(&self) -> LogPosition {
-        self.history.1
+    /// The bases on disk, oldest first.
+    pub(crate) fn bases(&self) -> &[Base] {
+        &self.bases
     }
 
     /// Whether markers are in the queues.
@@ -196,31 +106,23 @@ impl Checkpoints {
     pub(crate) fn needs_last(&self, stamper: &Stamper) -> bool {
         self.last != Some(stamper.last_seq())
     }
-}
 
-/// Where the log may be cut once a checkpoint at `mark` is on disk: at the oldest mark that leaves enough history. Older
-/// marks are dropped.
-fn history_after(marks: &mut Vec<Mark>, mut history: Mark, mark: Mark) -> Mark {
-    marks.push(mark);
-    let wanted = mark.1.0.saturating_sub(HISTORY_BYTES);
-    while let Some(next) = marks.get(1).copied() {
-        if next.1.0 > wanted {
-            break;
-        }
-        history = next;
-        marks.remove(0);
+    /// A backup begins: what it copies stays.
+    pub(crate) fn hold(&mut self) {
+        self.backups += 1;
     }
-    history
+
+    /// A backup has ended.
+    pub(crate) fn release(&mut self) {
+        self.backups = self.backups.saturating_sub(1);
+    }
 }
 
 impl Supervisor {
     /// Begins a checkpoint when enough was recorded since the last one.
     pub(crate) fn maybe_checkpoint(&mut self, ctx: &mut Context<Self>) {
-        let due = self
-            .shared
-            .recorded_bytes
-            .load(std::sync::atomic::Ordering::Relaxed)
-            >= self.config.checkpoint_bytes;
+        let due =
+            self.shared.recorded_bytes.load(Ordering::Relaxed) >= self.config.checkpoint_bytes;
         if due
             && !self.checkpoints.is_running()
             && !self.barrier.is_running()
@@ -230,74 +132,77 @@ impl Supervisor {
         }
     }
 
+    /// Whether the log has grown so far behind the last base that another is due.
+    fn wants_base(&self) -> bool {
+        let durable = self.shared.log.durable().0;
+        self.checkpoints.bases.last().is_none_or(|last| {
+            let behind = durable.saturating_sub(last.position.0);
+            let bytes = self.config.base_bytes;
+            self.config.history.is_due(last, behind, bytes)
+        })
+    }
+
     /// Sends markers to all modules and writes what they freeze.
     pub(crate) fn start_checkpoint(&mut self, ctx: &mut Context<Self>) {
         self.checkpoints.phase = Phase::Freezing;
-        self.shared
-            .recorded_bytes
-            .store(0, std::sync::atomic::Ordering::Relaxed);
+        self.shared.recorded_bytes.store(0, Ordering::Relaxed);
         let seq = self.stamper.last_seq();
-        let (marked, position) = oneshot::channel();
-        self.shared.log.mark(Box::new(move |position| {
-            // The writer waits for it as long as the node runs.
-            let _ = marked.send(position);
-        }));
-        let ticket = self.stamper.ticket();
-        let mut frozen = Vec::new();
-        let modules: Vec<_> = self.catalogue.entries().map(|(index, _)| index).collect();
-        for index in modules {
-            let (reply, answer) = oneshot::channel();
-            self.outgoing.add(index, NewPlace::Marker(ticket, reply));
-            frozen.push(answer);
+        let passing = if self.wants_base() {
+            Passing::Base
+        } else {
+            Passing::Checkpoint
+        };
+        if passing == Passing::Base {
+            // Before anything of a later turn can be recorded.
+            match (Record::Base { seq }).encode() {
+                Ok(record) => self.shared.append(record),
+                Err(failure) => self.shared.stop_because(&failure.message),
+            }
         }
-        self.send_out();
+        let passed = self.pass(passing);
+        let modules = marked_modules(&self.catalogue);
+        let timestamp_ms = self.stamper.last_ms().max(now_ms());
+        let base = (passing == Passing::Base).then(|| Head {
+            epoch: self.shared.epoch,
+            seq,
+            timestamp_ms,
+            modules: modules.clone(),
+            connected: self.connected.clone(),
+        });
         let marker = Marker {
             epoch: self.shared.epoch,
             seq,
-            timestamp_ms: self.stamper.last_ms().max(now_ms()),
+            timestamp_ms,
             position: LogPosition(0),
-            history: self.checkpoints.history,
-            modules: marked_modules(&self.catalogue),
+            modules,
             connected: self.connected.clone(),
             clean: match self.stopping {
-                super::Stopping::No => Clean::Running,
-                super::Stopping::Draining(_) => Clean::Stopped,
+                Stopping::No => Clean::Running,
+                Stopping::Draining(_) => Clean::Stopped,
             },
         };
         let writer = Writer {
             shared: self.shared.clone(),
             store: self.store.clone(),
+            directory: self.installer.directory.clone(),
+            history: self.config.history,
+            bases: self.checkpoints.bases.clone(),
+            holds: self.checkpoints.backups > 0,
             marker,
+            base,
         };
         let supervisor = ctx.address();
-        let mut marks = self.checkpoints.marks.clone();
-        let history = self.checkpoints.history;
         let work = async move {
-            let Ok(Ok(position)) = position.await else {
-                supervisor.do_send(CheckpointDone::Failed("the log has ended".to_string()));
-                return;
-            };
-            let mut pages = Vec::new();
-            for answer in frozen {
-                match answer.await {
-                    Ok(frozen) => pages.push(frozen),
-                    Err(_) => {
-                        supervisor.do_send(CheckpointDone::Failed(
-                            "a module's actor has ended".to_string(),
-                        ));
-                        return;
-                    }
+            let (position, frozen) = match passed.all().await {
+                Ok(passed) => passed,
+                Err(problem) => {
+                    supervisor.do_send(CheckpointDone::Failed(problem));
+                    return;
                 }
-            }
+            };
             supervisor.do_send(CheckpointDone::Frozen);
-            let history = history_after(&mut marks, history, (seq, position));
-            let done = writer.write(pages, position, history).await;
-            supervisor.do_send(match done {
-                Ok(()) => CheckpointDone::Written {
-                    seq,
-                    marks,
-                    history,
-                },
+            supervisor.do_send(match writer.write(frozen, position).await {
+                Ok(bases) => CheckpointDone::Written { seq, bases },
                 Err(problem) => CheckpointDone::Failed(problem),
             });
         };
@@ -308,15 +213,10 @@ impl Supervisor {
     pub(crate) fn finish_checkpoint(&mut self, done: CheckpointDone) {
         match done {
             CheckpointDone::Frozen => self.checkpoints.phase = Phase::Writing,
-            CheckpointDone::Written {
-                seq,
-                marks,
-                history,
-            } => {
+            CheckpointDone::Written { seq, bases } => {
                 self.checkpoints.phase = Phase::Idle;
                 self.checkpoints.last = Some(seq);
-                self.checkpoints.marks = marks;
-                self.checkpoints.history = history;
+                self.checkpoints.bases = bases;
             }
             CheckpointDone::Failed(problem) => {
                 self.checkpoints.phase = Phase::Idle;
@@ -328,71 +228,5 @@ impl Supervisor {
                     .get_or_insert_with(|| format!("a checkpoint could not be written: {problem}"));
             }
         }
-    }
-}
-
-fn marked_modules(catalogue: &Catalogue) -> Vec<MarkedModule> {
-    catalogue
-        .entries()
-        .map(|(_, entry)| MarkedModule {
-            name: entry.installed.schema.name.clone(),
-            hash: entry.installed.hash,
-            state: entry.installed.state.clone(),
-            grants: entry.installed.grants.clone(),
-            since: entry.installed.since,
-        })
-        .collect()
-}
-
-/// What a checkpoint's writer needs.
-struct Writer {
-    shared: Arc<Shared>,
-    store: Arc<Store>,
-    marker: Marker,
-}
-
-impl Writer {
-    async fn write(
-        mut self,
-        pages: Vec<Frozen>,
-        position: LogPosition,
-        history: Mark,
-    ) -> Result<(), String> {
-        self.marker.position = position;
-        self.marker.history = history;
-        let (synced, wait) = oneshot::channel();
-        self.shared.log.when_durable(Box::new(move |durable| {
-            let _ = synced.send(durable.map(|_| ()).map_err(|error| error.to_string()));
-        }));
-        wait.await.map_err(|_| "the log has ended".to_string())??;
-        let writing = tokio::task::spawn_blocking(move || {
-            for frozen in pages {
-                let Some(module) = self
-                    .marker
-                    .modules
-                    .iter()
-                    .find(|module| module.name == frozen.module)
-                else {
-                    continue;
-                };
-                let writes = frozen
-                    .pages
-                    .into_iter()
-                    .map(|write| (write.tree, write.key, write.page.map(|page| page.encode())))
-                    .collect();
-                self.store
-                    .write(&module.stored_as(), writes)
-                    .map_err(|error| error.to_string())?;
-            }
-            self.store
-                .commit(&self.marker.encode()?)
-                .map_err(|error| error.to_string())?;
-            drop_orphans(&self.store, &self.marker)?;
-            self.shared
-                .log
-                .truncate_before(history.1)
-                .map_err(|error| error.to_string())
-        });
-        writing.await.map_err(|panic| panic.to_string())?
     }
 }

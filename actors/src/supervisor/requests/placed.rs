@@ -229,7 +229,7 @@ impl Supervisor {
         let (module, table, table_name) = self.readable(peer, named)?;
         self.admission.check(&self.name_of(module), module, 0)?;
         let since = self.entry(module)?.installed.since;
-        let kept = self.checkpoints.history_start();
+        let kept = self.checkpoints.history().0;
         // Of the last turn before the kept log only a part may be there; a module's own first turn is whole.
         let (oldest, edge) = if kept >= since && kept.0 > 0 {
             (kept, u32::MAX)
@@ -248,7 +248,7 @@ impl Supervisor {
                 step: StepIndex(edge),
                 index: edge,
             },
-            log_start: self.checkpoints.log_start(),
+            log_start: self.checkpoints.history().1,
             seq: self.stamper.last_seq(),
             connection: peer.connection.0,
             request: id,

@@ -1,0 +1,250 @@
+//! Bases: consistent copies of everything that a node holds behind one turn, from which history is replayed and tables come back.
+//!
+//! A base is a file `bases/<seq>-<position>.base` in the node's directory: an archive of a [`Head`], then the modules' pages, ephemeral
+//! tables included. `position` is a place in the log behind which every record of a later turn stands; it is part of the name because
+//! a restored node has another log. Where there is no file, the base is the empty one of the node's creation, and the log
+//! reaches back to its very start. When bases are taken and dropped is decided in [`history`].
+
+pub(crate) mod history;
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{Epoch, ModuleName, NodeId, Seq},
+};
+use interstice_host::{
+    archive::{ArchiveError, ArchiveReader, ArchiveWriter, Kind},
+    log::LogPosition,
+    table::{PageWrite, RowLimits, Tables},
+    wasm::Binary,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::supervisor::checkpoint::marker::MarkedModule;
+
+/// The folder of a node's bases.
+pub(crate) const FOLDER: &str = "bases";
+
+/// What a base's file says of itself.
+const KIND: Kind = Kind {
+    name: "base",
+    format: 1,
+};
+
+/// The end of a base's file name.
+const EXTENSION: &str = "base";
+
+/// A base on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// The last turn that it holds.
+    pub(crate) seq: Seq,
+    /// Behind it in the log is every record of a later turn.
+    pub(crate) position: LogPosition,
+    /// The file; `None` for the empty one of the node's creation.
+    pub(crate) path: Option<PathBuf>,
+    /// Bytes of the file.
+    pub(crate) bytes: u64,
+}
+
+/// What a base holds besides tables.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    /// The node's epoch.
+    pub(crate) epoch: Epoch,
+    /// The last turn that it holds.
+    pub(crate) seq: Seq,
+    /// When it was taken, in milliseconds since 1970.
+    pub(crate) timestamp_ms: u64,
+    /// What is installed, by name.
+    pub(crate) modules: Vec<MarkedModule>,
+    /// Whose connections were open.
+    pub(crate) connected: Vec<NodeId>,
+}
+
+/// A page of one of the head's modules.
+#[derive(Serialize, Deserialize)]
+struct Page {
+    module: u32,
+    tree: String,
+    key: Vec<u8>,
+    page: Vec<u8>,
+}
+
+/// What was read from a base.
+pub(crate) struct Contents {
+    /// What it holds besides tables.
+    pub(crate) head: Head,
+    /// The tables of the head's modules, ephemeral rows included, with what runs on them.
+    pub(crate) modules: BTreeMap<ModuleName, (Arc<Binary>, Tables)>,
+}
+
+impl Base {
+    /// The base of a node's creation.
+    pub(crate) const EMPTY: Self = Self {
+        seq: Seq(0),
+        position: LogPosition(0),
+        path: None,
+        bytes: 0,
+    };
+
+    /// What a base's file is called.
+    pub(crate) fn file_name(seq: Seq, position: LogPosition) -> String {
+        format!("{seq}-{position}.{EXTENSION}")
+    }
+
+    fn of_file(path: &Path, bytes: u64) -> Option<Self> {
+        let (seq, position) = path.file_stem()?.to_str()?.split_once('-')?;
+        (path.extension()? == EXTENSION).then_some(())?;
+        Some(Self {
+            seq: Seq(seq.parse().ok()?),
+            position: LogPosition(position.parse().ok()?),
+            path: Some(path.to_owned()),
+            bytes,
+        })
+    }
+
+    /// What it holds besides tables. Nothing, for the empty one.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub(crate) fn head(&self) -> Result<Option<Head>, ArchiveError> {
+        match &self.path {
+            None => Ok(None),
+            Some(path) => {
+                let mut reader = ArchiveReader::open(path, KIND)?;
+                head(&mut reader).map(Some)
+            }
+        }
+    }
+
+    /// All of it. `stored` finds a module's binary by its hash.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file is damaged; those of `stored`.
+    pub(crate) fn read(
+        &self,
+        rows: RowLimits,
+        mut stored: impl FnMut(&[u8; 32]) -> Result<Arc<Binary>, Failure>,
+    ) -> Result<Contents, Failure> {
+        let Some(path) = &self.path else {
+            return Ok(Contents {
+                head: Head {
+                    epoch: Epoch(0),
+                    seq: Seq(0),
+                    timestamp_ms: 0,
+                    modules: Vec::new(),
+                    connected: Vec::new(),
+                },
+                modules: BTreeMap::new(),
+            });
+        };
+        let mut reader = ArchiveReader::open(path, KIND).map_err(corrupt)?;
+        let head = head(&mut reader).map_err(corrupt)?;
+        let mut modules = Vec::new();
+        for module in &head.modules {
+            let binary = stored(&module.hash)?;
+            let tables = Tables::new(binary.schema.clone(), rows)?;
+            modules.push((module.name.clone(), (binary, tables)));
+        }
+        while let Some(page) = reader.item::<Page>().map_err(corrupt)? {
+            let place = usize::try_from(page.module).unwrap_or(usize::MAX);
+            let (_, (_, tables)) = modules
+                .get_mut(place)
+                .ok_or_else(|| corrupt(reader.damaged("a page belongs to no module")))?;
+            tables.restore_copy(&page.tree, &page.key, &page.page)?;
+        }
+        for (_, (_, tables)) in &mut modules {
+            tables.finish_restore()?;
+            // No store has any of it.
+            tables.begin_new_trees();
+        }
+        Ok(Contents {
+            head,
+            modules: modules.into_iter().collect(),
+        })
+    }
+}
+
+fn head(reader: &mut ArchiveReader) -> Result<Head, ArchiveError> {
+    let head = reader.item()?;
+    head.ok_or_else(|| reader.damaged("it is empty"))
+}
+
+fn corrupt(error: ArchiveError) -> Failure {
+    Failure::new(Code::Corrupt, error.to_string())
+}
+
+/// Makes the folder of the bases of the node in `directory`, and takes away what a crash has left unfinished.
+pub(crate) fn prepare(directory: &Path) -> io::Result<()> {
+    let folder = directory.join(FOLDER);
+    interstice_host::files::create_private_dir(&folder)?;
+    for entry in fs::read_dir(&folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "unfinished") {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The bases of the node in `directory` whose log begins at `log_start`, oldest first: the empty one too, where the log reaches back to it.
+/// Those whose log is gone are left out.
+pub(crate) fn list(directory: &Path, log_start: LogPosition) -> io::Result<Vec<Base>> {
+    let mut bases = Vec::new();
+    let entries = match fs::read_dir(directory.join(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other?),
+    };
+    for entry in entries.into_iter().flatten() {
+        let entry = entry?;
+        bases.extend(Base::of_file(&entry.path(), entry.metadata()?.len()));
+    }
+    if log_start == Base::EMPTY.position {
+        bases.push(Base::EMPTY);
+    }
+    bases.retain(|base| base.position >= log_start);
+    bases.sort_by_key(|base| base.seq);
+    Ok(bases)
+}
+
+/// Writes a base into the directory of a node and syncs it. `pages` are those of the head's modules, by name.
+///
+/// # Errors
+/// When the disk is full or refuses; nothing is left of the file then.
+pub(crate) fn write(
+    directory: &Path,
+    head: &Head,
+    position: LogPosition,
+    pages: &BTreeMap<ModuleName, Vec<PageWrite>>,
+) -> Result<Base, ArchiveError> {
+    let path = directory
+        .join(FOLDER)
+        .join(Base::file_name(head.seq, position));
+    let mut writer = ArchiveWriter::create(&path, KIND)?;
+    writer.item(head)?;
+    for (module, place) in head.modules.iter().zip(0..) {
+        for write in pages.get(&module.name).into_iter().flatten() {
+            let Some(page) = &write.page else { continue };
+            writer.item(&Page {
+                module: place,
+                tree: write.tree.clone(),
+                key: write.key.to_vec(),
+                page: page.encode(),
+            })?;
+        }
+    }
+    let bytes = writer.finish()?;
+    Ok(Base {
+        seq: head.seq,
+        position,
+        path: Some(path),
+        bytes,
+    })
+}
