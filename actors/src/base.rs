@@ -20,6 +20,7 @@ use interstice_abi::{
 };
 use interstice_host::{
     archive::{ArchiveError, ArchiveReader, ArchiveWriter, Kind},
+    limits::Limits,
     log::LogPosition,
     table::{PageWrite, RowLimits, Tables},
     wasm::Binary,
@@ -66,6 +67,8 @@ pub(crate) struct Head {
     pub(crate) modules: Vec<MarkedModule>,
     /// Whose connections were open.
     pub(crate) connected: Vec<NodeId>,
+    /// The limits under which steps ran.
+    pub(crate) limits: Limits,
 }
 
 /// A page of one of the head's modules.
@@ -141,6 +144,7 @@ impl Base {
                     timestamp_ms: 0,
                     modules: Vec::new(),
                     connected: Vec::new(),
+                    limits: Limits::default(),
                 },
                 modules: BTreeMap::new(),
             });

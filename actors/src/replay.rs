@@ -1,6 +1,6 @@
 //! Replay: what the log says is done again, away from the node, and compared.
 //!
-//! A replay begins with an empty node, goes through the log in its order, runs every step's guest again with what the record says
+//! A replay begins with the oldest base that is kept, goes through the log in its order, runs every step's guest again with what the record says
 //! came from outside, and compares the record that the step would make with the one that is there. Steps that a limit ended
 //! are taken from their records. At the end the tables are compared, module by module, with those that the node comes back to.
 //!
@@ -24,7 +24,7 @@ use std::{
 
 use interstice_abi::id::{ModuleName, NodeId, Seq};
 use interstice_host::{
-    log::{LogFiles, LogPosition, StdFiles, examine},
+    log::{LogFiles, StdFiles, examine},
     table::Digest,
     wasm::Engine,
 };
@@ -35,6 +35,7 @@ pub use self::{
 };
 use self::{expected::Expected, steps::Replay, world::World};
 use crate::{
+    base,
     config::Config,
     directory::Directory,
     node::{NodeError, assemble::seed_of},
@@ -98,7 +99,7 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Replays the log of the stopped node in `directory` from the node's creation on, and compares with what the node would come
+/// Replays the log of the stopped node in `directory` from its oldest base on, and compares with what the node would come
 /// back to. Blocks; must not be called on a thread of a runtime.
 ///
 /// # Errors
@@ -116,18 +117,24 @@ pub fn replay(
         problem: error.to_string(),
     };
     let found = examine(&log, files.as_ref()).map_err(damaged)?;
-    if found.start() > LogPosition(0) {
+    let bases =
+        base::list(directory.root(), found.start()).map_err(|error| NodeError::Directory {
+            path: directory.path(base::FOLDER),
+            problem: error.to_string(),
+        })?;
+    let Some(base) = bases.first() else {
         return Err(ReplayError::Beginning {
             start: found.start(),
         });
-    }
+    };
     let engine = Engine::new(None).map_err(ReplayError::Failed)?;
     let node = NodeId(key.public().to_peer_id().to_string());
-    let world = World::new(engine.clone(), directory.clone(), node, seed_of(&key)?);
-    let mut replay = Replay::new(world);
+    let mut world = World::new(engine.clone(), directory.clone(), node, seed_of(&key)?);
+    world.begin_with(base).map_err(ReplayError::Failed)?;
+    let mut replay = Replay::new(world, base.seq);
     let started = Instant::now();
     let mut difference = None;
-    for entry in found.read(&log, files.clone(), found.start()) {
+    for entry in found.read(&log, files.clone(), base.position) {
         let (position, bytes) = entry.map_err(damaged)?;
         let record =
             Record::decode(&bytes).map_err(|problem| ReplayError::Record { position, problem })?;

@@ -33,6 +33,8 @@ use crate::{
 /// A replay under way.
 pub(super) struct Replay {
     world: World,
+    /// The last turn that the world held at the beginning.
+    base: Seq,
     open: BTreeMap<Seq, Open>,
     pub(super) counts: Counts,
 }
@@ -54,10 +56,11 @@ struct Open {
 }
 
 impl Replay {
-    /// Of an empty node.
-    pub(super) fn new(world: World) -> Self {
+    /// Of a world that holds every turn up to `base`.
+    pub(super) fn new(world: World, base: Seq) -> Self {
         Self {
             world,
+            base,
             open: BTreeMap::new(),
             counts: Counts::default(),
         }
@@ -69,6 +72,7 @@ impl Replay {
         record: Record,
     ) -> Result<Option<Difference>, ReplayError> {
         match record {
+            Record::Step(step) if step.seq <= self.base => Ok(None),
             Record::Step(step) => self.step(&step).await,
             Record::Restart { limits, .. } => self.restart(limits).map(|()| None),
             Record::Base { seq } => {

@@ -20,6 +20,7 @@ use interstice_host::{
 
 use super::slot::Slot;
 use crate::{
+    base::Base,
     directory::Directory,
     module::turn::{PendingStep, StepKind, invocation_from_outside},
     record::Input,
@@ -72,6 +73,36 @@ impl World {
             limits: Limits::default(),
             catalogue: Catalogue::new(BTreeMap::new()),
         }
+    }
+
+    /// Takes over what a base holds.
+    pub(super) fn begin_with(&mut self, base: &Base) -> Result<(), Failure> {
+        let head = base
+            .head()
+            .map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
+        self.limits = head.map(|head| head.limits).unwrap_or_default();
+        let contents = base.read(self.limits.rows(), |hash| self.binary(hash))?;
+        let mut tables = contents.modules;
+        let mut modules = BTreeMap::new();
+        for marked in contents.head.modules {
+            let Some((binary, tables)) = tables.remove(&marked.name) else {
+                continue;
+            };
+            let mut module = self.module(binary.clone(), tables);
+            module.set_revoked(revocations(&marked.grants));
+            let entry = Installed {
+                schema: binary.schema.clone(),
+                hash: marked.hash,
+                state: marked.state,
+                grants: marked.grants,
+                since: marked.since,
+                place: 0,
+                address: Slot::new(module),
+            };
+            modules.insert(marked.name, entry);
+        }
+        self.catalogue = Catalogue::new(modules);
+        Ok(())
     }
 
     /// The node starts again: fresh instances, empty ephemeral tables, other limits.

@@ -168,6 +168,7 @@ impl Supervisor {
             timestamp_ms,
             modules: modules.clone(),
             connected: self.connected.clone(),
+            limits: self.config.limits.clone(),
         });
         let marker = Marker {
             epoch: self.shared.epoch,
