@@ -17,8 +17,8 @@ const BINARY_AGE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
 /// The folders and files of one node.
 pub(crate) struct Directory {
     root: PathBuf,
-    /// Held as long as the node runs.
-    _lock: files::DirectoryLock,
+    /// Held as long as this is; `None` where a running node has it.
+    lock: Option<files::DirectoryLock>,
 }
 
 impl Directory {
@@ -38,12 +38,44 @@ impl Directory {
         })?;
         let directory = Self {
             root: root.to_path_buf(),
-            _lock: lock,
+            lock: Some(lock),
         };
         for folder in ["log", "db", "modules", "files", crate::base::FOLDER] {
             directory.make(folder)?;
         }
         Ok(directory)
+    }
+
+    /// The directory of a node that may be running, only to be read: nothing in it is made or changed. Where the node does not
+    /// run it is locked, so that it cannot start meanwhile.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be locked for another reason than a running node.
+    pub(crate) fn look(root: &Path) -> Result<Self, NodeError> {
+        if !root.join("node.toml").is_file() {
+            return Err(NodeError::NotANode {
+                path: root.to_path_buf(),
+            });
+        }
+        let lock = match files::DirectoryLock::acquire(root) {
+            Ok(lock) => Some(lock),
+            Err(files::DirectoryLockError::AlreadyLocked { .. }) => None,
+            Err(error) => {
+                return Err(NodeError::Directory {
+                    path: root.to_path_buf(),
+                    problem: error.to_string(),
+                });
+            }
+        };
+        Ok(Self {
+            root: root.to_path_buf(),
+            lock,
+        })
+    }
+
+    /// Whether nobody else has it.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     fn make(&self, folder: &str) -> Result<(), NodeError> {

@@ -16,6 +16,7 @@ mod logs;
 mod modules;
 mod node;
 mod query;
+mod replay;
 mod schema;
 mod table;
 mod up;
@@ -66,6 +67,7 @@ pub(crate) enum Command {
     )]
     Bindings(bindings::Bindings),
     Schema(schema::Schema),
+    Replay(replay::Replay),
     Whoami(whoami::Whoami),
     Grants(grants::Grants),
     Grant(grants::Grant),
@@ -101,6 +103,7 @@ impl Command {
             Self::Node(command) => command.run(app).await,
             Self::Bindings(command) => command.run(app).await,
             Self::Schema(command) => command.run(app).await,
+            Self::Replay(command) => command.run(app).await,
             Self::Whoami(command) => command.run(app),
             Self::Grants(command) => command.run(app).await,
             Self::Grant(command) => command.run(app).await,

@@ -17,7 +17,7 @@ pub enum ReplayError {
     Node(#[from] NodeError),
     /// The log's first segments are not there.
     #[error(
-        "the log begins at {start}, but a replay needs it from 0 on: older segment files were removed or are missing"
+        "the log begins at {start}, and no base in `bases` is kept from which it goes on: segment files or bases are missing; restore a backup"
     )]
     Beginning {
         /// Where the log begins.

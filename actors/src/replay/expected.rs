@@ -6,13 +6,13 @@ use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
 
 use interstice_abi::id::{ModuleName, TableId};
 use interstice_host::{
-    log::{Examination, Opened, StdFiles},
+    log::Opened,
     store::Store,
     table::{Change, Tables},
     wasm::Engine,
 };
 
-use super::{ModuleReplayed, ReplayError, RowDifference};
+use super::{ModuleReplayed, ReplayError, RowDifference, Written};
 use crate::{
     config::Config, directory::Directory, node::NodeError, recovery::recover,
     supervisor::install::installer::Installer,
@@ -26,19 +26,22 @@ const ROWS_BYTES: usize = 1024 * 1024;
 pub(super) struct Expected(BTreeMap<ModuleName, Tables>);
 
 impl Expected {
-    /// What the stopped node in `directory` comes back to.
-    pub(super) fn of_stopped(
+    /// What the node in `directory` comes back to. A running node's store is in use: without it the log, which is whole, leads to
+    /// the same.
+    pub(super) fn of(
         directory: &Arc<Directory>,
         config: &Config,
         engine: Arc<Engine>,
-        log: &Examination,
+        log: &Written,
     ) -> Result<Self, ReplayError> {
         let files = |error: io::Error| ReplayError::Files {
             problem: error.to_string(),
         };
         let scratch = tempfile::tempdir().map_err(files)?;
         let copy = scratch.path().join("db");
-        copy_folder(&directory.path("db"), &copy).map_err(files)?;
+        if directory.is_locked() {
+            copy_folder(&directory.path("db"), &copy).map_err(files)?;
+        }
         let store =
             Store::open(&copy, config.store_cache_bytes).map_err(|error| NodeError::Store {
                 problem: error.to_string(),
@@ -49,14 +52,13 @@ impl Expected {
             arbiters: Arc::default(),
         };
         let opened = Opened {
-            cut: log.cut.clone(),
-            reserved_seq: log.reserved_seq,
-            start: log.start(),
-            end: log.end(),
+            cut: log.found.cut.clone(),
+            reserved_seq: log.found.reserved_seq,
+            start: log.found.start(),
+            end: log.found.end(),
         };
-        let recovered = recover(&installer, config, &store, &opened, |from| {
-            log.read(&directory.path("log"), Arc::new(StdFiles), from)
-        })?;
+        let read = |from| log.read(from);
+        let recovered = recover(&installer, config, &store, &opened, read)?;
         let modules = recovered.modules.into_iter();
         Ok(Self(
             modules
@@ -140,6 +142,9 @@ fn change(table: TableId, (key, row): &(Box<[u8]>, Box<[u8]>)) -> Change {
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
+    if !from.exists() {
+        return Ok(());
+    }
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());

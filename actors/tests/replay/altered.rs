@@ -9,6 +9,7 @@ use super::agreed;
 use crate::common::{
     guest::{GuestModule, GuestTable},
     op::{Op, Value, arg, insert, must, when_equal},
+    peer::Order,
     world::World,
 };
 
@@ -209,14 +210,36 @@ async fn a_gap_in_the_log_is_refused_with_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replay_changes_nothing_in_the_nodes_directory_and_is_refused_while_the_node_runs() {
-    let mut world = stopped().await;
+async fn a_replay_changes_nothing_in_the_nodes_directory() {
+    let world = stopped().await;
     let before = picture(world.directory());
-    agreed(&world, "a stopped node").await;
+    let replayed = agreed(&world, "a stopped node").await;
+    assert!(!replayed.was_running);
     assert_eq!(picture(world.directory()), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_node_is_replayed_up_to_this_moment_and_goes_on() {
+    let mut world = stopped().await;
     world.start().await;
-    let error = world.replay().await.expect_err("the node runs");
-    assert!(error.to_string().contains("cannot be used"), "{error}");
+    let peer = world.owner().await;
+    let orders: Vec<Order> = (0..400)
+        .map(|value| Order::new("shop", "buy", &[value * 1000]))
+        .collect();
+    let under_load = async {
+        let mut last = 0;
+        for _ in 0..4 {
+            let replayed = agreed(&world, "under load").await;
+            assert!(replayed.was_running && replayed.turns >= last);
+            last = replayed.turns;
+        }
+    };
+    let (answers, ()) = futures::join!(peer.calls(&orders), under_load);
+    assert!(answers.iter().all(Result::is_ok));
+    let replayed = agreed(&world, "at rest").await;
+    let digest = peer.status("shop").await.digest;
+    let came_to = &replayed.modules[0];
+    assert_eq!(came_to.replayed.map(|digest| digest.0), digest);
     world.stop().await;
 }
 

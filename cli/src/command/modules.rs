@@ -110,7 +110,8 @@ pub(crate) fn to_json(module: &ModuleStatus) -> Json {
     })
 }
 
-fn digest(words: [u64; 4]) -> String {
+/// A digest as text: 64 hexadecimal digits.
+pub(super) fn digest(words: [u64; 4]) -> String {
     words
         .iter()
         .flat_map(|word| word.to_le_bytes())

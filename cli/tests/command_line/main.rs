@@ -10,5 +10,6 @@ mod life;
 mod modules;
 mod offline;
 mod place;
+mod replay;
 mod source;
 mod talk;
