@@ -325,6 +325,22 @@ fn wild(module: GuestModule) -> GuestModule {
     module
         .table(GuestTable::new("Own", &["value"]).private())
         .reducer("ring", 0, vec![rang, again, slowly, fails])
+        .on_connection(
+            Event::Connect,
+            "comes",
+            vec![insert(
+                "seen",
+                [0.into(), 10.into(), Value::Memory, 0.into()],
+            )],
+        )
+        .on_connection(
+            Event::Disconnect,
+            "goes",
+            vec![insert(
+                "seen",
+                [0.into(), 11.into(), Value::Memory, 0.into()],
+            )],
+        )
         .on(
             Event::Load,
             "begin",

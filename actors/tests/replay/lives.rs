@@ -1,11 +1,15 @@
 //! The lives of instances, which guests see in their memory: replay begins and ends them where the node did.
 
-use interstice_abi::wire::{OnConflict, RequestBody};
+use interstice_abi::{
+    event::RowEvent,
+    wire::{OnConflict, RequestBody},
+};
 
 use super::agreed;
 use crate::common::{
     guest::{GuestModule, GuestTable},
-    op::{Op, Value, arg, call, insert, must, when_equal},
+    op::{Op, Value, arg, call, insert, must, upsert, when_equal},
+    peer::Order,
     world::World,
 };
 
@@ -13,6 +17,7 @@ fn keeper() -> GuestModule {
     GuestModule::new("keeper")
         .table(GuestTable::new("Rows", &["memory"]).auto_inc())
         .table(GuestTable::new("Own", &["value"]).private())
+        .table(GuestTable::new("Cells", &["value"]))
         .reducer(
             "run",
             1,
@@ -109,4 +114,37 @@ async fn an_instance_begins_again_in_a_replay_where_it_did_in_the_node() {
     );
     world.stop().await;
     agreed(&world, "lives").await;
+}
+
+/// Not a promise: prints how fast records are replayed, for `INTERSTICE_REPLAY_CALLS` calls with a reaction each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_calls_are_replayed_and_the_speed_is_printed() {
+    let calls = std::env::var("INTERSTICE_REPLAY_CALLS");
+    let calls: u64 = calls.map_or(500, |calls| calls.parse().expect("a number"));
+    let mut world = World::started().await;
+    let peer = world.owner().await;
+    let module = keeper().on_row(
+        "rows",
+        RowEvent::Insert,
+        "react",
+        vec![must(upsert("cells", [arg(0).modulo(100), arg(1)]))],
+    );
+    peer.install(&module).await;
+    let orders: Vec<Order> = (0..calls)
+        .map(|_| Order::new("keeper", "run", &[0]))
+        .collect();
+    for some in orders.chunks(2000) {
+        let answers = peer.calls(some).await;
+        assert!(answers.iter().all(Result::is_ok));
+    }
+    world.stop().await;
+    let replayed = agreed(&world, "many calls").await;
+    assert!(replayed.steps >= 2 * calls);
+    let seconds = replayed.elapsed.as_secs_f64();
+    let steps = u32::try_from(replayed.steps).map_or(f64::MAX, f64::from);
+    eprintln!(
+        "{} steps replayed in {seconds:.2} s: {:.0} per second",
+        replayed.steps,
+        steps / seconds
+    );
 }
