@@ -17,8 +17,8 @@ use crate::common::{
     world::World,
 };
 
-/// Seeds that every run tries.
-const SEEDS: [u64; 2] = [1, 2];
+/// Seeds that every run tries, each on so many workers.
+const SEEDS: [(u64, usize); 2] = [(1, 8), (2, 1)];
 
 /// Things that happen to a node, each after some calls.
 const EVENTS: u64 = 12;
@@ -207,20 +207,16 @@ async fn check(seed: u64, workers: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happened_to_a_node_replay_comes_to_the_same() {
-    let seeds: Vec<u64> = match std::env::var("INTERSTICE_REPLAY_SEEDS") {
+    let seeds: Vec<(u64, usize)> = match std::env::var("INTERSTICE_REPLAY_SEEDS") {
         Ok(list) => list
             .split(',')
-            .map(|seed| {
-                seed.trim()
-                    .parse()
-                    .expect("INTERSTICE_REPLAY_SEEDS is numbers with commas")
-            })
+            .map(|seed| seed.trim().parse())
+            .map(|seed| seed.expect("INTERSTICE_REPLAY_SEEDS is numbers with commas"))
+            .flat_map(|seed: u64| [1, 2, 8].map(|workers| (seed, workers)))
             .collect(),
         Err(_) => SEEDS.to_vec(),
     };
-    for seed in seeds {
-        for workers in [1, 2, 8] {
-            check(seed, workers).await;
-        }
+    for (seed, workers) in seeds {
+        check(seed, workers).await;
     }
 }
