@@ -2,7 +2,8 @@
 //!
 //! The actor's whole state is a [`core::Core`]. A message is put into the queue, then the core is driven: it moves into a
 //! future that works off what heads the queue, while the mailbox is suspended (`ctx.wait`), and comes back when nothing
-//! more can run. So a guest on its fiber never meets another message, and its thread is never blocked.
+//! more can run. So a guest on its fiber never meets another message, and its thread is never blocked; what computes for long
+//! goes on in the [slow lane](lane).
 //!
 //! What reaches it: [`Places`] from the supervisor, [`Traffic`] from other module actors of the same turns, [`Order`]s from
 //! the supervisor while a catalogue change has the node to itself.
@@ -23,8 +24,9 @@ pub(crate) mod watch;
 
 pub(crate) mod checkpoint;
 
+pub(crate) mod lane;
+
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use futures::FutureExt;
 use interstice_abi::{failure::Failure, id::ModuleName};
 use interstice_host::module::Revocation;
 use interstice_host::table::Savepoint;
@@ -33,6 +35,7 @@ use tokio::sync::oneshot;
 use self::{
     checkpoint::{Frozen, Passing},
     core::{Core, Statistics, StatisticsDepth},
+    lane::Conduct,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, ReadRows},
     turn::{Ticket, Turn},
@@ -97,6 +100,7 @@ pub(crate) struct ModuleActor {
     name: ModuleName,
     /// `None` while it is driven, when the mailbox is suspended, and after it was handed over.
     core: Option<Core>,
+    conduct: Conduct,
 }
 
 impl ModuleActor {
@@ -105,6 +109,7 @@ impl ModuleActor {
         Self {
             name: core.name().clone(),
             core: Some(core),
+            conduct: Conduct::default(),
         }
     }
 
@@ -123,19 +128,20 @@ impl ModuleActor {
             return;
         }
         let shared = core.shared().clone();
-        let driven = std::panic::AssertUnwindSafe(core.drive())
-            .catch_unwind()
-            .into_actor(self);
-        ctx.wait(driven.map(move |outcome, actor, ctx| match outcome {
-            Ok(core) => {
-                let more = core.has_work();
-                actor.core = Some(core);
-                if more {
-                    // Through the mailbox, so that what has arrived meanwhile is taken in first.
-                    ctx.notify(Resume);
+        let driven = shared.lane.run(self.conduct, core.drive()).into_actor(self);
+        ctx.wait(driven.map(move |(outcome, conduct), actor, ctx| {
+            actor.conduct = conduct;
+            match outcome {
+                Ok(core) => {
+                    let more = core.has_work();
+                    actor.core = Some(core);
+                    if more {
+                        // Through the mailbox, so that what has arrived meanwhile is taken in first.
+                        ctx.notify(Resume);
+                    }
                 }
+                Err(_) => shared.broken(&actor.name),
             }
-            Err(_) => shared.broken(&actor.name),
         }));
     }
 }

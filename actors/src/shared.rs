@@ -11,7 +11,7 @@ use interstice_host::log::Log;
 
 use crate::{
     lines::Lines,
-    module::watch::watchers::Watchers,
+    module::{lane::Lane, watch::watchers::Watchers},
     remote::Remote,
     supervisor::{Broken, Endings, Supervisor},
 };
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) recorded_bytes: AtomicU64,
     /// Who answers calls to modules of other nodes.
     pub(crate) remote: Arc<dyn Remote>,
+    /// Where long work goes on.
+    pub(crate) lane: Lane,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
@@ -46,6 +48,7 @@ impl Shared {
         log: Log,
         lines: Lines,
         remote: Arc<dyn Remote>,
+        lane: Lane,
     ) -> Self {
         Self {
             id,
@@ -56,6 +59,7 @@ impl Shared {
             watchers: Watchers::default(),
             recorded_bytes: AtomicU64::new(0),
             remote,
+            lane,
             supervisor: OnceLock::new(),
         }
     }

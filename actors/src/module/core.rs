@@ -18,6 +18,7 @@ use interstice_host::{
 use super::{
     NewPlace, Order, Traffic,
     checkpoint::{Frozen, Passing},
+    lane::Breather,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, ReadRows},
     queue::Queue,
@@ -209,7 +210,9 @@ impl Core {
 
     /// Works off what heads the queue, up to a batch.
     pub(crate) async fn drive(mut self) -> Self {
+        let mut breather = Breather::new();
         for _ in 0..WORK_PER_DRIVE {
+            breather.breathe().await;
             let Some((_, work)) = self.queue.next() else {
                 break;
             };
@@ -219,7 +222,7 @@ impl Core {
                     if self.last_step_was_slow || turn.held.len() > 1 {
                         self.flush();
                     }
-                    self.turn(turn).await;
+                    self.turn(turn, &mut breather).await;
                     self.last_step_was_slow = started.elapsed() > SLOW_STEP;
                 }
                 Work::Query(query) => {

@@ -21,6 +21,7 @@ use self::{
 use super::{
     Traffic,
     core::Core,
+    lane::Breather,
     nested::{reacher::Reacher, touched::Touched, trace::Trace, way::Way},
     turn::{PendingStep, StepKind, Turn},
 };
@@ -28,8 +29,9 @@ use crate::{record::Record, supervisor::catalogue::Catalogue};
 
 impl Core {
     /// Runs the turn's next step, and those after it as long as they are this module's; then passes the turn on or ends it.
-    pub(super) async fn turn(&mut self, mut turn: Box<Turn>) {
+    pub(super) async fn turn(&mut self, mut turn: Box<Turn>, breather: &mut Breather) {
         while let Some(pending) = turn.pending.pop_front() {
+            breather.breathe().await;
             self.step(&mut turn, pending).await;
             for module in turn.take_unreachable() {
                 self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));

@@ -19,8 +19,11 @@ use crate::{
     config::Config,
     directory::Directory,
     lines::Lines,
-    module::core::Core,
-    module::turn::{PendingStep, StepKind, Turn, Waiter},
+    module::{
+        core::Core,
+        lane::Lane,
+        turn::{PendingStep, StepKind, Turn, Waiter},
+    },
     record::Record,
     recovery::{HalfDone, Recovered, recover},
     remote::Remote,
@@ -89,6 +92,9 @@ pub(super) fn start_actors(
         log,
         lines,
         remote,
+        Lane::start(workers).map_err(|error| NodeError::Broken {
+            problem: format!("the threads for long work cannot be started: {error}"),
+        })?,
     ));
     let restart = Record::Restart {
         epoch: recovered.epoch,

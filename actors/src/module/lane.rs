@@ -1,0 +1,262 @@
+//! The slow lane: a few threads on which what computes for long goes on, so that it keeps no arbiter from its other actors.
+//!
+//! Work begins on its actor's arbiter, where nearly all of it ends within microseconds. When it has held the thread for
+//! [`HELD_MAX`] in one piece, it moves here and stays until it is done. What cannot yield (the undo of a large step, a guest that
+//! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
+//! here for [`PENALTY`] times as long ([`Conduct`]), and takes at most 1 % of its neighbours' time. There is one thread less
+//! than there are workers, so that a core is left for everybody else.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use cpu_time::ThreadTime;
+use futures::future::BoxFuture;
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::JoinHandle,
+};
+
+/// How long work may hold an arbiter's thread at once, in computing time. A guest yields at the tick of a clock of 1 ms, so one that computes is
+/// noticed at its first or second yield; moving costs two wake-ups of a thread, about a tenth of a millisecond.
+pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
+
+/// How much longer than it has held the arbiter an actor stays away from it: its neighbours' p99 does not see the rest.
+const PENALTY: u32 = 128;
+
+/// The threads. When they are dropped, what runs on them ends at its next yield.
+pub(crate) struct Lane {
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Lane {
+    /// A lane for a node that runs modules on `workers` threads.
+    ///
+    /// # Errors
+    /// When the system has no threads to give.
+    pub(crate) fn start(workers: usize) -> std::io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(workers.saturating_sub(1).max(1))
+            .thread_name("slow lane")
+            .build()?;
+        Ok(Self {
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+        })
+    }
+
+    /// Runs `work` where it is polled until it takes long, then here; or here from the beginning, by its actor's conduct.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        conduct: Conduct,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Work<T> {
+        let place = if conduct.is_suspect(Instant::now()) {
+            Place::There(self.handle.spawn(work))
+        } else {
+            Place::Here(Box::pin(work))
+        };
+        Work {
+            lane: self.handle.clone(),
+            place,
+            conduct,
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // The last owner may be an actor: that must not wait.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Until when an actor's work begins on the slow lane, because it has held its arbiter for long.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Conduct {
+    suspect_until: Option<Instant>,
+}
+
+impl Conduct {
+    fn is_suspect(self, now: Instant) -> bool {
+        self.suspect_until.is_some_and(|until| now < until)
+    }
+
+    /// The arbiter has computed for `held` in one piece, until `now`.
+    fn has_held(&mut self, held: Duration, now: Instant) {
+        if held >= HELD_MAX {
+            self.suspect_until = now.checked_add(held.saturating_mul(PENALTY));
+        }
+    }
+}
+
+/// The work has panicked; what it had taken with it is gone.
+#[derive(Debug)]
+pub(crate) struct Panicked;
+
+/// Work on its way.
+pub(crate) struct Work<T> {
+    lane: Handle,
+    place: Place<T>,
+    conduct: Conduct,
+}
+
+enum Place<T> {
+    /// On the thread of whoever polls it.
+    Here(BoxFuture<'static, T>),
+    /// On the slow lane.
+    There(JoinHandle<T>),
+    Ended,
+}
+
+impl<T: Send + 'static> Future for Work<T> {
+    /// What came of it, and how its actor has behaved.
+    type Output = (Result<T, Panicked>, Conduct);
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Place::Here(work) = &mut self.place {
+            let started = ThreadTime::now();
+            let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+            let now = Instant::now();
+            // Not by the clock on the wall: who shares the machine with a busy program is no suspect.
+            self.conduct.has_held(started.elapsed(), now);
+            match polled {
+                Err(_) => {
+                    self.place = Place::Ended;
+                    return Poll::Ready((Err(Panicked), self.conduct));
+                }
+                Ok(Poll::Ready(done)) => {
+                    self.place = Place::Ended;
+                    return Poll::Ready((Ok(done), self.conduct));
+                }
+                Ok(Poll::Pending) if !self.conduct.is_suspect(now) => return Poll::Pending,
+                Ok(Poll::Pending) => {}
+            }
+            if let Place::Here(work) = std::mem::replace(&mut self.place, Place::Ended) {
+                self.place = Place::There(self.lane.spawn(work));
+            }
+        }
+        let conduct = self.conduct;
+        match &mut self.place {
+            Place::There(work) => Pin::new(work)
+                .poll(context)
+                .map(|ended| (ended.map_err(|_| Panicked), conduct)),
+            Place::Here(_) | Place::Ended => Poll::Ready((Err(Panicked), conduct)),
+        }
+    }
+}
+
+/// Lets others have the thread now and then, where a loop does not wait for anything.
+pub(crate) struct Breather {
+    since: Instant,
+}
+
+impl Breather {
+    /// The thread has just been taken.
+    pub(crate) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+        }
+    }
+
+    /// Yields when the thread was held for long.
+    pub(crate) async fn breathe(&mut self) {
+        if self.since.elapsed() >= HELD_MAX {
+            tokio::task::yield_now().await;
+            self.since = Instant::now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn busy(time: Duration) {
+        let started = ThreadTime::now();
+        while started.elapsed() < time {
+            std::hint::spin_loop();
+        }
+    }
+
+    async fn thread_of(work: Work<thread::ThreadId>) -> (thread::ThreadId, Conduct) {
+        let (ended, conduct) = work.await;
+        (ended.expect("does not panic"), conduct)
+    }
+
+    #[tokio::test]
+    async fn short_work_stays_where_it_is() {
+        let lane = Lane::start(2).expect("threads");
+        let work = lane.run(Conduct::default(), async {
+            tokio::task::yield_now().await;
+            thread::current().id()
+        });
+        assert_eq!(thread_of(work).await.0, thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn work_that_holds_its_thread_goes_on_elsewhere_and_its_actor_begins_there_for_a_while() {
+        let lane = Lane::start(2).expect("threads");
+        let work = lane.run(Conduct::default(), async {
+            busy(2 * HELD_MAX);
+            tokio::task::yield_now().await;
+            thread::current().id()
+        });
+        let (ran, conduct) = thread_of(work).await;
+        assert_ne!(ran, thread::current().id());
+        let again = lane.run(conduct, async { thread::current().id() });
+        assert_ne!(thread_of(again).await.0, thread::current().id());
+    }
+
+    #[test]
+    fn an_actor_stays_away_as_many_times_as_long_as_it_has_held_the_thread() {
+        let started = Instant::now();
+        let after = |held: Duration| started + held;
+        let mut conduct = Conduct::default();
+        conduct.has_held(HELD_MAX / 2, after(HELD_MAX / 2));
+        assert!(!conduct.is_suspect(after(HELD_MAX / 2)));
+        conduct.has_held(HELD_MAX, after(HELD_MAX));
+        assert!(conduct.is_suspect(after(HELD_MAX * PENALTY)));
+        assert!(!conduct.is_suspect(after(HELD_MAX * (PENALTY + 1))));
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_breathes_is_moved_too() {
+        let lane = Lane::start(1).expect("a thread");
+        let work = lane.run(Conduct::default(), async {
+            let mut breather = Breather::new();
+            for _ in 0..20 {
+                busy(HELD_MAX / 5);
+                breather.breathe().await;
+            }
+            thread::current().id()
+        });
+        assert_ne!(thread_of(work).await.0, thread::current().id());
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_told_from_either_place() {
+        let lane = Lane::start(2).expect("threads");
+        let quick = lane.run(Conduct::default(), async {
+            std::panic::resume_unwind(Box::new("a bug"))
+        });
+        let (ended, _): (Result<(), Panicked>, Conduct) = quick.await;
+        assert!(ended.is_err());
+        let slow = lane.run(Conduct::default(), async {
+            busy(2 * HELD_MAX);
+            tokio::task::yield_now().await;
+            std::panic::resume_unwind(Box::new("a bug"))
+        });
+        let (ended, _): (Result<(), Panicked>, Conduct) = slow.await;
+        assert!(ended.is_err());
+    }
+}
