@@ -23,6 +23,9 @@ use crate::ingress::Replies;
 /// How many lines `logs` can look back on.
 const KEPT_LINES: usize = 10_000;
 
+/// Bytes of text that those lines may take in all: a module that says large things must not fill the memory.
+const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Size at which `node.log` rotates.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -36,6 +39,8 @@ pub(crate) struct Lines {
 
 struct State {
     kept: VecDeque<LogLine>,
+    /// Bytes of their texts.
+    kept_bytes: usize,
     followers: Vec<Follower>,
     path: PathBuf,
     file: Option<BufWriter<File>>,
@@ -60,6 +65,7 @@ impl Lines {
         Ok(Self {
             state: Mutex::new(State {
                 kept: VecDeque::new(),
+                kept_bytes: 0,
                 followers: Vec::new(),
                 path: path.to_path_buf(),
                 file: Some(BufWriter::new(file)),
@@ -94,10 +100,7 @@ impl Lines {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.write(&line);
         state.tell(&line);
-        if state.kept.len() == KEPT_LINES {
-            state.kept.pop_front();
-        }
-        state.kept.push_back(line);
+        state.keep(line);
     }
 
     /// The last `tail` lines, of one module or of all.
@@ -151,6 +154,18 @@ impl Lines {
 }
 
 impl State {
+    /// Keeps a line, and forgets the oldest ones beyond the limits.
+    fn keep(&mut self, line: LogLine) {
+        self.kept_bytes += line.text.len();
+        self.kept.push_back(line);
+        while self.kept.len() > KEPT_LINES || self.kept_bytes > KEPT_BYTES_MAX {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.kept_bytes -= oldest.text.len();
+        }
+    }
+
     fn tail(&self, module: Option<&ModuleName>, tail: u32) -> Vec<LogLine> {
         let wanted = usize::try_from(tail).unwrap_or(usize::MAX);
         let matching = |line: &&LogLine| module.is_none() || line.module.as_ref() == module;
@@ -328,6 +343,23 @@ mod tests {
         let text = cut(&"ä".repeat(TEXT_BYTES_MAX));
         assert!(text.len() < TEXT_BYTES_MAX + 64);
         assert!(text.ends_with("bytes were cut)"));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_lines_and_in_bytes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lines = Lines::open(&folder.path().join("node.log")).expect("opens");
+        let kept = || lines.kept(None, u32::MAX);
+        let large = "x".repeat(TEXT_BYTES_MAX);
+        for _ in 0..=KEPT_BYTES_MAX / TEXT_BYTES_MAX {
+            lines.message(None, None, &large);
+        }
+        assert_eq!(kept().len(), KEPT_BYTES_MAX / TEXT_BYTES_MAX);
+        for _ in 0..=KEPT_LINES {
+            lines.message(None, None, "y");
+        }
+        assert_eq!(kept().len(), KEPT_LINES);
+        assert!(kept().iter().all(|line| line.text == "y"));
     }
 
     #[test]

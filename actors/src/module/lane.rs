@@ -4,7 +4,7 @@
 //! [`HELD_MAX`] in one piece, it moves here and stays until it is done. What cannot yield (the undo of a large step, a guest that
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
 //! here for [`PENALTY`] times as long ([`Conduct`]), and takes at most 1 % of its neighbours' time. There is one thread less
-//! than there are workers, so that a core is left for everybody else.
+//! than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
 
 use std::{
     future::Future,
@@ -28,6 +28,11 @@ pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
 /// How much longer than it has held the arbiter an actor stays away from it: its neighbours' p99 does not see the rest.
 const PENALTY: u32 = 128;
 
+/// The niceness of the threads: a third of an ordinary thread's share when both want the same core. Less would cost honest long
+/// steps their deadline on a busy machine.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
+
 /// The threads. When they are dropped, what runs on them ends at its next yield.
 pub(crate) struct Lane {
     runtime: Option<Runtime>,
@@ -43,6 +48,7 @@ impl Lane {
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers.saturating_sub(1).max(1))
             .thread_name("slow lane")
+            .on_thread_start(make_way)
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),
@@ -96,6 +102,17 @@ impl Conduct {
         }
     }
 }
+
+/// Others come first on a busy machine: they have little to do. An idle one makes no difference.
+#[cfg(target_os = "linux")]
+fn make_way() {
+    // What may not be changed stays: then the system's scheduler treats all threads alike.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
+}
+
+/// Elsewhere a thread's priority is the system's choice.
+#[cfg(not(target_os = "linux"))]
+fn make_way() {}
 
 /// The work has panicked; what it had taken with it is gone.
 #[derive(Debug)]

@@ -58,7 +58,7 @@ pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
         ModuleState::Quarantined { reason } => Err(Failure::new(
             Code::Quarantined,
             format!(
-                "module `{name}` is quarantined because it failed again and again; last: {reason}"
+                "module `{name}` is quarantined because it failed again and again; an owner can deploy a mended one, or start it with `load`; last: {reason}"
             ),
         )),
     }

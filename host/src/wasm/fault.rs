@@ -6,6 +6,8 @@
 use interstice_abi::failure::{Code, Failure};
 use wasmtime::{Trap, WasmBacktrace};
 
+use super::GUEST_STACK_BYTES;
+
 /// Frames that a backtrace keeps. Enough to tell an endless recursion from an ordinary crash.
 pub(crate) const BACKTRACE_FRAMES_MAX: usize = 64;
 
@@ -103,7 +105,10 @@ impl Crash {
         } else {
             let code = code(error, &backtrace);
             let message = match (code, panic) {
-                (Code::StackOverflow, _) => "the module recursed until its stack was full".into(),
+                (Code::StackOverflow, _) => format!(
+                    "the module recursed until its stack was full: the limit is {} KiB, or what its own linker has set",
+                    GUEST_STACK_BYTES / 1024
+                ),
                 (_, Some(message)) => message,
                 (_, None) => describe(error, shown.first()),
             };
