@@ -26,6 +26,8 @@ pub(crate) mod checkpoint;
 
 pub(crate) mod lane;
 
+pub(crate) mod broken;
+
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{failure::Failure, id::ModuleName};
 use interstice_host::module::Revocation;
@@ -91,6 +93,8 @@ pub(crate) enum Order {
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.
     Reset(oneshot::Sender<()>),
+    /// The node takes no more turns: whoever waits here is told so.
+    Abandon(Failure),
     /// Only while nothing runs: hand over everything; the actor ends.
     HandOver(oneshot::Sender<Box<Core>>),
 }

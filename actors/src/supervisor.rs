@@ -63,7 +63,11 @@ use crate::{
     config::Config,
     ingress::{ConnectionId, Peer},
     lines::now_ms,
-    module::turn::{PendingStep, Turn, Waiter},
+    module::{
+        Order,
+        broken::abandoned,
+        turn::{PendingStep, Turn, Waiter},
+    },
     record::Input,
     shared::Shared,
 };
@@ -306,6 +310,10 @@ impl Handler<Broken> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Broken(reason): Broken, ctx: &mut Context<Self>) {
+        for installed in self.catalogue.installed().into_values() {
+            let failure = abandoned(&reason);
+            installed.address.do_send(Order::Abandon(failure));
+        }
         self.broken.get_or_insert(reason);
         self.give_up(ctx);
     }

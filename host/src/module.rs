@@ -10,8 +10,12 @@ mod random;
 mod rights;
 mod step;
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    sync::Arc,
+};
 
+use futures::FutureExt;
 use interstice_abi::{
     failure::{Code, Failure},
     id::{Seq, TableId},
@@ -184,6 +188,7 @@ impl Module {
         hostcall::read(self.tables(), table, request)
     }
 
+    /// A panic, which would be a mistake of ours, ends the step like a crash of the guest.
     async fn execute(
         &mut self,
         kind: CallKind,
@@ -192,6 +197,27 @@ impl Module {
         outside: Box<dyn Outside>,
     ) -> StepOutcome {
         let savepoint = self.tables().savepoint();
+        let attempt = AssertUnwindSafe(self.attempt(savepoint, kind, request, which, outside));
+        match (attempt.catch_unwind().await, self.tables.as_mut()) {
+            (Ok(outcome), _) => outcome,
+            (Err(_), Some(tables)) => {
+                instance::undo(tables, savepoint);
+                self.renew();
+                failed(savepoint, instance::host_panicked(), 0, 0)
+            }
+            // Without its tables the module is lost, and so is its actor.
+            (Err(panic), None) => resume_unwind(panic),
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        savepoint: Savepoint,
+        kind: CallKind,
+        request: StepRequest,
+        which: Which,
+        outside: Box<dyn Outside>,
+    ) -> StepOutcome {
         let (function, input) = match self.check(kind, &request) {
             Ok(checked) => checked,
             Err(failure) => return failed(savepoint, Stopped::Refused(failure), 0, 0),
@@ -204,13 +230,12 @@ impl Module {
         let step = self.begin(which, function, input, request, outside);
         let Ran {
             result,
-            mut step,
+            step,
             running_us,
         } = instance.run(step, before_us).await;
         let calls_made = step.calls_made;
         match result {
             Ok(value) => {
-                step.gather(&self.binary);
                 self.tables = Some(step.tables);
                 self.keep(which, instance);
                 StepOutcome {

@@ -3,7 +3,9 @@
 //! [`Core::drive`] works off the queue. Acknowledgements and ends of turns are gathered and handed on in batches: one
 //! closure for the log, one message for the supervisor.
 
-use std::{sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use futures::FutureExt;
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -69,6 +71,11 @@ pub(crate) struct Core {
     pub(super) endings: Endings,
     next_timer: Option<(u64, TimerId)>,
     last_step_was_slow: bool,
+    /// Why nothing runs here any more.
+    pub(super) abandoned: Option<Failure>,
+    /// What a test lets happen in place of the next piece of work.
+    #[cfg(test)]
+    pub(super) mishap: Option<fn()>,
 }
 
 /// Answers that wait for the log, gathered.
@@ -116,6 +123,9 @@ impl Core {
             endings: Endings::default(),
             next_timer: None,
             last_step_was_slow: false,
+            abandoned: None,
+            #[cfg(test)]
+            mishap: None,
         }
     }
 
@@ -157,6 +167,7 @@ impl Core {
                 self.queue.release(ticket);
             }
         }
+        self.refuse_when_abandoned();
     }
 
     fn open(&mut self, ticket: super::turn::Ticket, work: Work) {
@@ -174,11 +185,16 @@ impl Core {
             Traffic::Undo(ticket, savepoint) => self.queue.work(ticket, Work::Undo(savepoint)),
             Traffic::Release(ticket) => self.queue.release(ticket),
         }
+        self.refuse_when_abandoned();
     }
 
     /// Does what the supervisor asks outside of turns.
     pub(crate) fn order(&mut self, order: Order) {
+        if self.refuse_when_abandoned() {
+            return;
+        }
         match order {
+            Order::Abandon(failure) => self.abandon(failure),
             Order::Statistics(depth, reply) => {
                 // Nobody waits any more when the asker has gone.
                 let _ = reply.send(self.statistics(depth));
@@ -216,38 +232,51 @@ impl Core {
             let Some((_, work)) = self.queue.next() else {
                 break;
             };
-            let started = Instant::now();
-            match work {
-                Work::Turn(turn) => {
-                    if self.last_step_was_slow || turn.held.len() > 1 {
-                        self.flush();
-                    }
-                    self.turn(turn, &mut breather).await;
-                    self.last_step_was_slow = started.elapsed() > SLOW_STEP;
-                }
-                Work::Query(query) => {
-                    self.flush();
-                    self.client_query(*query).await;
-                }
-                Work::Call(call) => {
-                    self.flush();
-                    self.nested_call(*call).await;
-                }
-                Work::Read(read) => self.nested_read(*read),
-                Work::Commit => {
-                    self.module.tables_mut().commit();
-                    self.report_timer();
-                }
-                Work::Undo(savepoint) => self.undo(savepoint),
-                Work::Rows(rows) => self.read_rows(*rows),
-                Work::Watch(watch) => self.start_watch(*watch),
-                Work::Marker(passing, reply) => {
-                    let _ = reply.send(Frozen::of(&self.name, &mut self.module, passing));
-                }
+            let waiting = work.waiting();
+            let worked = AssertUnwindSafe(self.work(work, &mut breather)).catch_unwind();
+            if worked.await.is_err() {
+                self.broke(waiting);
+                break;
             }
         }
         self.flush();
         self
+    }
+
+    async fn work(&mut self, work: Work, breather: &mut Breather) {
+        let started = Instant::now();
+        #[cfg(test)]
+        if let Some(mishap) = self.mishap.take() {
+            mishap();
+        }
+        match work {
+            Work::Turn(turn) => {
+                if self.last_step_was_slow || turn.held.len() > 1 {
+                    self.flush();
+                }
+                self.turn(turn, breather).await;
+                self.last_step_was_slow = started.elapsed() > SLOW_STEP;
+            }
+            Work::Query(query) => {
+                self.flush();
+                self.client_query(*query).await;
+            }
+            Work::Call(call) => {
+                self.flush();
+                self.nested_call(*call).await;
+            }
+            Work::Read(read) => self.nested_read(*read),
+            Work::Commit => {
+                self.module.tables_mut().commit();
+                self.report_timer();
+            }
+            Work::Undo(savepoint) => self.undo(savepoint),
+            Work::Rows(rows) => self.read_rows(*rows),
+            Work::Watch(watch) => self.start_watch(*watch),
+            Work::Marker(passing, reply) => {
+                let _ = reply.send(Frozen::of(&self.name, &mut self.module, passing));
+            }
+        }
     }
 
     fn undo(&mut self, savepoint: interstice_host::table::Savepoint) {

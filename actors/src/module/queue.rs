@@ -87,6 +87,17 @@ impl<W> Queue<W> {
         }
     }
 
+    /// All work there is, for those whose places will never come.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = W> + use<W> {
+        let early = std::mem::take(&mut self.early).into_iter();
+        let early = early.filter_map(|(_, arrival)| match arrival {
+            Arrival::Work(work) => Some(work),
+            Arrival::Release => None,
+        });
+        let places = std::mem::take(&mut self.places).into_iter();
+        places.flat_map(|place| place.work).chain(early)
+    }
+
     /// Whether [`Queue::next`] has something to hand out or to drop.
     pub(crate) fn is_ready(&self) -> bool {
         self.places

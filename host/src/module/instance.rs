@@ -92,15 +92,9 @@ impl Instance {
             .take()
             .expect("a step stays in its store until it is taken out here");
         let result = match returned {
-            Ok(Ok(exit)) => guest.output(&mut step, exit),
+            Ok(Ok(exit)) => guest.finish(&mut step, exit),
             Ok(Err(error)) => Err(Stopped::Crashed(Box::new(Crash::new(&error, panic)))),
-            Err(_) => Err(Stopped::Crashed(Box::new(Crash {
-                failure: Failure::internal(
-                    "the host panicked while the module ran; the node's log says where",
-                ),
-                ends_step: true,
-                backtrace: Vec::new(),
-            }))),
+            Err(_) => Err(host_panicked()),
         };
         Ran {
             result,
@@ -152,6 +146,17 @@ fn memory(instance: wasmtime::Instance, store: &mut Store<Guest>) -> Option<Memo
 }
 
 impl Guest {
+    /// The end of a function that has returned: its result, and all that its step has done. A panic in here must not take the
+    /// tables along.
+    fn finish(&self, step: &mut Step, exit: u32) -> Result<Vec<u8>, Stopped> {
+        let finished = catch_unwind(AssertUnwindSafe(|| {
+            let output = self.output(step, exit)?;
+            step.gather(&self.binary);
+            Ok(output)
+        }));
+        finished.unwrap_or_else(|_| Err(host_panicked()))
+    }
+
     /// What the exit status and the output of a function mean.
     fn output(&self, step: &mut Step, exit: u32) -> Result<Vec<u8>, Stopped> {
         let output = std::mem::take(&mut step.output);
@@ -184,6 +189,17 @@ fn crashed(message: String) -> Stopped {
     Stopped::Crashed(Box::new(Crash {
         failure: Failure::new(Code::Trap, message),
         ends_step: false,
+        backtrace: Vec::new(),
+    }))
+}
+
+/// The end of a step in which the host has made a mistake: it is undone like a crash, and ends its callers' steps too.
+pub(super) fn host_panicked() -> Stopped {
+    Stopped::Crashed(Box::new(Crash {
+        failure: Failure::internal(
+            "the host panicked while the module ran; the node's log says where",
+        ),
+        ends_step: true,
         backtrace: Vec::new(),
     }))
 }

@@ -276,3 +276,114 @@ fn a_panic_of_the_host_inside_a_step_does_not_lose_the_tables() {
     assert_eq!(count(&module), 1);
     still_works(&mut module, 1);
 }
+
+/// Panics when it is told something.
+struct PanickingLog;
+
+impl Outside for PanickingLog {
+    fn call(&mut self, _: CallKind, _: CallRequest, _: CallContext) -> BoxFuture<'_, OutsideReply> {
+        async { OutsideReply::refused(Failure::internal("nobody is there")) }.boxed()
+    }
+
+    fn read(&mut self, _: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
+        async { Err(Failure::internal("nobody is there")) }.boxed()
+    }
+
+    fn log(&mut self, _: &ModuleName, _: Seq, _: &str) {
+        std::panic::resume_unwind(Box::new("a bug of the host"))
+    }
+}
+
+#[test]
+fn a_panic_of_the_host_in_a_host_call_or_behind_a_step_is_a_fault_of_that_step() {
+    let says = "(drop (call $add)) (call $log (i32.const 16) (i32.const 5)) (i32.const 0)";
+    let guest = GuestText::new("")
+        .reducer("says", ALL, says)
+        // What it crashes with is logged when it has ended.
+        .reducer("crashes", ALL, "(drop (call $add)) unreachable")
+        .reducer("add", ALL, GOOD);
+    let mut module = module(&guest);
+    still_works(&mut module, 0);
+    for (crime, before) in [("says", 1), ("crashes", 2)] {
+        let outcome = block_on(module.run(request(crime), Box::new(PanickingLog)));
+        assert_eq!(
+            (code(&outcome), outcome.is_fault, outcome.ends_step),
+            (Code::Internal, true, true),
+            "{crime}"
+        );
+        assert_eq!(count(&module), before, "{crime}");
+        still_works(&mut module, before);
+    }
+}
+
+/// Words that are no pointer, no length, no handle and no index, or just not this one.
+const FORGED: [i64; 6] = [-1, -16, i64::MIN, 0x7fff_ffff, 65_535, 77];
+
+/// One function per host call, parameter and forged word; all other parameters are as honest as can be.
+fn forgeries() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for call in host_call::ALL {
+        for place in 0..call.parameters.len() {
+            for (number, forged) in FORGED.into_iter().enumerate() {
+                let words = call.parameters.iter().enumerate().map(|(at, word)| {
+                    let value = if at == place { forged } else { 0 };
+                    match word {
+                        #[expect(clippy::cast_possible_truncation, reason = "any word will do")]
+                        Word::I32 => format!("(i32.const {}) ", value as i32),
+                        Word::I64 => format!("(i64.const {value}) "),
+                    }
+                });
+                let words: String = words.collect();
+                let called = format!("(call ${} {words})", call.name);
+                let called = match call.result {
+                    Some(_) => format!("(drop {called})"),
+                    None => called,
+                };
+                all.push((format!("{}_{place}_{number}", call.name), called));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn each_word_of_each_host_call_can_be_forged_by_reducers_and_queries_and_nothing_comes_of_it() {
+    let forgeries = forgeries();
+    let mut guest = GuestText::new("").reducer("add", ALL, GOOD);
+    for (name, called) in &forgeries {
+        let reducer = format!("(drop (call $open)) {called} (call $fail (call $add))");
+        guest = guest.reducer(name, ALL, &reducer).query(
+            &format!("ask_{name}"),
+            Access::READ,
+            &format!("(drop (call $open)) {called} (i32.const 0)"),
+        );
+    }
+    let mut module = module(&guest);
+    still_works(&mut module, 0);
+    for (name, _) in &forgeries {
+        let outcome = run(&mut module, name);
+        // A fault, or a refusal with which the guest goes on until it returns its error.
+        let code = code(&outcome);
+        assert!(
+            matches!(code, Code::Trap | Code::TooLarge | Code::Rejected),
+            "{name}: {:?}",
+            outcome.result
+        );
+        assert_eq!(count(&module), 1, "{name}");
+        let asked = module.query(
+            request(&format!("ask_{name}")),
+            true,
+            Box::new(FakeOutside::default()),
+        );
+        let asked = block_on(asked);
+        if let Err(failure) = &asked.result {
+            assert!(
+                matches!(failure.code, Code::Trap | Code::TooLarge),
+                "{name}: {failure}"
+            );
+        }
+        assert!(asked.effects.is_empty(), "{name}");
+        assert_eq!(count(&module), 1, "{name}");
+    }
+    still_works(&mut module, 1);
+}
