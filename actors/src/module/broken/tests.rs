@@ -20,6 +20,7 @@ use super::{Core, Replies};
 use crate::{
     lines::Lines,
     module::{NewPlace, Order, lane::Lane, query::ReadRows, turn::Ticket},
+    remote::NotConnected,
     shared::Shared,
     supervisor::catalogue::ModuleIndex,
 };
@@ -36,6 +37,7 @@ fn shared(folder: &TempDir) -> Arc<Shared> {
         Epoch(1),
         log,
         lines,
+        Arc::new(NotConnected),
         lane,
     ))
 }
