@@ -3,16 +3,23 @@
 //! Every field but `name` and `port` has a default, with its reason at the constant. Unknown fields are refused, so that a
 //! slip of the finger does not silently leave a default in place.
 
+mod check;
+
 use std::path::Path;
 
-use interstice_abi::id::{NodeId, check_name};
+use interstice_abi::id::NodeId;
+use interstice_client::read_small_file;
 use interstice_host::limits::Limits;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     base::history::History,
+    ingress::Bounds,
     node::{Listen, NodeError},
 };
+
+/// Largest `node.toml` that is read: thousands of keys.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Turns that may wait for one module before callers get `Busy`: a fraction of a second of a fast module's work.
 const TURNS_PER_MODULE_MAX: u64 = 8192;
@@ -32,8 +39,23 @@ const STORE_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Open connections: each costs some kilobytes.
 const CONNECTIONS_MAX: u32 = 1024;
 
+/// Connections in each stage before the greeting: a client gets in when it is quicker than so many others that arrive.
+const WAITING_CONNECTIONS_MAX: u32 = 512;
+
 /// Requests of one connection that may be unanswered.
 const REQUESTS_PER_CONNECTION_MAX: u32 = 16_384;
+
+/// Bytes of the large requests of one connection that may be unanswered: four of the largest.
+const BYTES_PER_CLIENT_MAX: u64 = 64 * 1024 * 1024;
+
+/// Requests of all connections: a few hundred bytes each.
+const REQUESTS_MAX: u64 = 262_144;
+
+/// Bytes of all large requests: eight clients at their bound.
+const BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// Unsent bytes of all connections.
+const UNSENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// The configuration of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +71,9 @@ pub struct Config {
     /// Ids of the keys that may deploy, remove, grant and stop.
     #[serde(default)]
     pub owners: Vec<NodeId>,
+    /// Ids of the keys that may use the node at all, besides owners. Empty: every key may.
+    #[serde(default)]
+    pub allowed: Vec<NodeId>,
     /// Threads that run modules; 0: one per core.
     #[serde(default)]
     pub workers: usize,
@@ -67,9 +92,12 @@ pub struct Config {
     /// Memory that the store may keep, in bytes.
     #[serde(default = "store_cache_bytes")]
     pub store_cache_bytes: u64,
-    /// Most open connections.
+    /// Most connections that have greeted and are no owner's.
     #[serde(default = "connections_max")]
     pub connections_max: u32,
+    /// Most connections in each of the stages before the greeting: silent, in their handshake, encrypted.
+    #[serde(default = "waiting_connections_max")]
+    pub waiting_connections_max: u32,
     /// Most unanswered requests of one connection.
     #[serde(default = "requests_per_connection_max")]
     pub requests_per_connection_max: u32,
@@ -92,7 +120,7 @@ pub enum Placement {
     Spread,
 }
 
-/// What is admitted per module.
+/// What is admitted per client, per module and in all. Per client there is [`Config::requests_per_connection_max`], too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdmissionLimits {
@@ -100,6 +128,14 @@ pub struct AdmissionLimits {
     pub turns_per_module_max: u64,
     /// Bytes of their arguments.
     pub bytes_per_module_max: u64,
+    /// Bytes of one connection's unanswered requests; those of less than 4 KiB are bounded by their number.
+    pub bytes_per_client_max: u64,
+    /// Unanswered requests of all connections. Owners are admitted beyond it.
+    pub requests_max: u64,
+    /// Bytes of those that have 4 KiB or more.
+    pub bytes_max: u64,
+    /// Bytes of answers that wait to be sent, over all connections; beyond it each may have a quarter of a MiB.
+    pub unsent_bytes_max: u64,
 }
 
 impl Default for AdmissionLimits {
@@ -107,6 +143,10 @@ impl Default for AdmissionLimits {
         Self {
             turns_per_module_max: TURNS_PER_MODULE_MAX,
             bytes_per_module_max: BYTES_PER_MODULE_MAX,
+            bytes_per_client_max: BYTES_PER_CLIENT_MAX,
+            requests_max: REQUESTS_MAX,
+            bytes_max: BYTES_MAX,
+            unsent_bytes_max: UNSENT_BYTES_MAX,
         }
     }
 }
@@ -118,6 +158,7 @@ impl Default for Config {
             port: 0,
             listen: Listen::default(),
             owners: Vec::new(),
+            allowed: Vec::new(),
             workers: 0,
             placement: Placement::default(),
             checkpoint_bytes: CHECKPOINT_BYTES,
@@ -125,6 +166,7 @@ impl Default for Config {
             base_bytes: BASE_BYTES,
             store_cache_bytes: STORE_CACHE_BYTES,
             connections_max: CONNECTIONS_MAX,
+            waiting_connections_max: WAITING_CONNECTIONS_MAX,
             requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
             admission: AdmissionLimits::default(),
             limits: Limits::default(),
@@ -148,6 +190,10 @@ const fn connections_max() -> u32 {
     CONNECTIONS_MAX
 }
 
+const fn waiting_connections_max() -> u32 {
+    WAITING_CONNECTIONS_MAX
+}
+
 const fn requests_per_connection_max() -> u32 {
     REQUESTS_PER_CONNECTION_MAX
 }
@@ -162,10 +208,27 @@ impl Config {
             path: path.to_path_buf(),
             problem,
         };
-        let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+        let bytes =
+            read_small_file(path, FILE_BYTES_MAX).map_err(|error| wrong(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| wrong(check::not_text(&error)))?;
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        config.check().map_err(wrong)?;
+        check::check(&config, &text).map_err(wrong)?;
         Ok(config)
+    }
+
+    /// What connections may use.
+    #[must_use]
+    pub fn bounds(&self) -> Bounds {
+        let admission = &self.admission;
+        Bounds {
+            requests_in_flight: self.requests_per_connection_max,
+            request_bytes: admission.bytes_per_client_max,
+            module_bytes_max: self.limits.module_bytes_max,
+            all_requests: admission.requests_max,
+            all_request_bytes: admission.bytes_max,
+            all_unsent_bytes: usize::try_from(admission.unsent_bytes_max).unwrap_or(usize::MAX),
+            ..Bounds::default()
+        }
     }
 
     /// The text of `node.toml`.
@@ -178,89 +241,7 @@ impl Config {
             problem: error.to_string(),
         })
     }
-
-    fn check(&self) -> Result<(), String> {
-        check_name("node name", &self.name, true)?;
-        let positive = [
-            ("checkpoint_bytes", self.checkpoint_bytes),
-            ("base_bytes", self.base_bytes),
-            ("store_cache_bytes", self.store_cache_bytes),
-            ("connections_max", u64::from(self.connections_max)),
-            (
-                "requests_per_connection_max",
-                u64::from(self.requests_per_connection_max),
-            ),
-            (
-                "admission.turns_per_module_max",
-                self.admission.turns_per_module_max,
-            ),
-            (
-                "admission.bytes_per_module_max",
-                self.admission.bytes_per_module_max,
-            ),
-            ("limits.deadline_ms", self.limits.deadline_ms),
-            ("limits.memory_bytes", self.limits.memory_bytes),
-            (
-                "limits.steps_per_turn_max",
-                u64::from(self.limits.steps_per_turn_max),
-            ),
-        ];
-        for (field, value) in positive {
-            if value == 0 {
-                return Err(format!("field `{field}` is 0; it must be at least 1"));
-            }
-        }
-        for owner in &self.owners {
-            owner.0.parse::<libp2p::PeerId>().map_err(|error| {
-                format!("field `owners`: `{}` is not a node id: {error}; `interstice-cli whoami` prints one", owner.0.escape_debug())
-            })?;
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Config, String> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("node.toml");
-        std::fs::write(&path, text).expect("writes");
-        Config::read(&path).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn what_is_not_said_has_its_default() {
-        let config = read("name = \"a\"\nport = 4400\n").expect("is valid");
-        assert_eq!(
-            config,
-            Config {
-                name: "a".into(),
-                port: 4400,
-                ..Config::default()
-            }
-        );
-        assert_eq!(read(&config.to_toml().expect("writes")), Ok(config));
-    }
-
-    #[test]
-    fn a_mistake_names_the_file_the_line_and_the_field() {
-        for (text, wanted) in [
-            ("name = \"a\"\nport = 4400\nprot = 1\n", "prot"),
-            ("name = \"a\"\nport = \"x\"\n", "line 2"),
-            ("name = \"../a\"\nport = 1\n", "node name"),
-            ("name = \"a\"\nport = 1\nowners = [\"me\"]\n", "owners"),
-            (
-                "name = \"a\"\nport = 1\n[limits]\ndeadline_ms = 0\n",
-                "limits.deadline_ms",
-            ),
-        ] {
-            let problem = read(text).expect_err(text);
-            assert!(
-                problem.contains(wanted) && problem.contains("node.toml"),
-                "{problem}"
-            );
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use interstice_abi::failure::{Code, Failure};
+use interstice_client::Identity;
 use interstice_host::files;
 use libp2p::identity::Keypair;
 
@@ -106,8 +107,8 @@ impl Directory {
             path: path.clone(),
             problem,
         };
-        let bytes = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
-        Keypair::from_protobuf_encoding(&bytes).map_err(|error| wrong(error.to_string()))
+        let identity = Identity::load(&path).map_err(|error| wrong(error.to_string()))?;
+        Ok(identity.keypair().clone())
     }
 
     /// Stores a module's binary under its hash, synced.

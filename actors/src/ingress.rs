@@ -1,10 +1,13 @@
 //! Ingress, stage 1 of a call's way: frames become requests, and what is malformed, too much or not allowed is refused here.
 //!
 //! One task per stream reads, `session` decides, [`FrontDoor`] takes what is for the node. Only ingress refuses: it bounds
-//! what one connection may have under way. Behind it sends never block. Answers go back through [`Replies`], from any
-//! thread. How connections come about is in [`crate::network`].
+//! which connections there are (`entrance`), what each and all of them may have under way (`load`, with the table of all
+//! bounds), and what is unsent. Behind it sends never block. Answers go back through [`Replies`], from any thread. How
+//! connections come about is in [`crate::network`].
 
 mod connection;
+mod entrance;
+mod load;
 mod receiving;
 mod replies;
 mod session;
@@ -17,7 +20,9 @@ use interstice_abi::{
     wire::{DeployOptions, Request, Standing, Welcome},
 };
 
-pub(crate) use connection::{Bounds, Serving, serve};
+pub(crate) use connection::{Serving, Way, serve};
+pub(crate) use entrance::{Entrance, EntranceBounds, Entrant, Place, Stage};
+pub use load::Bounds;
 pub use replies::{Overflow, Replies};
 
 /// A client's stream. Never reused while the node runs.
@@ -75,6 +80,9 @@ pub trait FrontDoor: Send + Sync + 'static {
 
     /// Whether `node` is one of the node's owners.
     fn is_owner(&self, node: &NodeId) -> bool;
+
+    /// Whether `node` may use this node at all.
+    fn admits(&self, node: &NodeId) -> bool;
 
     /// What a client is told when it greets.
     fn welcome(&self, peer: &Peer) -> Welcome;

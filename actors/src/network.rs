@@ -1,11 +1,13 @@
 //! The network: listeners, encrypted connections, and the streams on them that [`crate::ingress`] serves.
 //!
 //! The [`actor`](Network) owns the libp2p swarm. Who connects proves its key (Noise); what it may do is decided later.
-//! Invariants: connections, handshakes and streams are bounded in number and time; a dead peer is noticed by pings; a
-//! network that stops lets what is unsent go out first.
+//! Invariants: connections, handshakes and streams are bounded in number and time, and by the files that the process may
+//! open; a dead peer is noticed by pings; a network that stops lets what is unsent go out first.
 
 mod actor;
 mod behaviour;
+mod descriptors;
+mod gate;
 mod listen;
 
 use std::{sync::Arc, time::Duration};
@@ -16,23 +18,17 @@ use tokio::{runtime::Handle, sync::watch, time::timeout};
 
 pub use actor::Network;
 
-use crate::ingress::{Bounds, FrontDoor, Serving};
+use crate::ingress::{Bounds, Entrance, FrontDoor, Serving};
 use actor::{CloseAll, End, StopAccepting};
 
-/// Open connections: each costs some kilobytes, and up to a frame while one arrives.
+/// Greeted connections: each costs some kilobytes, and up to a frame while one arrives.
 const CONNECTIONS_MAX: u32 = 1024;
 
-/// Largest module that is taken, in bytes.
-const MODULE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Connections in each stage before the greeting. A client gets in when it is quicker than so many others that arrive.
+const WAITING_CONNECTIONS_MAX: u32 = 512;
 
-/// Requests of a connection that may be unanswered.
-const REQUESTS_IN_FLIGHT_MAX: u32 = 16_384;
-
-/// Unsent bytes of a connection from which it is cut: four of the largest answers.
-const UNSENT_BYTES_MAX: usize = 256 * 1024 * 1024;
-
-/// Unsent bytes of a connection from which its watches end: far from the cut, and more than a largest row.
-const STREAM_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a connection may take to greet, from when it is accepted: encryption, streams and all.
+const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How long unsent answers and closing may take when the network stops.
 const STOP_DEADLINE: Duration = Duration::from_secs(6);
@@ -44,16 +40,14 @@ pub struct NetworkOptions {
     pub key: Keypair,
     /// Where to listen; port 0 lets the system choose.
     pub listen: Vec<Multiaddr>,
-    /// Most open connections.
+    /// Most connections that have greeted and are no owner's.
     pub connections_max: u32,
-    /// Largest module that may be uploaded, in bytes.
-    pub module_bytes_max: u64,
-    /// Most unanswered requests of one connection; more are answered `Busy`.
-    pub requests_in_flight_per_connection: u32,
-    /// Unsent bytes from which a connection is cut.
-    pub unsent_bytes_max: usize,
-    /// Unsent bytes from which a connection's streams of answers are refused.
-    pub stream_bytes_max: usize,
+    /// Most connections in each of the stages before the greeting: silent, in their handshake, encrypted.
+    pub waiting_connections_max: u32,
+    /// How long a connection may take to greet.
+    pub greeting_deadline: Duration,
+    /// What each connection and all of them may use.
+    pub bounds: Bounds,
     /// Where connections are encrypted, read and written; `None`: on the thread of the actor.
     pub runtime: Option<Handle>,
 }
@@ -66,10 +60,9 @@ impl NetworkOptions {
             key,
             listen: Vec::new(),
             connections_max: CONNECTIONS_MAX,
-            module_bytes_max: MODULE_BYTES_MAX,
-            requests_in_flight_per_connection: REQUESTS_IN_FLIGHT_MAX,
-            unsent_bytes_max: UNSENT_BYTES_MAX,
-            stream_bytes_max: STREAM_BYTES_MAX,
+            waiting_connections_max: WAITING_CONNECTIONS_MAX,
+            greeting_deadline: GREETING_DEADLINE,
+            bounds: Bounds::default(),
             runtime: None,
         }
     }
@@ -121,15 +114,10 @@ pub async fn start(
     door: Arc<dyn FrontDoor>,
 ) -> Result<NetworkHandle, NetworkError> {
     let runtime = options.runtime.clone().unwrap_or_else(Handle::current);
-    let mut swarm = behaviour::build(&options, runtime.clone())?;
+    let entrance = Entrance::new(descriptors::fitting(&options));
+    let mut swarm = behaviour::build(&options, &entrance, runtime.clone())?;
     let listening = listen::listen(&mut swarm, &options.listen).await?;
-    let bounds = Bounds {
-        requests_in_flight: options.requests_in_flight_per_connection,
-        module_bytes_max: options.module_bytes_max,
-        unsent_bytes_max: options.unsent_bytes_max,
-        stream_bytes_max: options.stream_bytes_max,
-    };
-    let serving = Arc::new(Serving::new(door, bounds));
+    let serving = Arc::new(Serving::new(door, options.bounds, entrance));
     let stopping = Arc::new(watch::Sender::new(()));
     let (counter, connections) = watch::channel(0);
     let actor = Network::begin(

@@ -10,7 +10,7 @@ const MEBIBYTE: u64 = 1024 * 1024;
 
 /// The bounds of one module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Running time of one step in milliseconds, that of the modules it calls included, waiting excluded.
     pub deadline_ms: u64,

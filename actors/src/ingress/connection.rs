@@ -1,8 +1,8 @@
 //! One stream of one client: reads, lets the session decide, hands over in batches, and writes what comes back.
 //!
 //! A task per stream and nothing per request. Invariants: who greets gets exactly one `connected` and one `disconnected`; a
-//! client that sends half a frame and rests, does not greet, or does not read, is cut off; a client that does not read is
-//! not read from either.
+//! client that sends half a frame and rests or dawdles, does not greet, or does not read, is cut off; a client that does not
+//! read is not read from either.
 
 use std::{
     sync::{Arc, atomic::AtomicU64, atomic::Ordering},
@@ -22,14 +22,17 @@ use tokio::{
 };
 
 use super::{
-    Batch, ConnectionId, FrontDoor, Peer, Replies, Work, receiving::Receiving, session::Session,
+    Batch, Bounds, ConnectionId, Entrance, Entrant, FrontDoor, Peer, Replies, Work,
+    load::Load,
+    receiving::Receiving,
+    session::{Around, Session},
 };
 
 /// How long a client may take to greet.
 const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long the rest of a frame may be awaited without anything coming.
-const REST_OF_FRAME_MAX: Duration = Duration::from_secs(30);
+/// Slowest that a frame may come, in bytes per second, once [`Bounds::rest_of_frame`] has passed.
+const FRAME_BYTES_PER_SECOND: usize = 64 * 1024;
 
 /// How long a client may take nothing of what is written to it.
 const STALL: Duration = Duration::from_secs(30);
@@ -40,38 +43,37 @@ const LAST_ANSWERS_MAX: Duration = Duration::from_secs(5);
 /// Unsent bytes from which a client is not read from until it reads: a few large answers.
 const READ_PAUSE_BYTES: usize = 16 * 1024 * 1024;
 
-/// What a connection may use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Most requests without an answer.
-    pub(crate) requests_in_flight: u32,
-    /// Largest module in bytes.
-    pub(crate) module_bytes_max: u64,
-    /// Unsent bytes from which the client is cut off.
-    pub(crate) unsent_bytes_max: usize,
-    /// Unsent bytes from which its streams of answers end.
-    pub(crate) stream_bytes_max: usize,
-}
-
 /// What all streams of a node share.
 pub(crate) struct Serving {
     pub(crate) door: Arc<dyn FrontDoor>,
     pub(crate) bounds: Bounds,
+    pub(crate) entrance: Arc<Entrance>,
+    load: Arc<Load>,
     next_connection: AtomicU64,
     receiving: Receiving,
 }
 
+/// A stream that a client has opened, and the connection that it is on.
+pub(crate) struct Way {
+    pub(crate) node: NodeId,
+    pub(crate) stream: Substream,
+    /// The connection's place; one that this node has dialled has none.
+    pub(crate) entrant: Option<Arc<Entrant>>,
+}
+
 impl Serving {
-    pub(crate) fn new(door: Arc<dyn FrontDoor>, bounds: Bounds) -> Self {
+    pub(crate) fn new(door: Arc<dyn FrontDoor>, bounds: Bounds, entrance: Arc<Entrance>) -> Self {
         Self {
             door,
             bounds,
+            entrance,
+            load: Arc::new(Load::new(&bounds)),
             next_connection: AtomicU64::new(1),
             receiving: Receiving::default(),
         }
     }
 
-    fn session(&self, node: NodeId, replies: &Replies) -> Session {
+    fn session(&self, node: NodeId, entrant: Option<Arc<Entrant>>, replies: &Replies) -> Session {
         let standing = if self.door.is_owner(&node) {
             Standing::Owner
         } else {
@@ -83,36 +85,22 @@ impl Serving {
             node,
             standing,
         };
-        let Bounds {
-            requests_in_flight,
-            module_bytes_max,
-            ..
-        } = self.bounds;
-        Session::new(
-            peer,
-            self.door.clone(),
-            replies.clone(),
-            requests_in_flight,
-            module_bytes_max,
-        )
+        let around = Around {
+            door: self.door.clone(),
+            entrance: self.entrance.clone(),
+            entrant,
+            load: self.load.clone(),
+            bounds: self.bounds,
+        };
+        Session::new(peer, around, replies.clone())
     }
 }
 
 /// Serves one stream until it ends, or until `stopping` changes: then what waits is still written.
-pub(crate) async fn serve(
-    serving: Arc<Serving>,
-    node: NodeId,
-    stream: Substream,
-    mut stopping: watch::Receiver<()>,
-) {
-    let Bounds {
-        unsent_bytes_max,
-        stream_bytes_max,
-        ..
-    } = serving.bounds;
-    let replies = Replies::new(unsent_bytes_max, stream_bytes_max);
-    let mut session = serving.session(node, &replies);
-    let (mut reader, mut writer) = stream.split();
+pub(crate) async fn serve(serving: Arc<Serving>, way: Way, mut stopping: watch::Receiver<()>) {
+    let replies = Replies::within(&serving.bounds, serving.load.clone());
+    let mut session = serving.session(way.node, way.entrant, &replies);
+    let (mut reader, mut writer) = way.stream.split();
     let outbox = replies.outbox();
     {
         let mut writing = std::pin::pin!(outbox.write_to(&mut writer, STALL));
@@ -164,13 +152,16 @@ async fn read<R: AsyncRead + Unpin>(
     let mut unfinished = serving.receiving.part();
     let mut decoder = Decoder::<Request>::new(session.frame_bytes_max());
     let greeting_deadline = Instant::now() + GREETING_DEADLINE;
+    let mut frame_since = Instant::now();
     loop {
-        let read = match deadline(session, &decoder, greeting_deadline) {
+        let before = decoder.unfinished();
+        let rest = serving.bounds.rest_of_frame;
+        let read = match deadline(session, &decoder, greeting_deadline, (frame_since, rest)) {
             None => decoder.read(reader).await,
             Some(at) => match timeout_at(at.into(), decoder.read(reader)).await {
                 Ok(read) => read,
                 Err(_) => {
-                    too_late(session, &decoder)?;
+                    too_late(session, &decoder, rest)?;
                     continue;
                 }
             },
@@ -181,10 +172,15 @@ async fn read<R: AsyncRead + Unpin>(
             // The connection is gone, and nobody hears why.
             Err(_) => return Ok(()),
         }
-        take_all(session, &mut decoder, replies, serving.door.as_ref())?;
+        let now = Instant::now();
+        take_all(session, &mut decoder, replies, serving.door.as_ref(), now)?;
+        if before == 0 || decoder.unfinished() <= before {
+            frame_since = now;
+        }
         unfinished.set(decoder.unfinished())?;
         if replies.outbox().unsent() > READ_PAUSE_BYTES {
             replies.outbox().room(READ_PAUSE_BYTES / 2).await;
+            frame_since = Instant::now();
         }
         // Requests may be there without end; writing must have its turn.
         tokio::task::yield_now().await;
@@ -197,13 +193,15 @@ fn take_all(
     decoder: &mut Decoder<Request>,
     replies: &Replies,
     door: &dyn FrontDoor,
+    now: Instant,
 ) -> Result<(), Failure> {
-    let now = Instant::now();
+    session.heard(now);
     let mut work = Vec::new();
     let taken = loop {
         match decoder.message() {
-            Ok(Some((request, _))) => {
-                if let Err(failure) = session.take(request, now, &mut work) {
+            Ok(Some((request, bytes))) => {
+                let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+                if let Err(failure) = session.take(request, bytes, now, &mut work) {
                     break Err(failure);
                 }
                 decoder.set_limit(session.frame_bytes_max());
@@ -234,27 +232,40 @@ fn is_cancel(work: &Work) -> bool {
     )
 }
 
-/// Until when the next bytes must come, if there is a limit.
-fn deadline(session: &Session, decoder: &Decoder<Request>, greeting: Instant) -> Option<Instant> {
+/// Until when the next bytes must come, if there is a limit. `frame_since`: since when the frame comes that is not whole;
+/// `rest`: how long it may rest.
+fn deadline(
+    session: &Session,
+    decoder: &Decoder<Request>,
+    greeting: Instant,
+    (frame_since, rest): (Instant, Duration),
+) -> Option<Instant> {
     if !session.has_greeted() {
         Some(greeting)
     } else if decoder.is_inside_frame() {
-        Some(Instant::now() + REST_OF_FRAME_MAX)
+        let seconds = decoder.unfinished() / FRAME_BYTES_PER_SECOND;
+        let slowest = Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX));
+        let latest = frame_since + rest + slowest;
+        Some(latest.min(Instant::now() + rest))
     } else {
         session.upload_deadline()
     }
 }
 
 /// Nothing has come in time.
-fn too_late(session: &mut Session, decoder: &Decoder<Request>) -> Result<(), Failure> {
+fn too_late(
+    session: &mut Session,
+    decoder: &Decoder<Request>,
+    rest: Duration,
+) -> Result<(), Failure> {
     if !session.has_greeted() {
         let text = format!("no greeting came within {} s", GREETING_DEADLINE.as_secs());
         return Err(Failure::new(Code::Deadline, text));
     }
     if decoder.is_inside_frame() {
         let text = format!(
-            "the rest of a frame did not come within {} s",
-            REST_OF_FRAME_MAX.as_secs()
+            "the rest of a frame did not come within {} s, or came slower than {FRAME_BYTES_PER_SECOND} bytes per second",
+            rest.as_secs()
         );
         return Err(Failure::new(Code::Deadline, text));
     }

@@ -8,6 +8,9 @@ use interstice_abi::failure::{Code, Failure};
 /// Bytes of unfinished frames that all connections together may hold: several of the largest.
 const UNFINISHED_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// What each connection may hold however much the others do: most requests are smaller.
+const FAIR_BYTES: usize = 64 * 1024;
+
 /// The count of all connections.
 #[derive(Debug, Default)]
 pub(super) struct Receiving {
@@ -34,7 +37,7 @@ impl Unfinished<'_> {
     /// This connection holds `bytes`.
     ///
     /// # Errors
-    /// `Busy`, when it holds more than before and that is too much with what the others hold.
+    /// `Busy`, when it holds more than before and than [`FAIR_BYTES`], and that is too much with what the others hold.
     pub(super) fn set(&mut self, bytes: usize) -> Result<(), Failure> {
         let before = std::mem::replace(&mut self.bytes, bytes);
         if bytes <= before {
@@ -47,7 +50,7 @@ impl Unfinished<'_> {
             .bytes
             .fetch_add(more, Ordering::Relaxed)
             .saturating_add(more);
-        if all <= UNFINISHED_BYTES_MAX {
+        if all <= UNFINISHED_BYTES_MAX || bytes <= FAIR_BYTES {
             return Ok(());
         }
         let text = format!(
@@ -71,11 +74,11 @@ mod tests {
     fn halves_of_messages_are_bounded_over_all_connections() {
         let all = Receiving::default();
         let (mut one, mut two) = (all.part(), all.part());
-        one.set(UNFINISHED_BYTES_MAX - 10).unwrap();
-        two.set(10).unwrap();
-        assert_eq!(two.set(11).unwrap_err().code, Code::Busy);
+        one.set(UNFINISHED_BYTES_MAX).unwrap();
+        two.set(FAIR_BYTES).unwrap();
+        assert_eq!(two.set(FAIR_BYTES + 1).unwrap_err().code, Code::Busy);
         one.set(0).unwrap();
-        two.set(12).unwrap();
+        two.set(FAIR_BYTES + 2).unwrap();
         drop((one, two));
         assert_eq!(all.bytes.load(Ordering::Relaxed), 0);
     }

@@ -1,13 +1,14 @@
 //! The way back to one client, from any thread: answers are encoded into its outbox and counted.
 //!
 //! Invariants: no method waits; a client that does not read is cut off at [`super::Bounds::unsent_bytes_max`]; streams of
-//! answers stop well before that, so that a slow watch does not cost its client the connection.
+//! answers stop well before that, so that a slow watch does not cost its client the connection. What is under way and unsent is
+//! counted for the client and in the node's [`Load`].
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -15,7 +16,15 @@ use interstice_abi::{
     failure::{Code, Failure},
     wire::Response,
 };
-use interstice_client::outbox::{Outbox, PushError};
+use interstice_client::outbox::{FAIR_BYTES, Outbox, PushError};
+
+use super::{Bounds, load::Load};
+
+/// Bytes that a stream which can wait keeps unsent: enough that the client never waits for the node.
+const AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest request that is bounded by its number alone.
+pub(super) const SMALL_BYTES: u64 = 4096;
 
 /// The way back to one connection's writer. Clones lead to the same.
 #[derive(Clone, Debug)]
@@ -26,8 +35,13 @@ pub struct Replies {
 #[derive(Debug)]
 struct Way {
     outbox: Outbox,
+    load: Arc<Load>,
     /// Requests that were handed to the node and have no last answer yet.
     in_flight: AtomicU32,
+    /// The bytes of those that are large.
+    large: Mutex<HashMap<u64, u64>>,
+    /// Their sum, to be read without the lock.
+    large_bytes: AtomicU64,
     stream_bytes_max: usize,
     /// Streams of answers that have neither ended nor been cancelled.
     streams: Mutex<HashSet<u64>>,
@@ -45,9 +59,32 @@ impl Way {
         true
     }
 
+    fn end_large(&self, id: u64) {
+        if self.large_bytes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        if let Some(bytes) = self.large().remove(&id) {
+            self.large_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.load.less_bytes(bytes);
+        }
+    }
+
+    fn large(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        // Nothing panics under the lock; a poisoned map is a whole one.
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn streams(&self) -> MutexGuard<'_, HashSet<u64>> {
         // Nothing panics under the lock; a poisoned set is a whole one.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        // Requests that nobody can answer any more.
+        self.load.less_requests(*self.in_flight.get_mut());
+        self.load.less_bytes(*self.large_bytes.get_mut());
     }
 }
 
@@ -60,21 +97,37 @@ pub struct Overflow {
 }
 
 impl Replies {
-    pub(crate) fn new(unsent_bytes_max: usize, stream_bytes_max: usize) -> Self {
-        let outbox = Outbox::new(unsent_bytes_max);
+    /// The way to a connection that shares `load` with the others of the node.
+    pub(crate) fn within(bounds: &Bounds, load: Arc<Load>) -> Self {
+        let outbox = Outbox::metered(bounds.unsent_bytes_max, load.unsent());
         let way = Way {
             outbox,
+            load,
             in_flight: AtomicU32::new(0),
-            stream_bytes_max,
+            large: Mutex::default(),
+            large_bytes: AtomicU64::new(0),
+            stream_bytes_max: bounds.stream_bytes_max,
             streams: Mutex::default(),
             streams_open: AtomicUsize::new(0),
         };
         Self { way: Arc::new(way) }
     }
 
+    /// A way of its own.
+    #[cfg(test)]
+    pub(crate) fn new(unsent_bytes_max: usize, stream_bytes_max: usize) -> Self {
+        let bounds = Bounds {
+            unsent_bytes_max,
+            stream_bytes_max,
+            ..Bounds::default()
+        };
+        Self::within(&bounds, Arc::new(Load::new(&bounds)))
+    }
+
     /// The last answer to a request: exactly one per request.
     pub fn send(&self, response: Response) {
         self.way.end_stream(response.id);
+        self.way.end_large(response.id);
         self.ended(1);
         self.more(response);
     }
@@ -85,13 +138,14 @@ impl Replies {
         let mut ended = 0_u32;
         let counted = responses.into_iter().inspect(|response| {
             self.way.end_stream(response.id);
+            self.way.end_large(response.id);
             ended = ended.saturating_add(1);
         });
         self.way.outbox.push_all(counted, refused);
         self.ended(ended);
     }
 
-    /// One of several answers of a stream, which must not be refused: rows of a snapshot, the first lines of a log.
+    /// One of several answers of a stream, which must not be refused: the first lines of a log.
     pub fn more(&self, response: Response) {
         self.way.outbox.push_all([response], refused);
     }
@@ -103,22 +157,35 @@ impl Replies {
     /// [`Replies::send`].
     pub fn stream(&self, response: Response) -> Result<(), Overflow> {
         let unsent = self.way.outbox.unsent();
-        if unsent > self.way.stream_bytes_max || self.is_closed() {
+        let is_crowded = unsent > FAIR_BYTES && self.way.load.is_crowded();
+        if unsent > self.way.stream_bytes_max || is_crowded || self.is_closed() {
             return Err(Overflow { unsent });
         }
         self.more(response);
         Ok(())
     }
 
-    /// Waits until a stream's next answer would be taken, or the connection is closed: for who can wait.
+    /// Waits until the client has taken most of what was sent, or the connection is closed: for who can wait. A stream that
+    /// waits before each of its answers holds no more than a little of the node's memory, however much it has to send.
     pub async fn room(&self) {
-        self.way.outbox.room(self.way.stream_bytes_max).await;
+        let ahead = AHEAD_BYTES_MAX.min(self.way.stream_bytes_max);
+        self.way.outbox.room(ahead).await;
     }
 
     /// Whether answers lead nowhere any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.way.outbox.is_closed()
+    }
+
+    /// Whether the node owes the client nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.in_flight() == 0
+    }
+
+    /// Whether stream `id` has neither ended nor been cancelled.
+    pub(crate) fn is_streaming(&self, id: u64) -> bool {
+        self.way.streams().contains(&id)
     }
 
     /// Requests under way.
@@ -129,6 +196,24 @@ impl Replies {
     /// `count` requests are handed to the node.
     pub(crate) fn begun(&self, count: u32) {
         self.way.in_flight.fetch_add(count, Ordering::Relaxed);
+        self.way.load.more_requests(count);
+    }
+
+    /// Request `id` of `bytes` is about to be handed to the node. Small ones are bounded by their number.
+    pub(crate) fn weighs(&self, id: u64, bytes: u64) {
+        if bytes > SMALL_BYTES {
+            let before = self.way.large().insert(id, bytes).unwrap_or(0);
+            // The same id twice is a mistake of the client's, and must not be a way around the bound.
+            self.way.large_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.way.large_bytes.fetch_sub(before, Ordering::Relaxed);
+            self.way.load.more_bytes(bytes);
+            self.way.load.less_bytes(before);
+        }
+    }
+
+    /// Bytes of the large requests under way.
+    pub(crate) fn large_bytes(&self) -> u64 {
+        self.way.large_bytes.load(Ordering::Relaxed)
     }
 
     /// Request `id` has a stream of answers from here on.
@@ -150,10 +235,12 @@ impl Replies {
     fn ended(&self, count: u32) {
         let less = |in_flight: u32| Some(in_flight.saturating_sub(count));
         // The closure always returns a value.
-        let _ = self
+        let before = self
             .way
             .in_flight
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .unwrap_or_default();
+        self.way.load.less_requests(before.min(count));
     }
 }
 
@@ -165,6 +252,14 @@ fn refused(response: &Response, error: PushError) -> Option<Response> {
             Some(Response {
                 id: response.id,
                 body: Err(failure),
+            })
+        }
+        // Of a stream that was cut, nothing is sent.
+        PushError::Crowded { .. } => {
+            let text = format!("the answer was too large to be kept: {error}; try again later");
+            Some(Response {
+                id: response.id,
+                body: Err(Failure::new(Code::Busy, text)),
             })
         }
         // A full outbox has cut the stream.

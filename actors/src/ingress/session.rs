@@ -10,7 +10,10 @@ use interstice_abi::{
     },
 };
 
-use super::{FrontDoor, Peer, Replies, Work, upload::Upload};
+use super::{
+    Bounds, Entrance, Entrant, FrontDoor, Peer, Replies, Work, load::Load, replies::SMALL_BYTES,
+    upload::Upload,
+};
 
 /// Largest first frame: a greeting has a program's name in it, and nobody has said yet who this is.
 pub(super) const GREETING_BYTES_MAX: u32 = 4096;
@@ -18,13 +21,21 @@ pub(super) const GREETING_BYTES_MAX: u32 = 4096;
 /// Longest name of a client's program in bytes.
 const AGENT_BYTES_MAX: usize = 256;
 
+/// What a session knows of the node around it.
+pub(super) struct Around {
+    pub(super) door: Arc<dyn FrontDoor>,
+    pub(super) entrance: Arc<Entrance>,
+    /// The connection's place; one that this node has dialled has none.
+    pub(super) entrant: Option<Arc<Entrant>>,
+    pub(super) load: Arc<Load>,
+    pub(super) bounds: Bounds,
+}
+
 /// One client's side of the protocol.
 pub(super) struct Session {
     peer: Arc<Peer>,
-    door: Arc<dyn FrontDoor>,
+    around: Around,
     replies: Replies,
-    in_flight_max: u32,
-    module_bytes_max: u64,
     state: State,
     upload: Option<Upload>,
 }
@@ -36,22 +47,21 @@ enum State {
 }
 
 impl Session {
-    pub(super) fn new(
-        peer: Peer,
-        door: Arc<dyn FrontDoor>,
-        replies: Replies,
-        in_flight_max: u32,
-        module_bytes_max: u64,
-    ) -> Self {
+    pub(super) fn new(peer: Peer, around: Around, replies: Replies) -> Self {
         let (peer, state, upload) = (Arc::new(peer), State::Silent, None);
         Self {
             peer,
-            door,
+            around,
             replies,
-            in_flight_max,
-            module_bytes_max,
             state,
             upload,
+        }
+    }
+
+    /// Something has come.
+    pub(super) fn heard(&self, now: Instant) {
+        if let (Some(entrant), State::Greeted) = (&self.around.entrant, self.state) {
+            self.around.entrance.heard(entrant, now);
         }
     }
 
@@ -81,19 +91,20 @@ impl Session {
         self.upload = None;
     }
 
-    /// Answers `request`, or adds to `work` what the node is to do.
+    /// Answers `request`, whose frame has `bytes`, or adds to `work` what the node is to do.
     ///
     /// # Errors
     /// The client does not keep to the protocol: why, after which the stream is closed.
     pub(super) fn take(
         &mut self,
         request: Request,
+        bytes: u64,
         now: Instant,
         work: &mut Vec<Work>,
     ) -> Result<(), Failure> {
         let Request { id, body } = request;
         if self.state == State::Silent {
-            return self.greet(id, &body);
+            return self.greet(id, &body, now);
         }
         let answer = match body {
             RequestBody::Hello { .. } => Err(Failure::new(
@@ -111,7 +122,7 @@ impl Session {
                 }
                 return Ok(());
             }
-            body => match self.place(work) {
+            body => match self.place(id, bytes, work) {
                 Ok(()) => {
                     if matches!(body, RequestBody::Watch { .. } | RequestBody::Logs { .. }) {
                         self.replies.stream_begun(id);
@@ -126,7 +137,7 @@ impl Session {
         Ok(())
     }
 
-    fn greet(&mut self, id: u64, body: &RequestBody) -> Result<(), Failure> {
+    fn greet(&mut self, id: u64, body: &RequestBody, now: Instant) -> Result<(), Failure> {
         let RequestBody::Hello { agent } = body else {
             return Err(Failure::new(
                 Code::BadArguments,
@@ -140,10 +151,19 @@ impl Session {
             );
             return Err(Failure::new(Code::TooLarge, text));
         }
+        if let Err(failure) = self.admit(now) {
+            // The answer to the greeting, and the reason why the stream is closed.
+            self.replies.more(Response {
+                id,
+                body: Err(failure.clone()),
+            });
+            return Err(failure);
+        }
         self.state = State::Greeted;
         tracing::debug!(peer = %self.peer.node, agent = %agent.escape_debug(), "a client has greeted");
-        self.door.connected(self.peer.clone(), self.replies.clone());
-        let welcome = self.door.welcome(&self.peer);
+        let door = &self.around.door;
+        door.connected(self.peer.clone(), self.replies.clone());
+        let welcome = door.welcome(&self.peer);
         self.replies.more(Response {
             id,
             body: Ok(ResponseBody::Welcome(welcome)),
@@ -151,17 +171,55 @@ impl Session {
         Ok(())
     }
 
-    /// A place among the requests under way, those of this batch counted.
-    fn place(&self, work: &[Work]) -> Result<(), Failure> {
-        let in_batch = u32::try_from(work.len()).unwrap_or(u32::MAX);
-        if self.replies.in_flight().saturating_add(in_batch) < self.in_flight_max {
-            return Ok(());
+    /// Whether this client may come in.
+    fn admit(&self, now: Instant) -> Result<(), Failure> {
+        let node = &self.peer.node;
+        if !self.around.door.admits(node) {
+            let text = format!(
+                "this node serves the keys that its owners have listed, and {node} is not among them; ask an owner to add it to `allowed` in the node's node.toml and to restart the node"
+            );
+            return Err(Failure::new(Code::Denied, text));
         }
-        let text = format!(
-            "{} requests of this connection are under way, which is the limit",
-            self.in_flight_max
-        );
-        Err(Failure::new(Code::Busy, text))
+        match &self.around.entrant {
+            Some(entrant) => {
+                self.around
+                    .entrance
+                    .greet(entrant, self.peer.standing, &self.replies, now)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A place among the requests under way, those of this batch counted.
+    fn place(&self, id: u64, bytes: u64, work: &[Work]) -> Result<(), Failure> {
+        let Bounds {
+            requests_in_flight,
+            request_bytes,
+            ..
+        } = self.around.bounds;
+        let in_batch = u32::try_from(work.len()).unwrap_or(u32::MAX);
+        let under_way = self.replies.in_flight().saturating_add(in_batch);
+        if under_way >= requests_in_flight {
+            let text = format!(
+                "{requests_in_flight} requests of this connection are under way, which is the limit (requests_per_connection_max in node.toml)"
+            );
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let large = if bytes > SMALL_BYTES { bytes } else { 0 };
+        let held = self.replies.large_bytes();
+        // One that is larger than the bound is let in alone: its own limit has passed it.
+        if large > 0 && held > 0 && held.saturating_add(large) > request_bytes {
+            let text = format!(
+                "{held} bytes of requests of this connection are under way; the limit is {request_bytes} (admission.bytes_per_client_max in node.toml)"
+            );
+            return Err(Failure::new(Code::Busy, text));
+        }
+        let requests = u64::from(in_batch) + 1;
+        self.around
+            .load
+            .check(self.peer.standing, requests, large)?;
+        self.replies.weighs(id, bytes);
+        Ok(())
     }
 
     fn owner(&self, what: &str) -> Result<(), Failure> {
@@ -186,7 +244,13 @@ impl Session {
         self.owner("uploading a module")?;
         // One at a time: what was begun before and not deployed is dropped.
         self.upload = None;
-        self.upload = Some(Upload::begin(bytes, hash, self.module_bytes_max, now)?);
+        self.upload = Some(Upload::begin(
+            bytes,
+            hash,
+            self.around.bounds.module_bytes_max,
+            &self.around.load,
+            now,
+        )?);
         Ok(ResponseBody::Done)
     }
 
@@ -211,8 +275,11 @@ impl Session {
     ) -> Result<(), Failure> {
         let wasm = self
             .owner("deploying a module")
-            .and_then(|()| self.place(work))
-            .and_then(|()| self.upload.take().ok_or_else(no_upload)?.finish());
+            .and_then(|()| self.upload.take().ok_or_else(no_upload)?.finish())
+            .and_then(|wasm| {
+                let bytes = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
+                self.place(id, bytes, work).map(|()| wasm)
+            });
         match wasm {
             Ok(wasm) => work.push(Work::Deploy { id, wasm, options }),
             Err(failure) => self.replies.more(Response {

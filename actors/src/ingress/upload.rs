@@ -2,12 +2,17 @@
 //!
 //! Invariant: it never holds more bytes than have arrived, and never more than were announced.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
     wire::UPLOAD_CHUNK_BYTES,
 };
+
+use super::load::{Load, UploadPart};
 
 /// How long an upload may rest before its memory is given back.
 pub(super) const REST_MAX: Duration = Duration::from_secs(60);
@@ -20,6 +25,7 @@ pub(super) struct Upload {
     hash: [u8; 32],
     hasher: blake3::Hasher,
     touched: Instant,
+    _part: UploadPart,
 }
 
 impl Upload {
@@ -28,6 +34,7 @@ impl Upload {
         announced: u64,
         hash: [u8; 32],
         bytes_max: u64,
+        load: &Arc<Load>,
         now: Instant,
     ) -> Result<Self, Failure> {
         if announced > bytes_max {
@@ -44,6 +51,7 @@ impl Upload {
             hash,
             hasher: blake3::Hasher::new(),
             touched: now,
+            _part: load.upload(announced)?,
         })
     }
 
@@ -108,6 +116,7 @@ mod tests {
             announced,
             *blake3::hash(wasm).as_bytes(),
             10,
+            &Arc::new(Load::new(&crate::ingress::Bounds::default())),
             Instant::now(),
         )
     }

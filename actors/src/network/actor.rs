@@ -1,9 +1,11 @@
 //! The `Network` actor: drives the swarm, gives each accepted stream a task, counts connections.
 
 use std::{
+    collections::HashMap,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -12,14 +14,22 @@ use actix::{
 use futures::StreamExt as _;
 use interstice_abi::id::NodeId;
 use interstice_client::streams::Opened;
-use libp2p::{Swarm, core::transport::ListenerId, ping, swarm::SwarmEvent};
+use libp2p::{
+    Swarm,
+    core::{ConnectedPoint, transport::ListenerId},
+    ping,
+    swarm::{ConnectionId, SwarmEvent},
+};
 use tokio::{runtime::Handle, sync::watch};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
-use crate::ingress::{Serving, serve};
+use crate::ingress::{Entrant, Serving, Stage, Way, serve};
 
 /// Swarm events that are handled before the arbiter's other actors have their turn.
 const EVENTS_PER_TURN: usize = 64;
+
+/// How often connections are looked for that have not greeted in time.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// The actor that owns the swarm; one per node.
 pub struct Network {
@@ -30,6 +40,8 @@ pub struct Network {
     serving: Arc<Serving>,
     stopping: Arc<watch::Sender<()>>,
     connections: watch::Sender<u32>,
+    /// The places of connections that are encrypted.
+    entrants: HashMap<ConnectionId, Arc<Entrant>>,
 }
 
 impl Network {
@@ -49,6 +61,7 @@ impl Network {
             serving,
             stopping,
             connections,
+            entrants: HashMap::new(),
         }
         .start()
     }
@@ -57,12 +70,16 @@ impl Network {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened {
                 peer,
+                connection,
                 stream: Ok(stream),
-                ..
             })) => {
                 let (serving, stopping) = (self.serving.clone(), self.stopping.subscribe());
-                self.runtime
-                    .spawn(serve(serving, NodeId(peer.to_string()), stream, stopping));
+                let way = Way {
+                    node: NodeId(peer.to_string()),
+                    stream,
+                    entrant: self.entrants.get(&connection).cloned(),
+                };
+                self.runtime.spawn(serve(serving, way, stopping));
             }
             SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
                 peer,
@@ -72,10 +89,21 @@ impl Network {
                 tracing::debug!(%peer, "a client does not answer any more");
                 self.swarm.close_connection(connection);
             }
-            SwarmEvent::ConnectionEstablished { .. } => {
+            SwarmEvent::ConnectionEstablished {
+                connection_id,
+                endpoint,
+                ..
+            } => {
                 self.connections.send_modify(|open| *open += 1);
+                self.known(connection_id, endpoint);
             }
-            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => {
+                self.entrants.remove(&connection_id);
                 self.connections
                     .send_modify(|open| *open = open.saturating_sub(1));
                 tracing::debug!(peer = %peer_id, ?cause, "a connection was closed");
@@ -98,11 +126,33 @@ impl Network {
     }
 }
 
+impl Network {
+    /// A connection's key is proven.
+    fn known(&mut self, connection: ConnectionId, endpoint: ConnectedPoint) {
+        let ConnectedPoint::Listener {
+            local_addr,
+            send_back_addr,
+        } = endpoint
+        else {
+            return;
+        };
+        let entrance = &self.serving.entrance;
+        // One that was cut in this moment is gone.
+        if let Some(entrant) = entrance.find(&(local_addr, send_back_addr)) {
+            entrance.reach(&entrant, Stage::Known);
+            self.entrants.insert(connection, entrant);
+        }
+    }
+}
+
 impl Actor for Network {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.spawn(Drive);
+        ctx.run_interval(SWEEP, |network, _| {
+            network.serving.entrance.sweep(Instant::now());
+        });
     }
 }
 

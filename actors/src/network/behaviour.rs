@@ -1,26 +1,20 @@
-//! What the node's swarm does on its connections, and its limits.
+//! What the node's swarm does on its connections, and how much of it. How many connections there are is decided at the
+//! [`Entrance`].
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use interstice_client::streams::{Role, Streams, transport};
+use interstice_client::streams::{Role, Streams, transport_over};
 use libp2p::{
-    Swarm,
-    connection_limits::{self, ConnectionLimits},
-    identify, ping,
+    Swarm, identify, ping,
     swarm::{self, NetworkBehaviour},
 };
 use tokio::runtime::Handle;
 
-use super::{NetworkError, NetworkOptions};
-
-/// How long encryption and multiplexing may take for a connection that has been accepted.
-const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+use super::{NetworkError, NetworkOptions, gate::Gate};
+use crate::ingress::Entrance;
 
 /// How long a connection may be open without a stream.
 const IDLE_MAX: Duration = Duration::from_secs(10);
-
-/// Connections that are in their handshake at a time; more wait in the system's backlog or are dropped.
-const HANDSHAKES_MAX: u32 = 128;
 
 /// Streams of our protocol on one connection: clients use one, and may be opening the next.
 const STREAMS_PER_CONNECTION_MAX: usize = 4;
@@ -35,7 +29,6 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// The parts of the node's swarm.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(super) streams: Streams,
@@ -44,18 +37,18 @@ pub(super) struct Behaviour {
 /// A swarm that listens nowhere yet; its connections run on `runtime`.
 pub(super) fn build(
     options: &NetworkOptions,
+    entrance: &Arc<Entrance>,
     runtime: Handle,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
+    let gate = Gate::new(entrance.clone());
     let transport =
-        transport(&options.key, HANDSHAKE_DEADLINE).map_err(|error| NetworkError::Key {
-            problem: error.to_string(),
+        transport_over(gate, &options.key, options.greeting_deadline).map_err(|error| {
+            NetworkError::Key {
+                problem: error.to_string(),
+            }
         })?;
     let public = options.key.public();
-    let limits = ConnectionLimits::default()
-        .with_max_pending_incoming(Some(HANDSHAKES_MAX))
-        .with_max_established(Some(options.connections_max));
     let behaviour = Behaviour {
-        limits: connection_limits::Behaviour::new(limits),
         identify: identify::Behaviour::new(
             identify::Config::new(interstice_abi::wire::PROTOCOL.to_string(), public.clone())
                 .with_agent_version(format!("interstice {}", crate::version())),

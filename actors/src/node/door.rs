@@ -1,6 +1,6 @@
 //! The front door of a node: what its connections bring goes to the supervisor as messages, in the order it came.
 //!
-//! It decides nothing but who is an owner, and it never waits for the supervisor.
+//! It decides nothing but who is an owner and who may come in, and it never waits for the supervisor.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub(super) struct Door {
     pub(super) supervisor: Addr<Supervisor>,
     pub(super) welcome: Welcome,
     pub(super) owners: Vec<NodeId>,
+    /// Who else may use the node; empty: everyone.
+    pub(super) allowed: Vec<NodeId>,
 }
 
 impl FrontDoor for Door {
@@ -34,6 +36,10 @@ impl FrontDoor for Door {
 
     fn is_owner(&self, node: &NodeId) -> bool {
         self.owners.contains(node)
+    }
+
+    fn admits(&self, node: &NodeId) -> bool {
+        self.allowed.is_empty() || self.allowed.contains(node) || self.is_owner(node)
     }
 
     fn welcome(&self, peer: &Peer) -> Welcome {

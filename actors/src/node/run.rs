@@ -62,6 +62,7 @@ pub(super) async fn run(
             standing: Standing::Guest,
         },
         owners: config.owners.clone(),
+        allowed: config.allowed.clone(),
     });
     let listen = match config.listen {
         Listen::Loopback => Listen::Loopback,
@@ -151,8 +152,8 @@ fn network_options(config: &Config, key: Keypair, port: u16, listen: Listen) -> 
             .into_iter()
             .collect(),
         connections_max: config.connections_max,
-        module_bytes_max: config.limits.module_bytes_max,
-        requests_in_flight_per_connection: config.requests_per_connection_max,
+        waiting_connections_max: config.waiting_connections_max,
+        bounds: config.bounds(),
         ..NetworkOptions::new(key)
     }
 }

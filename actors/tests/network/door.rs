@@ -39,6 +39,8 @@ pub(crate) enum Seen {
 pub(crate) struct Door {
     owner: NodeId,
     node: NodeId,
+    /// A key that may not come in.
+    refused: NodeId,
     seen: UnboundedSender<Seen>,
     held: Mutex<Vec<(u64, Replies)>>,
 }
@@ -161,6 +163,10 @@ impl FrontDoor for Door {
         *node == self.owner
     }
 
+    fn admits(&self, node: &NodeId) -> bool {
+        *node != self.refused
+    }
+
     fn welcome(&self, peer: &Peer) -> Welcome {
         let version = Version {
             major: 0,
@@ -181,6 +187,8 @@ pub(crate) struct Network {
     pub(crate) handle: NetworkHandle,
     pub(crate) id: NodeId,
     pub(crate) owner: Identity,
+    /// Who may not come in.
+    pub(crate) refused: Identity,
     pub(crate) seen: UnboundedReceiver<Seen>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -195,6 +203,7 @@ impl Network {
         change: impl FnOnce(&mut NetworkOptions),
     ) -> Result<Self, NetworkError> {
         let (owner, key) = (Identity::generate(), Keypair::generate_ed25519());
+        let refused = Identity::generate();
         let id = NodeId(key.public().to_peer_id().to_string());
         let mut options = NetworkOptions::new(key);
         options.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
@@ -204,6 +213,7 @@ impl Network {
         let door = Arc::new(Door {
             owner: owner_id,
             node,
+            refused: refused.id().clone(),
             seen: seen_sender,
             held: Mutex::default(),
         });
@@ -226,6 +236,7 @@ impl Network {
             handle,
             id,
             owner,
+            refused,
             seen,
             stop: Some(stop),
             thread: Some(thread),

@@ -21,13 +21,13 @@ use proptest::{
 use crate::door::{Network, Seen};
 
 /// A stream on which a test says what it likes.
-struct Raw {
-    stream: Substream,
+pub(crate) struct Raw {
+    pub(crate) stream: Substream,
     decoder: Decoder<Response>,
 }
 
 impl Raw {
-    async fn open(network: &Network) -> Self {
+    pub(crate) async fn open(network: &Network) -> Self {
         let identity = Identity::generate();
         let transport = transport(identity.keypair(), std::time::Duration::from_secs(10)).unwrap();
         let peer = identity.keypair().public().to_peer_id();
@@ -53,7 +53,7 @@ impl Raw {
         }
     }
 
-    async fn greeted(network: &Network) -> Self {
+    pub(crate) async fn greeted(network: &Network) -> Self {
         let mut raw = Self::open(network).await;
         raw.ask(
             1,
@@ -72,19 +72,19 @@ impl Raw {
         raw
     }
 
-    async fn say(&mut self, bytes: &[u8]) {
+    pub(crate) async fn say(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
     }
 
-    async fn ask(&mut self, id: u64, body: RequestBody) {
+    pub(crate) async fn ask(&mut self, id: u64, body: RequestBody) {
         let mut bytes = Vec::new();
         encode(&Request { id, body }, &mut bytes).unwrap();
         self.say(&bytes).await;
     }
 
     /// The next answer; `None` when the node has closed the stream.
-    async fn answer(&mut self) -> Option<Response> {
+    pub(crate) async fn answer(&mut self) -> Option<Response> {
         loop {
             if let Some((response, _)) = self.decoder.message().unwrap() {
                 return Some(response);
@@ -97,7 +97,7 @@ impl Raw {
     }
 
     /// Expects a failure about the stream itself, and then its end.
-    async fn refused(mut self) -> Failure {
+    pub(crate) async fn refused(mut self) -> Failure {
         let response = self.answer().await.expect("a failure before the end");
         assert_eq!(response.id, 0);
         let end = self.answer().await;
@@ -222,7 +222,7 @@ async fn a_guest_that_skips_the_announcement_cannot_upload_either() {
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_off() {
     let mut network =
-        Network::start_with(|options| options.unsent_bytes_max = 4 * 1024 * 1024).unwrap();
+        Network::start_with(|options| options.bounds.unsent_bytes_max = 4 * 1024 * 1024).unwrap();
     let mut raw = Raw::greeted(&network).await;
     for id in 2..12 {
         let query = RequestBody::Query {

@@ -166,7 +166,7 @@ async fn a_guest_cannot_upload() {
 
 #[tokio::test]
 async fn a_module_that_is_too_large_is_refused_before_it_is_sent() {
-    let network = Network::start_with(|options| options.module_bytes_max = 10).unwrap();
+    let network = Network::start_with(|options| options.bounds.module_bytes_max = 10).unwrap();
     let client = network.connect(&network.owner).await;
     let error = client
         .deploy(&[0; 11], DeployOptions::default(), |_| panic!("sent"))
@@ -177,8 +177,7 @@ async fn a_module_that_is_too_large_is_refused_before_it_is_sent() {
 
 #[tokio::test]
 async fn more_requests_under_way_than_allowed_are_busy() {
-    let mut network =
-        Network::start_with(|options| options.requests_in_flight_per_connection = 2).unwrap();
+    let mut network = Network::start_with(|options| options.bounds.requests_in_flight = 2).unwrap();
     let client = network.connect(&Identity::generate()).await;
     let held = [
         client.call("m", "hold", vec![], Ack::Applied),

@@ -1,8 +1,9 @@
 //! From an address to a greeted link: resolve, dial, encrypt, compare the node's key with the pin, open the stream, greet.
 //!
-//! All of it has one deadline. Addresses of a name are tried one after the other.
+//! All of it has one deadline. Addresses of a name are tried one after the other. A crowded node may close a connection
+//! before it has come far; then it is tried again a few times.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use futures::StreamExt as _;
 use interstice_abi::wire::{RequestBody, ResponseBody, Welcome};
@@ -17,11 +18,15 @@ use tokio::time::timeout;
 use crate::{
     Error, Identity, Target,
     link::Link,
-    streams::{Opened, Role, Streams, Substream, transport},
+    streams::{OpenError, Opened, Role, Streams, Substream, transport},
 };
 
 /// Long enough for a slow network and a busy node, short enough for a person who has mistyped an address.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How often a connection that was closed early is tried again, and the first wait; each is twice as long as the one before.
+const RETRIES_MAX: u32 = 5;
+const RETRY_WAIT: Duration = Duration::from_millis(20);
 
 /// How to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,13 +68,30 @@ pub(crate) async fn connect(
             .resolve()
             .await
             .map_err(|error| unreachable(error.to_string()))?;
-        let mut swarm = build(identity, options.deadline).map_err(unreachable)?;
-        let (peer, stream) = dial(&mut swarm, addresses, target).await?;
-        let link = Link::start(stream);
-        tokio::spawn(drive(swarm, peer, link.clone()));
-        // The link's tasks end when greeting fails or takes too long.
-        let closing = CloseOnDrop(Some(link));
-        greet(closing, options.agent.clone()).await
+        let mut retries = 0;
+        loop {
+            let mut swarm = build(identity, options.deadline).map_err(&unreachable)?;
+            let failed = match dial(&mut swarm, addresses.clone(), target).await {
+                Err(failed) => failed,
+                Ok((peer, stream)) => {
+                    let link = Link::start(stream);
+                    tokio::spawn(drive(swarm, peer, link.clone()));
+                    // The link's tasks end when greeting fails or takes too long.
+                    match greet(CloseOnDrop(Some(link)), options.agent.clone()).await {
+                        Err(error) => Failed {
+                            was_pushed_out: matches!(error, Error::Lost { .. }),
+                            error,
+                        },
+                        Ok(greeted) => return Ok(greeted),
+                    }
+                }
+            };
+            if !failed.was_pushed_out || retries == RETRIES_MAX {
+                return Err(failed.error);
+            }
+            tokio::time::sleep(RETRY_WAIT * 2_u32.pow(retries)).await;
+            retries += 1;
+        }
     };
     timeout(options.deadline, connecting)
         .await
@@ -79,6 +101,13 @@ pub(crate) async fn connect(
                 options.deadline.as_secs_f32()
             )))
         })
+}
+
+/// An attempt to connect that came to nothing.
+struct Failed {
+    error: Error,
+    /// Whether the node, or something on the way to it, had accepted the connection and closed it.
+    was_pushed_out: bool,
 }
 
 struct CloseOnDrop(Option<std::sync::Arc<Link>>);
@@ -128,8 +157,9 @@ async fn dial(
     swarm: &mut Swarm<Behaviour>,
     addresses: Vec<Multiaddr>,
     target: &Target,
-) -> Result<(PeerId, Substream), Error> {
+) -> Result<(PeerId, Substream), Failed> {
     let mut problem = "it has no address".to_string();
+    let mut was_pushed_out = false;
     for address in addresses {
         let dialling = match target.peer() {
             Some(peer) => DialOpts::peer_id(peer).addresses(vec![address]).build(),
@@ -140,7 +170,8 @@ async fn dial(
             Ok(()) => match dialled(swarm).await {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(broken)) => {
-                    problem = broken;
+                    was_pushed_out |= broken.was_closed;
+                    problem = broken.problem;
                     continue;
                 }
                 Err(error) => error,
@@ -149,42 +180,92 @@ async fn dial(
         problem = match (failed, target.pin()) {
             (DialError::WrongPeerId { obtained, .. }, Some(expected)) => {
                 let found = interstice_abi::id::NodeId(obtained.to_string());
-                return Err(Error::WrongNode {
-                    target: target.to_string(),
-                    expected,
-                    found,
+                return Err(Failed {
+                    error: Error::WrongNode {
+                        target: target.to_string(),
+                        expected,
+                        found,
+                    },
+                    was_pushed_out: false,
                 });
             }
-            (failed, _) => explain(&failed),
+            (failed, _) => {
+                was_pushed_out |= was_closed(&failed);
+                explain(&failed)
+            }
         };
     }
-    Err(Error::Unreachable {
-        target: target.to_string(),
-        problem,
+    Err(Failed {
+        error: Error::Unreachable {
+            target: target.to_string(),
+            problem,
+        },
+        was_pushed_out,
     })
+}
+
+/// A connection that came about and has no stream.
+struct Broken {
+    problem: String,
+    was_closed: bool,
 }
 
 /// Waits for the one connection that is being dialled, and for the stream on it.
 async fn dialled(
     swarm: &mut Swarm<Behaviour>,
-) -> Result<Result<(PeerId, Substream), String>, DialError> {
+) -> Result<Result<(PeerId, Substream), Broken>, DialError> {
     loop {
         match swarm.select_next_some().await {
             SwarmEvent::Behaviour(BehaviourEvent::Streams(Opened { peer, stream, .. })) => {
-                return Ok(stream
-                    .map(|stream| (peer, stream))
-                    .map_err(|error| error.to_string()));
+                return Ok(stream.map(|stream| (peer, stream)).map_err(|error| Broken {
+                    problem: error.to_string(),
+                    was_closed: matches!(error, OpenError::Broken { .. }),
+                }));
             }
             SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error),
             SwarmEvent::ConnectionClosed { cause, .. } => {
                 let cause = cause.map_or_else(String::new, |cause| format!(" ({cause})"));
-                return Ok(Err(format!(
-                    "the connection was closed at once{cause}; the node may have too many"
-                )));
+                return Ok(Err(Broken {
+                    problem: format!(
+                        "the connection was closed at once{cause}; the node may have too many"
+                    ),
+                    was_closed: true,
+                }));
             }
             _ => {}
         }
     }
+}
+
+/// Whether a connection was accepted and closed in the middle of its handshake.
+fn was_closed(error: &DialError) -> bool {
+    let DialError::Transport(attempts) = error else {
+        return false;
+    };
+    attempts.iter().any(|(_, error)| {
+        let TransportError::Other(error) = error else {
+            return false;
+        };
+        let closed = [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::UnexpectedEof,
+        ];
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(inner) = cause {
+            if let Some(inner) = inner.downcast_ref::<io::Error>() {
+                if closed.contains(&inner.kind()) {
+                    return true;
+                }
+                // The source of a wrapped error is that of what it wraps.
+                cause = inner.get_ref().map(|wrapped| wrapped as _);
+            } else {
+                cause = inner.source();
+            }
+        }
+        false
+    })
 }
 
 /// The cause at the bottom, which is what a person can act on.

@@ -1,7 +1,8 @@
 //! A key of one's own: who a program is towards nodes, and who a node is.
 //!
 //! A key file holds libp2p's protobuf encoding of an Ed25519 key pair and nothing else (68 bytes), readable by its owner
-//! alone. It is written beside its place and then put there whole, so that nobody reads half a key.
+//! alone; one that others may read is made private when it is loaded. It is written beside its place and then put there
+//! whole, so that nobody reads half a key.
 
 use std::{
     fs::{self, OpenOptions},
@@ -11,6 +12,11 @@ use std::{
 
 use interstice_abi::id::NodeId;
 use libp2p::identity::Keypair;
+
+use crate::read_small_file;
+
+/// Largest key file that is read: a key of any kind fits.
+const FILE_BYTES_MAX: u64 = 4096;
 
 /// An Ed25519 key pair and the id that follows from it.
 #[derive(Clone, Debug)]
@@ -38,6 +44,14 @@ pub enum IdentityError {
         /// Why.
         source: io::Error,
     },
+    /// Others may read it, and that cannot be changed.
+    #[error("the key file {} can be read by others, and cannot be made private: {source}; `chmod 600` it, or remove it to be somebody new", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// It holds something else.
     #[error("the key file {} holds no Ed25519 key ({problem}); restore it, or remove it to be somebody new", path.display())]
     Damaged {
@@ -55,12 +69,17 @@ impl Identity {
         Self::from(Keypair::generate_ed25519())
     }
 
-    /// The one in the file `path`.
+    /// The one in the file `path`, which is private afterwards.
     ///
     /// # Errors
-    /// [`IdentityError::Read`] and [`IdentityError::Damaged`].
+    /// All of [`IdentityError`] but `Write`.
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
-        let encoded = fs::read(path).map_err(|source| IdentityError::Read {
+        let encoded =
+            read_small_file(path, FILE_BYTES_MAX).map_err(|source| IdentityError::Read {
+                path: path.into(),
+                source,
+            })?;
+        make_private(path).map_err(|source| IdentityError::Exposed {
             path: path.into(),
             source,
         })?;
@@ -127,6 +146,24 @@ impl Identity {
     }
 }
 
+/// Takes from everybody else what they may do with the file.
+#[cfg(unix)]
+fn make_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut permissions = fs::metadata(path)?.permissions();
+    if permissions.mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    permissions.set_mode(0o600);
+    fs::set_permissions(path, permissions)
+}
+
+/// Elsewhere files are as private as their folder.
+#[cfg(not(unix))]
+fn make_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
 impl From<Keypair> for Identity {
     fn from(keypair: Keypair) -> Self {
         let id = NodeId(keypair.public().to_peer_id().to_string());
@@ -161,14 +198,48 @@ mod tests {
     fn a_damaged_key_file_is_named_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        fs::write(&path, b"nonsense").unwrap();
-        let error = Identity::load_or_create(&path).unwrap_err();
-        assert!(matches!(error, IdentityError::Damaged { .. }));
-        assert!(
-            error.to_string().contains(&path.display().to_string()),
-            "{error}"
+        let whole = Identity::generate().keypair.to_protobuf_encoding().unwrap();
+        for content in [&b"nonsense"[..], b"", &whole[..40], &[7; 68]] {
+            fs::write(&path, content).unwrap();
+            let error = Identity::load_or_create(&path).unwrap_err();
+            assert!(matches!(error, IdentityError::Damaged { .. }));
+            let told = error.to_string();
+            assert!(told.contains(&path.display().to_string()), "{told}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_long_is_not_read_as_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let refused = |wanted: &str| {
+            let told = Identity::load_or_create(&path).unwrap_err().to_string();
+            assert!(told.contains("key") && told.contains(wanted), "{told}");
+        };
+        fs::File::create(&path)
+            .unwrap()
+            .set_len(100_000_000)
+            .unwrap();
+        refused("100000000 bytes");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        refused("not a file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_that_others_can_read_is_made_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let id = Identity::load_or_create(&path).unwrap().id().clone();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(*Identity::load(&path).unwrap().id(), id);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
         );
-        assert_eq!(fs::read(&path).unwrap(), b"nonsense");
     }
 
     #[test]

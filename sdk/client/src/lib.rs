@@ -21,6 +21,8 @@
 //! link that matches answers to requests, [`outbox`], [`frame`], [`streams`]. The last three serve a node's end as well.
 //! It runs on any tokio runtime, on one thread or on many.
 
+mod small_file;
+
 mod identity;
 mod target;
 
@@ -44,6 +46,7 @@ pub use client::Client;
 pub use connect::ConnectOptions;
 pub use error::Error;
 pub use identity::{Identity, IdentityError};
+pub use small_file::read_small_file;
 pub use subscription::{Logs, Subscription, Watch};
 pub use target::{Target, TargetError};
 pub use upload::Progress;

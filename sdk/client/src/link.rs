@@ -152,7 +152,9 @@ impl Link {
             PushError::Closed => Error::Lost {
                 problem: self.problem(),
             },
-            PushError::Full { .. } => Failure::new(Code::Busy, error.to_string()).into(),
+            PushError::Full { .. } | PushError::Crowded { .. } => {
+                Failure::new(Code::Busy, error.to_string()).into()
+            }
             PushError::Frame(_) => Failure::new(Code::TooLarge, error.to_string()).into(),
         })
     }

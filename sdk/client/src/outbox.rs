@@ -1,13 +1,17 @@
 //! The outbox: what waits to be written to one stream, for both ends of the protocol.
 //!
 //! Messages are encoded where they arise, on any thread, right behind what waits already; the stream's task takes all of it
-//! at once, so a thousand answers cost one write. Invariants: the bytes that are not written yet are counted and bounded;
-//! pushing never waits; two buffers go to and fro, so a busy stream allocates nothing.
+//! at once, so a thousand answers cost one write. Invariants: the bytes that are not written yet are counted and bounded,
+//! per stream and, with a [`Meter`], over many; pushing never waits; two buffers go to and fro, so a busy stream allocates
+//! nothing.
 
 use std::{
     io, mem,
     pin::pin,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,11 +21,45 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::frame::{self, FrameError, KEPT_BYTES_MAX};
 
+/// What each stream may have unsent however much the others have: a stream that is read never has more for long.
+pub const FAIR_BYTES: usize = 256 * 1024;
+
+/// The unsent bytes of many outboxes together.
+#[derive(Debug)]
+pub struct Meter {
+    bytes: AtomicUsize,
+    bytes_max: usize,
+}
+
+impl Meter {
+    /// A meter of outboxes that may hold `bytes_max` together, and [`FAIR_BYTES`] each beyond it.
+    #[must_use]
+    pub fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes: AtomicUsize::new(0),
+            bytes_max,
+        }
+    }
+
+    /// Bytes that wait in all of them.
+    #[must_use]
+    pub fn unsent(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How many may.
+    #[must_use]
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+}
+
 /// What waits to be written to one stream.
 #[derive(Debug)]
 pub struct Outbox {
     queue: Mutex<Queue>,
     bytes_max: usize,
+    meter: Option<Arc<Meter>>,
     /// There is something to write, or nothing will come any more.
     filled: Notify,
     /// Something was written, or the outbox was closed.
@@ -59,6 +97,14 @@ pub enum PushError {
         /// How many may.
         limit: usize,
     },
+    /// All streams together have more bytes waiting than may, and this one is not among the small.
+    #[error("{unsent} bytes wait to be sent to all clients together; the limit is {limit}")]
+    Crowded {
+        /// Bytes that wait.
+        unsent: usize,
+        /// How many may.
+        limit: usize,
+    },
     /// The message does not fit into a frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
@@ -76,9 +122,18 @@ impl Outbox {
         Self {
             queue: Mutex::new(queue),
             bytes_max,
+            meter: None,
             filled: Notify::new(),
             drained: Notify::new(),
         }
+    }
+
+    /// The same, counted by `meter` as well.
+    #[must_use]
+    pub fn metered(bytes_max: usize, meter: Arc<Meter>) -> Self {
+        let mut outbox = Self::new(bytes_max);
+        outbox.meter = Some(meter);
+        outbox
     }
 
     /// Appends a message.
@@ -97,7 +152,8 @@ impl Outbox {
     }
 
     /// Appends messages under one lock. `refused` is told of each that was not taken, and may give a small one instead. A
-    /// message that finds the outbox full cuts the stream: its answer would be missed for ever.
+    /// message that finds the outbox full, or a stream that is not read where all are crowded, cuts the stream: its answer
+    /// would be missed for ever.
     pub fn push_all<T: Serialize>(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -109,8 +165,11 @@ impl Outbox {
             let Err(error) = self.append(&mut queue, &message) else {
                 continue;
             };
-            if matches!(error, PushError::Full { .. }) {
-                queue.cut();
+            let is_crowded = matches!(error, PushError::Crowded { .. });
+            if matches!(error, PushError::Full { .. })
+                || is_crowded && queue.unsent() > FAIR_BYTES / 2
+            {
+                self.cut(&mut queue);
             }
             if let Some(instead) = refused(&message, error) {
                 // What is sent instead of a refused message is small; when even that is refused, the stream is closing.
@@ -141,7 +200,34 @@ impl Outbox {
                 limit: self.bytes_max,
             });
         }
-        Ok(frame::encode(message, &mut queue.bytes)?)
+        let before = queue.bytes.len();
+        frame::encode(message, &mut queue.bytes)?;
+        let added = queue.bytes.len() - before;
+        if let Some(meter) = &self.meter {
+            let all = meter.bytes.fetch_add(added, Ordering::Relaxed) + added;
+            if all > meter.bytes_max && unsent + added > FAIR_BYTES {
+                queue.bytes.truncate(before);
+                meter.bytes.fetch_sub(added, Ordering::Relaxed);
+                return Err(PushError::Crowded {
+                    unsent: all - added,
+                    limit: meter.bytes_max,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what has not been taken, and ends.
+    fn cut(&self, queue: &mut Queue) {
+        queue.state = State::Closed;
+        let dropped = mem::take(&mut queue.bytes).len();
+        self.less(dropped);
+    }
+
+    fn less(&self, bytes: usize) {
+        if let Some(meter) = &self.meter {
+            meter.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     /// Bytes that wait.
@@ -169,7 +255,7 @@ impl Outbox {
     /// Drops what waits and cuts the stream.
     pub fn close(&self) {
         let mut queue = self.lock();
-        queue.cut();
+        self.cut(&mut queue);
         drop(queue);
         self.filled.notify_one();
         self.drained.notify_waiters();
@@ -226,6 +312,7 @@ impl Outbox {
                 }
                 rest = rest.get(written..).unwrap_or_default();
                 self.lock().taken = rest.len();
+                self.less(written);
                 self.drained.notify_waiters();
             }
             in_time(stall, writer.flush()).await?;
@@ -250,12 +337,14 @@ impl Outbox {
     }
 }
 
-impl Queue {
-    fn cut(&mut self) {
-        self.state = State::Closed;
-        self.bytes = Vec::new();
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let left = self.lock().unsent();
+        self.less(left);
     }
+}
 
+impl Queue {
     fn unsent(&self) -> usize {
         self.bytes.len() + self.taken
     }
@@ -275,50 +364,4 @@ async fn in_time<T>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::frame::Decoder;
-
-    const STALL: Duration = Duration::from_secs(5);
-
-    #[tokio::test]
-    async fn what_waits_is_written_at_once_and_in_order() {
-        let outbox = Outbox::new(1000);
-        outbox.push(&1_u32).unwrap();
-        outbox.push_all([2_u32, 3], |_, error| panic!("{error}"));
-        outbox.finish();
-        assert_eq!(outbox.push(&4_u32), Err(PushError::Closed));
-        let mut written = Vec::new();
-        outbox.write_to(&mut written, STALL).await.unwrap();
-        let mut decoder = Decoder::<u32>::new(10);
-        decoder.extend(&written);
-        for expected in [1, 2, 3] {
-            assert_eq!(decoder.message().unwrap().unwrap().0, expected);
-        }
-        assert_eq!((decoder.message(), outbox.unsent()), (Ok(None), 0));
-    }
-
-    #[tokio::test]
-    async fn a_full_outbox_refuses_and_room_is_waited_for() {
-        let outbox = Arc::new(Outbox::new(8));
-        outbox.push(&[0_u8; 10]).unwrap();
-        assert_eq!(
-            outbox.push(&1_u32),
-            Err(PushError::Full {
-                unsent: 14,
-                limit: 8
-            })
-        );
-        let writing = tokio::spawn({
-            let outbox = outbox.clone();
-            async move { outbox.write_to(&mut futures::io::sink(), STALL).await }
-        });
-        outbox.room(0).await;
-        outbox.push(&1_u32).unwrap();
-        outbox.close();
-        outbox.closed().await;
-        writing.await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use std::{
 use futures::{AsyncRead, AsyncWrite};
 use interstice_abi::wire::PROTOCOL;
 use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Transport as _,
+    Multiaddr, PeerId, Stream, StreamProtocol, Transport,
     core::{Endpoint, muxing::StreamMuxerBox, transport::Boxed, transport::PortUse, upgrade},
     identity::Keypair,
     noise,
@@ -41,9 +41,28 @@ pub fn transport(
     key: &Keypair,
     deadline: Duration,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
+    let sockets = tcp::tokio::Transport::new(tcp::Config::default());
+    transport_over(sockets, key, deadline)
+}
+
+/// The same over other sockets than plain TCP.
+///
+/// # Errors
+/// When `key` cannot sign.
+pub fn transport_over<T>(
+    sockets: T,
+    key: &Keypair,
+    deadline: Duration,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error>
+where
+    T: Transport<Error = io::Error> + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::ListenerUpgrade: Send,
+    T::Dial: Send,
+{
     let mut streams = yamux::Config::default();
     streams.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
-    Ok(tcp::tokio::Transport::new(tcp::Config::default())
+    Ok(sockets
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
         .multiplex(streams)
