@@ -19,6 +19,7 @@ mod page;
 mod pages;
 mod read;
 mod scan;
+mod snapshot;
 mod storage;
 mod timers;
 mod tree;
@@ -41,6 +42,7 @@ use interstice_abi::{
 
 pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::Digest;
+pub use snapshot::Snapshot;
 pub use storage::{PageBytes, PageWrite};
 
 use journal::Journal;

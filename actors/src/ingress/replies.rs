@@ -20,8 +20,8 @@ use interstice_client::outbox::{FAIR_BYTES, Outbox, PushError};
 
 use super::{Bounds, load::Load};
 
-/// Bytes that a stream which can wait keeps unsent: enough that the client never waits for the node.
-const AHEAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that a stream which can wait keeps unsent before it goes on: what each client may have however many there are.
+const AHEAD_BYTES_MAX: usize = FAIR_BYTES;
 
 /// Largest request that is bounded by its number alone.
 pub(super) const SMALL_BYTES: u64 = 4096;

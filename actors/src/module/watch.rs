@@ -1,35 +1,31 @@
 //! Watching a table: its rows, then every change, in order, each once, none before it is synced.
 //!
-//! A watch begins at a place of the module's queue. There the rows are copied (or, with a position, the log is read from
-//! behind it) and the watcher is entered in [`watchers::Watchers`]; from then on the actor of each step that changes the table
+//! A watch begins at a place of the module's queue. There the table's pages are shared (or, with a position, the log is read
+//! from behind it) and the watcher is entered in [`watchers::Watchers`]; from then on the actor of each step that changes the table
 //! hands the changes over before it releases the module, so nothing is missed and nothing comes twice. What has been recorded
 //! travels through the log's thread, which keeps the order.
 
 mod catch_up;
 
+mod rows;
+
 pub(crate) mod watchers;
 
 mod watcher;
 
-use std::sync::Arc;
-
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{Position, Seq, StepIndex, TableId},
+    id::{Position, Seq, TableId},
     schema::Persistence,
-    wire::{Response, ResponseBody, WatchEvent},
+    wire::{Response, ResponseBody},
 };
 use interstice_host::log::LogPosition;
 
-use self::watcher::Watcher;
 use crate::{
     ingress::Replies,
     module::{core::Core, turn::Ticket},
     supervisor::catalogue::ModuleIndex,
 };
-
-/// Rows of a snapshot per frame, in bytes.
-const SNAPSHOT_FRAME_BYTES: usize = 1024 * 1024;
 
 /// A client wants to watch a table.
 pub(crate) struct StartWatch {
@@ -69,9 +65,8 @@ impl Core {
             .tables
             .get(usize::from(watch.table.0))
             .map(|table| table.persistence);
-        let watcher = Arc::new(Watcher::new(watch));
-        match watch.from {
-            None => self.send_snapshot(watch, &watcher)?,
+        let watcher = match watch.from {
+            None => self.send_rows(watch)?,
             Some(_) if persistence == Some(Persistence::Ephemeral) => {
                 return Err(Failure::new(
                     Code::BadArguments,
@@ -81,67 +76,24 @@ impl Core {
                     ),
                 ));
             }
-            Some(from) => self.catch_up(watch, from, &watcher)?,
-        }
+            Some(from) => self.catch_up(watch, from)?,
+        };
         self.shared
             .watchers
             .add(&self.name, &watch.table_name, watcher);
-        if watch.replies.is_closed() {
-            // The end of the connection came before the watch: nobody else removes it.
-            self.shared
+        // The end of the connection, or a cancel, may have come before the watch: nobody else removes it then.
+        let is_unwanted = watch.replies.is_closed() || !watch.replies.is_streaming(watch.request);
+        if is_unwanted
+            && self
+                .shared
                 .watchers
-                .end(watch.connection, Some(watch.request));
+                .end(watch.connection, Some(watch.request))
+        {
+            watch.replies.send(Response {
+                id: watch.request,
+                body: Ok(ResponseBody::Ended),
+            });
         }
-        Ok(())
-    }
-
-    fn send_snapshot(&self, watch: &StartWatch, watcher: &Arc<Watcher>) -> Result<(), Failure> {
-        let mut frames = Vec::new();
-        let mut after: Option<Box<[u8]>> = None;
-        loop {
-            let page = self.module.tables().rows_after(
-                watch.table,
-                after.as_deref(),
-                usize::MAX,
-                SNAPSHOT_FRAME_BYTES,
-            )?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
-            frames.push(
-                page.into_iter()
-                    .map(|(_, row)| row.into_vec())
-                    .collect::<Vec<_>>(),
-            );
-        }
-        let complete = Position {
-            epoch: self.shared.epoch,
-            seq: watch.seq,
-            step: StepIndex(u32::MAX),
-            index: u32::MAX,
-        };
-        if frames.is_empty() {
-            frames.push(Vec::new());
-        }
-        let (watcher, count) = (watcher.clone(), frames.len());
-        self.shared.log.when_durable(Box::new(move |durable| {
-            if let Err(error) = durable {
-                watcher.fail(Failure::new(
-                    Code::Unavailable,
-                    format!("the log could not be written: {error}"),
-                ));
-                return;
-            }
-            for (place, rows) in frames.into_iter().enumerate() {
-                let event = WatchEvent::Rows {
-                    rows,
-                    complete: (place + 1 == count).then_some(complete),
-                };
-                watcher.replies.more(Response {
-                    id: watcher.request,
-                    body: Ok(ResponseBody::Watch(event)),
-                });
-            }
-        }));
         Ok(())
     }
 }

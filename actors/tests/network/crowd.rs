@@ -34,7 +34,7 @@ use tokio::{
 
 use crate::{
     door::{Network, Seen},
-    hostile::Raw,
+    raw::Raw,
 };
 
 /// What a handshake begins with.

@@ -8,4 +8,5 @@
 mod crowd;
 mod door;
 mod hostile;
+mod raw;
 mod serving;

@@ -72,6 +72,11 @@ impl Pages {
         }
     }
 
+    /// All pages, in order, shared with their readers.
+    pub(super) fn shared(&self) -> Vec<Arc<Page>> {
+        self.slots.values().map(|slot| slot.page.clone()).collect()
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.rows
     }

@@ -11,14 +11,18 @@ use std::sync::{
 use interstice_abi::{
     failure::{Code, Failure},
     id::{ModuleName, Position, Seq, TableId},
-    wire::{Response, ResponseBody, WatchEvent, WatchedChange},
+    wire::WatchedChange,
 };
 use interstice_host::{
     log::{Log, LogPosition},
     module::Effect,
 };
 
-use super::{StartWatch, watcher::Watcher, watchers::watched};
+use super::{
+    StartWatch,
+    watcher::{Begin, Watcher},
+    watchers::watched,
+};
 use crate::{
     module::core::Core,
     record::{Record, StepRecord},
@@ -30,8 +34,7 @@ impl Core {
         &self,
         watch: &StartWatch,
         from: Position,
-        watcher: &Arc<Watcher>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Arc<Watcher>, Failure> {
         if from.epoch != self.shared.epoch || from.seq > watch.seq {
             return Err(Failure::new(
                 Code::BadArguments,
@@ -59,7 +62,8 @@ impl Core {
             until: watch.seq,
             start: watch.log_start,
         };
-        let watcher = watcher.clone();
+        let begun = Arc::new(Watcher::new(watch, Begin::Behind, from));
+        let watcher = begun.clone();
         self.shared.log.when_durable(Box::new(move |durable| {
             if let Err(error) = durable {
                 watcher.fail(Failure::new(
@@ -77,7 +81,7 @@ impl Core {
                 }
             });
         }));
-        Ok(())
+        Ok(begun)
     }
 }
 
@@ -133,14 +137,9 @@ impl Search {
                 continue;
             }
             futures::executor::block_on(watcher.replies.room());
-            if watcher.has_ended() || watcher.replies.is_closed() {
+            if watcher.replies.is_closed() || !watcher.earlier_changes(found) {
                 return Ok(());
             }
-            let body = Ok(ResponseBody::Watch(WatchEvent::Changes(found)));
-            watcher.replies.more(Response {
-                id: watcher.request,
-                body,
-            });
         }
         Ok(())
     }

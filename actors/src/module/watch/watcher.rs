@@ -1,126 +1,178 @@
-//! One watch of one client: it catches up, is live, and ends, in this order and each at most once.
+//! One watch of one client: it is behind, is live, and ends, in this order and each at most once.
 //!
 //! A client that reads too slowly loses its watch, with the position to resume from; no change is ever left out of a watch
 //! that goes on.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use interstice_abi::{
     failure::{Code, Failure},
+    id::Position,
     wire::{Response, ResponseBody, WatchEvent, WatchedChange},
 };
 
 use super::StartWatch;
 use crate::ingress::Replies;
 
+/// Bytes of changes that wait while rows are sent or the log is read: what comes beyond is read from the log later on.
+const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// One watch of one client.
 pub(crate) struct Watcher {
     pub(super) connection: u64,
     pub(super) request: u64,
     pub(super) replies: Replies,
-    state: Mutex<State>,
+    inner: Mutex<Inner>,
+}
+
+/// How a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// Changes may be handed on at once.
+    Live,
+    /// Something is to be sent before.
+    Behind,
+}
+
+struct Inner {
+    state: State,
+    /// The last position that was sent: a watch from there misses nothing.
+    last: Position,
 }
 
 enum State {
-    /// The log is being read for what was before; what comes waits here.
-    CatchingUp(Vec<WatchedChange>),
+    /// The rows are being sent, or the log is being read; what comes waits here.
+    Behind(Waiting),
     Live,
     Ended,
 }
 
+#[derive(Default)]
+struct Waiting {
+    changes: Vec<WatchedChange>,
+    bytes: usize,
+    /// Whether there were more than may wait.
+    overflowed: bool,
+}
+
+impl Waiting {
+    fn add(&mut self, changes: Vec<WatchedChange>) {
+        let more: usize = changes.iter().map(size).sum();
+        if self.overflowed || self.bytes.saturating_add(more) > WAITING_BYTES_MAX {
+            self.overflowed = true;
+            return;
+        }
+        self.bytes += more;
+        self.changes.extend(changes);
+    }
+}
+
 impl Watcher {
-    /// The watcher of a watch that begins. One that resumes waits until the log has been read.
-    pub(super) fn new(watch: &StartWatch) -> Self {
-        let state = if watch.from.is_some() {
-            State::CatchingUp(Vec::new())
-        } else {
-            State::Live
+    /// The watcher of a watch that begins, behind `last`.
+    pub(super) fn new(watch: &StartWatch, begin: Begin, last: Position) -> Self {
+        let state = match begin {
+            Begin::Live => State::Live,
+            Begin::Behind => State::Behind(Waiting::default()),
         };
         Self {
             connection: watch.connection,
             request: watch.request,
             replies: watch.replies.clone(),
-            state: Mutex::new(state),
+            inner: Mutex::new(Inner { state, last }),
         }
     }
 
-    /// Ends the watch without an answer.
-    pub(super) fn end(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::Ended;
-    }
-
-    /// Whether nothing more is sent.
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(
-            *self.state.lock().unwrap_or_else(PoisonError::into_inner),
+    /// Ends the watch without an answer. Whether it went on until then.
+    pub(super) fn end(&self) -> bool {
+        let mut inner = self.inner();
+        !matches!(
+            std::mem::replace(&mut inner.state, State::Ended),
             State::Ended
         )
     }
 
-    /// Hands on what has changed; while the log is being read, it waits.
+    /// Whether nothing more is sent.
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.inner().state, State::Ended)
+    }
+
+    /// Hands on what has changed; while the watch is behind, it waits.
     pub(super) fn changes(&self, changes: Vec<WatchedChange>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *state {
-            State::CatchingUp(waiting) => waiting.extend(changes),
-            State::Live => {
-                if !self.send(changes) {
-                    *state = State::Ended;
-                }
-            }
+        let mut inner = self.inner();
+        match &mut inner.state {
+            State::Behind(waiting) => waiting.add(changes),
+            State::Live => self.send(&mut inner, changes),
             State::Ended => {}
         }
     }
 
-    /// Whether the client takes them.
-    fn send(&self, changes: Vec<WatchedChange>) -> bool {
-        let Some(first) = changes.first().map(|change| change.position) else {
-            return true;
+    /// Hands on what has changed before the watch began. Whether the watch goes on.
+    pub(super) fn earlier_changes(&self, changes: Vec<WatchedChange>) -> bool {
+        let mut inner = self.inner();
+        if !matches!(inner.state, State::Ended) {
+            self.send(&mut inner, changes);
+        }
+        !matches!(inner.state, State::Ended)
+    }
+
+    /// Sends, or ends the watch of a client that does not take it.
+    fn send(&self, inner: &mut Inner, changes: Vec<WatchedChange>) {
+        let Some(last) = changes.last().map(|change| change.position) else {
+            return;
         };
         let body = Ok(ResponseBody::Watch(WatchEvent::Changes(changes)));
-        if self
-            .replies
-            .stream(Response {
-                id: self.request,
-                body,
-            })
-            .is_ok()
-        {
-            return true;
+        let taken = self.replies.stream(Response {
+            id: self.request,
+            body,
+        });
+        match taken {
+            Ok(()) => inner.last = last,
+            Err(_) => self.too_slow(inner),
         }
+    }
+
+    fn too_slow(&self, inner: &mut Inner) {
+        inner.state = State::Ended;
         let text = format!(
-            "changes came faster than they were read; those from {first} on were not sent, resume with --from the last one seen"
+            "changes came faster than they were read; resume with --from {}",
+            inner.last
         );
         self.replies.send(Response {
             id: self.request,
             body: Err(Failure::new(Code::Busy, text)),
         });
-        false
     }
 
     /// Ends the watch with its one last answer.
     pub(super) fn fail(&self, why: Failure) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*state, State::Ended) {
-            return;
+        if self.end() {
+            self.replies.send(Response {
+                id: self.request,
+                body: Err(why),
+            });
         }
-        *state = State::Ended;
-        drop(state);
-        self.replies.send(Response {
-            id: self.request,
-            body: Err(why),
-        });
     }
 
-    /// What the log had is sent; from here on changes go straight out.
+    /// What was before is sent; from here on changes go straight out.
     pub(super) fn go_live(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::CatchingUp(waiting) = &mut *state {
+        let mut inner = self.inner();
+        if let State::Behind(waiting) = &mut inner.state {
             let waiting = std::mem::take(waiting);
-            *state = if self.send(waiting) {
-                State::Live
-            } else {
-                State::Ended
-            };
+            inner.state = State::Live;
+            self.send(&mut inner, waiting.changes);
+            if waiting.overflowed && matches!(inner.state, State::Live) {
+                self.too_slow(&mut inner);
+            }
         }
     }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics under the lock; a poisoned watch is a whole one.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size(change: &WatchedChange) -> usize {
+    let row = |row: &Option<Vec<u8>>| row.as_ref().map_or(0, Vec::len);
+    size_of::<WatchedChange>() + row(&change.before) + row(&change.after)
 }

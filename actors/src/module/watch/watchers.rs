@@ -56,19 +56,18 @@ impl Watchers {
         removed
     }
 
-    /// Ends one watch of a connection, or all of them. Whether there was one.
+    /// Ends one watch of a connection, or all of them. Whether there was one that had not ended by itself.
     pub(crate) fn end(&self, connection: u64, request: Option<u64>) -> bool {
-        let ended = |watcher: &Watcher| {
-            watcher.connection == connection
-                && request.is_none_or(|request| watcher.request == request)
-        };
+        let ended = std::cell::Cell::new(false);
         self.retain(|_, watcher| {
-            let ends = ended(watcher);
-            if ends {
-                watcher.end();
+            let ends = watcher.connection == connection
+                && request.is_none_or(|request| watcher.request == request);
+            if ends && watcher.end() {
+                ended.set(true);
             }
             !ends
-        }) > 0
+        });
+        ended.get()
     }
 
     /// Ends the watches of a module's tables that `ends` names, with a failure that says why.

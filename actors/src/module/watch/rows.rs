@@ -1,0 +1,146 @@
+//! The rows at the beginning of a watch, as they are at its place in the queue.
+//!
+//! A table of one frame goes out at once. The pages of a larger one are shared with the table and sent as the client takes
+//! them, a little ahead of it, so that the table may be larger than what may wait unsent; changes wait with the watcher
+//! meanwhile. At most [`TABLES_MAX`] tables of a process are sent at a time, because a page that is shared and then changed
+//! is there twice.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{Position, StepIndex},
+    wire::{Response, ResponseBody, WatchEvent},
+};
+use interstice_host::table::Snapshot;
+use tokio::sync::oneshot;
+
+use super::{
+    StartWatch,
+    watcher::{Begin, Watcher},
+};
+use crate::module::core::Core;
+
+/// Rows per frame, in bytes.
+const FRAME_BYTES: usize = 1024 * 1024;
+
+/// Tables of more than a frame that are sent at a time.
+const TABLES_MAX: usize = 64;
+
+static TABLES: AtomicUsize = AtomicUsize::new(0);
+
+/// One of the [`TABLES_MAX`] places.
+struct Slot;
+
+impl Slot {
+    fn take() -> Result<Self, Failure> {
+        if TABLES.fetch_add(1, Ordering::AcqRel) >= TABLES_MAX {
+            TABLES.fetch_sub(1, Ordering::AcqRel);
+            return Err(Failure::new(
+                Code::Busy,
+                "too many watches of large tables begin at this moment; try again in a moment",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        TABLES.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Core {
+    /// Sends the rows, now or bit by bit, once what they rest on is synced.
+    pub(super) fn send_rows(&self, watch: &StartWatch) -> Result<Arc<Watcher>, Failure> {
+        let complete = Position {
+            epoch: self.shared.epoch,
+            seq: watch.seq,
+            step: StepIndex(u32::MAX),
+            index: u32::MAX,
+        };
+        let mut rest = self.module.tables().snapshot(watch.table)?;
+        let first = rest.rows(FRAME_BYTES);
+        if rest.is_empty() {
+            let watcher = Arc::new(Watcher::new(watch, Begin::Live, complete));
+            let told = watcher.clone();
+            self.shared.log.when_durable(Box::new(move |durable| {
+                match durable {
+                    // Whether the watch goes on, it knows itself.
+                    Ok(_) => {
+                        told.rows(first, Some(complete));
+                    }
+                    Err(error) => told.fail(unwritten(&error)),
+                }
+            }));
+            return Ok(watcher);
+        }
+        let slot = Slot::take()?;
+        let watcher = Arc::new(Watcher::new(watch, Begin::Behind, complete));
+        let (told, durable) = oneshot::channel();
+        self.shared.log.when_durable(Box::new(move |outcome| {
+            // Whoever waits for it ends with the arbiter only.
+            let _ = told.send(outcome.map_err(|error| unwritten(&error)));
+        }));
+        let to = watcher.clone();
+        actix::spawn(async move {
+            let _slot = slot;
+            match durable.await {
+                Ok(Ok(_)) => send_bit_by_bit(first, rest, &to, complete).await,
+                Ok(Err(failure)) => to.fail(failure),
+                // The log has ended without a word: the node is going down.
+                Err(_) => {}
+            }
+        });
+        Ok(watcher)
+    }
+}
+
+fn unwritten(error: &impl std::fmt::Display) -> Failure {
+    let text = format!("the log could not be written: {error}");
+    Failure::new(Code::Unavailable, text)
+}
+
+async fn send_bit_by_bit(
+    first: Vec<Vec<u8>>,
+    mut rest: Snapshot,
+    watcher: &Watcher,
+    complete: Position,
+) {
+    let mut rows = first;
+    loop {
+        watcher.replies.room().await;
+        let is_last = rest.is_empty();
+        if !watcher.rows(rows, is_last.then_some(complete)) {
+            return;
+        }
+        if is_last {
+            watcher.go_live();
+            return;
+        }
+        rows = rest.rows(FRAME_BYTES);
+    }
+}
+
+impl Watcher {
+    /// Hands rows on. Whether the watch goes on.
+    fn rows(&self, rows: Vec<Vec<u8>>, complete: Option<Position>) -> bool {
+        if self.has_ended() || self.replies.is_closed() {
+            return false;
+        }
+        let event = WatchEvent::Rows { rows, complete };
+        let taken = self.replies.stream(Response {
+            id: self.request,
+            body: Ok(ResponseBody::Watch(event)),
+        });
+        if taken.is_err() {
+            let text = "the rows of the table were not read, or all clients together have too much unread; watch again";
+            self.fail(Failure::new(Code::Busy, text));
+        }
+        taken.is_ok()
+    }
+}
