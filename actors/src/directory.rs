@@ -1,7 +1,10 @@
 //! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `files/`, `node.log`.
 //!
-//! Private to the user, locked by the process that runs the node. Binaries are stored under their content's hash, so a
+//! Private to the user: what is not when the node starts, is made so (`private.rs`). Locked by the process that runs the
+//! node. Binaries are stored under their content's hash, so a
 //! module's name never becomes a path.
+
+mod private;
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,8 @@ use interstice_abi::failure::{Code, Failure};
 use interstice_client::Identity;
 use interstice_host::files;
 use libp2p::identity::Keypair;
+
+pub use self::private::keep_files_private;
 
 use crate::node::NodeError;
 
@@ -18,6 +23,7 @@ const BINARY_AGE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
 /// The folders and files of one node.
 pub(crate) struct Directory {
     root: PathBuf,
+    mended: Vec<PathBuf>,
     /// Held as long as this is; `None` where a running node has it.
     lock: Option<files::DirectoryLock>,
 }
@@ -37,8 +43,13 @@ impl Directory {
             path: root.to_path_buf(),
             problem: error.to_string(),
         })?;
+        let mended = private::make_private(root).map_err(|(path, error)| NodeError::Directory {
+            path,
+            problem: format!("it cannot be made private: {error}"),
+        })?;
         let directory = Self {
             root: root.to_path_buf(),
+            mended,
             lock: Some(lock),
         };
         for folder in ["log", "db", "modules", "files", crate::base::FOLDER] {
@@ -70,6 +81,7 @@ impl Directory {
         };
         Ok(Self {
             root: root.to_path_buf(),
+            mended: Vec::new(),
             lock,
         })
     }
@@ -90,6 +102,11 @@ impl Directory {
     /// The directory itself.
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// What others could read or write until the node was started.
+    pub(crate) fn mended(&self) -> &[PathBuf] {
+        &self.mended
     }
 
     /// A file or folder of the node.

@@ -1,14 +1,17 @@
 //! What modules and the node say: the last lines in memory, all of them in `node.log`, and those who follow.
 //!
-//! Lines are kept when the step that wrote them is undone. `node.log` holds one line of text per line said and rotates
-//! to `node.log.1`; a follower that does not keep up is cut off with a notice.
+//! Lines are numbered, across restarts, and kept when the step that wrote them is undone. `node.log` holds them as text
+//! (`text.rs`) and rotates to `node.log.1`; a start reads its end. A follower that does not keep up is cut off with the
+//! number to resume from.
+
+mod text;
 
 use std::{
     collections::VecDeque,
     fs::{self, File, OpenOptions},
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -18,13 +21,14 @@ use interstice_abi::{
     wire::{LogLevel, LogLine, Response, ResponseBody},
 };
 
+use self::text::{format_line, parse_lines};
 use crate::ingress::Replies;
 
 /// How many lines `logs` can look back on.
 const KEPT_LINES: usize = 10_000;
 
-/// Bytes of text that those lines may take in all: a module that says large things must not fill the memory.
-const KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many bytes those may have, and how much of `node.log` is read at the start.
+const KEPT_BYTES: usize = 8 * 1024 * 1024;
 
 /// Size at which `node.log` rotates.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -38,13 +42,46 @@ pub(crate) struct Lines {
 }
 
 struct State {
-    kept: VecDeque<LogLine>,
-    /// Bytes of their texts.
-    kept_bytes: usize,
+    kept: Kept,
+    /// The number of the next line.
+    next: u64,
     followers: Vec<Follower>,
     path: PathBuf,
     file: Option<BufWriter<File>>,
     written: u64,
+}
+
+/// The last lines.
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += size(&line);
+        self.lines.push_back(line);
+        while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
+            let Some(oldest) = self.lines.pop_front() else {
+                return;
+            };
+            self.bytes -= size(&oldest);
+        }
+    }
+}
+
+fn size(line: &LogLine) -> usize {
+    size_of::<LogLine>() + line.text.len()
+}
+
+/// Where lines begin that somebody wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Begin {
+    /// The last ones, so many.
+    Tail(u32),
+    /// Behind the line of this number.
+    After(u64),
 }
 
 struct Follower {
@@ -52,20 +89,30 @@ struct Follower {
     connection: u64,
     request: u64,
     module: Option<ModuleName>,
+    /// The last line that it was told, or that was not for it.
+    last: u64,
 }
 
 impl Lines {
-    /// Lines that are also written to the file at `path`, private to the user.
+    /// Lines that are also written to the file at `path`, private to the user; those at its end are there already.
     ///
     /// # Errors
-    /// When the file cannot be opened.
-    pub(crate) fn open(path: &Path) -> std::io::Result<Self> {
+    /// When the file cannot be opened or read.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let mut kept = Kept::default();
+        let mut next = 1;
+        for path in [rotated(path), path.to_path_buf()] {
+            for line in parse_lines(&end_of(&path)?) {
+                next = next.max(line.number.saturating_add(1));
+                kept.push(line);
+            }
+        }
         let file = append_private(path)?;
         let written = file.metadata()?.len();
         Ok(Self {
             state: Mutex::new(State {
-                kept: VecDeque::new(),
-                kept_bytes: 0,
+                kept,
+                next,
                 followers: Vec::new(),
                 path: path.to_path_buf(),
                 file: Some(BufWriter::new(file)),
@@ -90,36 +137,48 @@ impl Lines {
     }
 
     fn say(&self, level: LogLevel, module: Option<&ModuleName>, seq: Option<Seq>, text: &str) {
+        let mut state = self.state();
         let line = LogLine {
+            number: state.next,
             time_ms: now_ms(),
             level,
             module: module.cloned(),
             seq,
             text: cut(text),
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.next += 1;
         state.write(&line);
         state.tell(&line);
-        state.keep(line);
+        state.kept.push(line);
     }
 
-    /// The last `tail` lines, of one module or of all.
-    pub(crate) fn kept(&self, module: Option<&ModuleName>, tail: u32) -> Vec<LogLine> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.tail(module, tail)
+    /// Lines that are kept, of one module or of all.
+    ///
+    /// # Errors
+    /// `NotFound` when there were more behind the wanted number than are kept.
+    pub(crate) fn kept(
+        &self,
+        module: Option<&ModuleName>,
+        begin: Begin,
+    ) -> Result<Vec<LogLine>, Failure> {
+        self.state().select(module, begin)
     }
 
-    /// Sends the last `tail` lines and then every new one to `replies`.
+    /// Sends lines that are kept and then every new one to `replies`.
+    ///
+    /// # Errors
+    /// That of [`Lines::kept`]; nobody follows then.
     pub(crate) fn follow(
         &self,
         replies: Replies,
         connection: u64,
         request: u64,
         module: Option<ModuleName>,
-        tail: u32,
-    ) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let lines = state.tail(module.as_ref(), tail);
+        begin: Begin,
+    ) -> Result<(), Failure> {
+        let mut state = self.state();
+        let lines = state.select(module.as_ref(), begin)?;
+        let last = state.next - 1;
         replies.more(Response {
             id: request,
             body: Ok(ResponseBody::Log(lines)),
@@ -129,12 +188,14 @@ impl Lines {
             connection,
             request,
             module,
+            last,
         });
+        Ok(())
     }
 
     /// Ends one follower, or all of a connection. Whether there was one.
     pub(crate) fn unfollow(&self, connection: u64, request: Option<u64>) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         let before = state.followers.len();
         state.followers.retain(|follower| {
             follower.connection != connection
@@ -145,45 +206,48 @@ impl Lines {
 
     /// Writes out what is buffered.
     pub(crate) fn flush(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &mut state.file {
+        if let Some(file) = &mut self.state().file {
             // A full disk must not stop the node for the sake of its log file.
             let _ = file.flush();
         }
     }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
-    /// Keeps a line, and forgets the oldest ones beyond the limits.
-    fn keep(&mut self, line: LogLine) {
-        self.kept_bytes += line.text.len();
-        self.kept.push_back(line);
-        while self.kept.len() > KEPT_LINES || self.kept_bytes > KEPT_BYTES_MAX {
-            let Some(oldest) = self.kept.pop_front() else {
-                break;
-            };
-            self.kept_bytes -= oldest.text.len();
+    fn select(&self, module: Option<&ModuleName>, begin: Begin) -> Result<Vec<LogLine>, Failure> {
+        let lines = &self.kept.lines;
+        let (after, wanted) = match begin {
+            Begin::Tail(tail) => (0, usize::try_from(tail).unwrap_or(usize::MAX)),
+            Begin::After(after) => (after, usize::MAX),
+        };
+        let oldest = lines.front().map_or(self.next, |line| line.number);
+        if matches!(begin, Begin::After(_)) && after.saturating_add(1) < oldest {
+            let text = format!(
+                "lines from {} on are wanted, and only those from {oldest} on are at hand; older ones are in the node's node.log",
+                after + 1
+            );
+            return Err(Failure::new(Code::NotFound, text));
         }
-    }
-
-    fn tail(&self, module: Option<&ModuleName>, tail: u32) -> Vec<LogLine> {
-        let wanted = usize::try_from(tail).unwrap_or(usize::MAX);
-        let matching = |line: &&LogLine| module.is_none() || line.module.as_ref() == module;
-        let mut lines: Vec<LogLine> = self
-            .kept
+        let mut found: Vec<LogLine> = lines
             .iter()
             .rev()
-            .filter(matching)
+            .take_while(|line| line.number > after)
+            .filter(|line| module.is_none() || line.module.as_ref() == module)
             .take(wanted)
             .cloned()
             .collect();
-        lines.reverse();
-        lines
+        found.reverse();
+        Ok(found)
     }
 
     fn tell(&mut self, line: &LogLine) {
-        self.followers.retain(|follower| {
+        self.followers.retain_mut(|follower| {
             if follower.module.is_some() && follower.module != line.module {
+                follower.last = line.number;
                 return !follower.replies.is_closed();
             }
             let response = Response {
@@ -191,14 +255,16 @@ impl State {
                 body: Ok(ResponseBody::Log(vec![line.clone()])),
             };
             let kept = follower.replies.stream(response).is_ok();
-            if !kept {
-                let failure = Failure::new(
-                    Code::Busy,
-                    "lines came faster than they were read; follow the log again",
+            if kept {
+                follower.last = line.number;
+            } else {
+                let text = format!(
+                    "lines came faster than they were read; resume with --from {}",
+                    follower.last
                 );
                 follower.replies.send(Response {
                     id: follower.request,
-                    body: Err(failure),
+                    body: Err(Failure::new(Code::Busy, text)),
                 });
             }
             kept
@@ -219,12 +285,30 @@ impl State {
 
     fn rotate(&mut self) {
         self.file = None;
-        let old = self.path.with_extension("log.1");
         // Losing the older lines is better than losing the newer ones.
-        let _ = fs::rename(&self.path, old);
+        let _ = fs::rename(&self.path, rotated(&self.path));
         self.file = append_private(&self.path).ok().map(BufWriter::new);
         self.written = 0;
     }
+}
+
+fn rotated(path: &Path) -> PathBuf {
+    path.with_extension("log.1")
+}
+
+/// The last [`KEPT_BYTES`] of a file; nothing where there is none.
+fn end_of(path: &Path) -> io::Result<String> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        opened => opened?,
+    };
+    let wanted = u64::try_from(KEPT_BYTES).unwrap_or(u64::MAX);
+    let from = file.metadata()?.len().saturating_sub(wanted);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(wanted).read_to_end(&mut bytes)?;
+    // A piece may begin inside a character.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn append_private(path: &Path) -> std::io::Result<File> {
@@ -236,61 +320,6 @@ fn append_private(path: &Path) -> std::io::Result<File> {
         options.mode(0o600);
     }
     options.open(path)
-}
-
-/// `2026-01-31T12:00:00.000Z WARN module seq=7 text`, continued lines indented.
-fn format_line(line: &LogLine) -> String {
-    let level = match line.level {
-        LogLevel::Message => "INFO",
-        LogLevel::Warning => "WARN",
-        LogLevel::Error => "ERROR",
-    };
-    let module = line.module.as_ref().map_or("-", ModuleName::as_str);
-    let seq = line
-        .seq
-        .map_or_else(|| "-".to_string(), |seq| seq.to_string());
-    let text: String = line
-        .text
-        .chars()
-        .map(|c| {
-            if c.is_control() && c != '\n' && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect();
-    format!(
-        "{} {level} {module} seq={seq} {}\n",
-        timestamp(line.time_ms),
-        text.replace('\n', "\n    ")
-    )
-}
-
-/// RFC 3339 in UTC, by the civil-from-days algorithm of Howard Hinnant.
-fn timestamp(time_ms: u64) -> String {
-    let (seconds, millis) = (time_ms / 1000, time_ms % 1000);
-    let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 {
-        month_shifted + 3
-    } else {
-        month_shifted - 9
-    };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (
-        second_of_day / 3600,
-        second_of_day / 60 % 60,
-        second_of_day % 60,
-    );
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
 }
 
 fn cut(text: &str) -> String {
@@ -314,71 +343,4 @@ pub(crate) fn now_ms() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_are_rfc_3339() {
-        assert_eq!(timestamp(0), "1970-01-01T00:00:00.000Z");
-        assert_eq!(timestamp(951_827_696_789), "2000-02-29T12:34:56.789Z");
-        assert_eq!(timestamp(1_800_000_000_001), "2027-01-15T08:00:00.001Z");
-    }
-
-    #[test]
-    fn a_line_can_not_forge_another_or_drive_a_terminal() {
-        let line = LogLine {
-            time_ms: 0,
-            level: LogLevel::Message,
-            module: None,
-            seq: None,
-            text: "a\n1970 ERROR forged \u{1b}[2J".to_string(),
-        };
-        let text = format_line(&line);
-        assert!(text.contains("\n    1970"), "{text}");
-        assert!(!text.contains('\u{1b}'), "{text}");
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        let text = cut(&"ä".repeat(TEXT_BYTES_MAX));
-        assert!(text.len() < TEXT_BYTES_MAX + 64);
-        assert!(text.ends_with("bytes were cut)"));
-    }
-
-    #[test]
-    fn what_is_kept_is_bounded_in_lines_and_in_bytes() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let lines = Lines::open(&folder.path().join("node.log")).expect("opens");
-        let kept = || lines.kept(None, u32::MAX);
-        let large = "x".repeat(TEXT_BYTES_MAX);
-        for _ in 0..=KEPT_BYTES_MAX / TEXT_BYTES_MAX {
-            lines.message(None, None, &large);
-        }
-        assert_eq!(kept().len(), KEPT_BYTES_MAX / TEXT_BYTES_MAX);
-        for _ in 0..=KEPT_LINES {
-            lines.message(None, None, "y");
-        }
-        assert_eq!(kept().len(), KEPT_LINES);
-        assert!(kept().iter().all(|line| line.text == "y"));
-    }
-
-    #[test]
-    fn the_tail_is_of_the_wanted_module() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let lines = Lines::open(&folder.path().join("node.log")).expect("opens");
-        let name = ModuleName::new("m").expect("a name");
-        lines.message(None, None, "node");
-        for number in 0..5 {
-            lines.message(Some(&name), None, &number.to_string());
-        }
-        let texts: Vec<String> = lines
-            .kept(Some(&name), 2)
-            .into_iter()
-            .map(|line| line.text)
-            .collect();
-        assert_eq!(texts, ["3", "4"]);
-        assert_eq!(lines.kept(None, 100).len(), 6);
-        let file = fs::read_to_string(folder.path().join("node.log")).expect("is there");
-        assert_eq!(file.lines().count(), 6);
-    }
-}
+mod tests;

@@ -26,6 +26,7 @@ use tokio::sync::Notify;
 
 pub use self::error::NodeError;
 use self::run::{Ready, run};
+pub use crate::directory::keep_files_private;
 use crate::{
     config::Config,
     directory,

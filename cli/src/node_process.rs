@@ -15,7 +15,7 @@ use std::{
 use interstice_abi::id::{NodeId, check_name};
 use interstice_actors::{
     config::Config,
-    node::{self, Listen, Node, StartOptions},
+    node::{self, Listen, Node, StartOptions, keep_files_private},
 };
 use serde_json::Value as Json;
 
@@ -154,6 +154,8 @@ pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
         port: run.port,
         workers: None,
     };
+    // What libraries make in the node's folder is private as well.
+    keep_files_private();
     let node = Node::start(&local.folder, options)
         .map_err(|error| Problem::failed(with_causes(&error)))?;
     let address = format!("{}:{}", Ipv4Addr::LOCALHOST, node.port());

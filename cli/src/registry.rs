@@ -3,17 +3,21 @@
 //! Names and ids are unique. Every change reads, changes and writes the file under a lock, so that commands at the same time
 //! do not undo each other. What a person has written into the file is checked, with the line and the field in the message.
 
-use std::{fs, io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 use interstice_abi::{failure::nearest, id::check_name};
-use interstice_client::Target as Address;
+use interstice_client::{Target as Address, read_small_file};
 use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
 
 use crate::{
     address::check_id,
     home::{self, Home},
     problem::{Outcome, Problem},
 };
+
+/// Largest registry that is read: thousands of nodes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// A node that has a name here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,17 +52,26 @@ impl Registry {
     /// Names the file, the line and the field that is wrong.
     pub fn read(home: &Home) -> Outcome<Self> {
         let path = home.registry();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match read_small_file(&path, FILE_BYTES_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Problem::file("read", &path, &error)),
         };
         let wrong = |problem: String| {
             Problem::failed(format!("{} is not valid: {problem}", path.display()))
         };
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let before = error.as_bytes().get(..at).unwrap_or_default();
+            wrong(format!("line {}: it is not UTF-8 text", line_at(before)))
+        })?;
         let document: Document = toml::from_str(&text)
             .map_err(|error| wrong(error.to_string().trim_end().to_string()))?;
-        check(&document.nodes).map_err(wrong)?;
+        check(&document.nodes).map_err(|mistake| {
+            let line =
+                line_of(&text, &mistake).map_or_else(String::new, |line| format!("line {line}, "));
+            wrong(format!("{line}{mistake}"))
+        })?;
         Ok(Self {
             path,
             nodes: document.nodes,
@@ -74,7 +87,7 @@ impl Registry {
         let _locked = home::lock(&home.root().join("nodes.lock"))?;
         let mut registry = Self::read(home)?;
         let result = change(&mut registry)?;
-        check(&registry.nodes).map_err(Problem::failed)?;
+        check(&registry.nodes).map_err(|mistake| Problem::failed(mistake.to_string()))?;
         let document = Document {
             nodes: registry.nodes,
         };
@@ -174,121 +187,74 @@ impl Registry {
     }
 }
 
-fn check(nodes: &[Entry]) -> Result<(), String> {
+/// What is wrong with a field of a node.
+struct Mistake {
+    /// The node's place, from 0 on.
+    place: usize,
+    name: String,
+    field: &'static str,
+    problem: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (number, name) = (self.place + 1, self.name.escape_debug());
+        write!(
+            f,
+            "node {number} (`{name}`), field `{}`: {}",
+            self.field, self.problem
+        )
+    }
+}
+
+fn check(nodes: &[Entry]) -> Result<(), Mistake> {
     for (place, entry) in nodes.iter().enumerate() {
-        let field = |field: &str, problem: String| {
-            format!(
-                "node {} (`{}`), field `{field}`: {problem}",
-                place + 1,
-                entry.name.escape_debug()
-            )
+        let mistake = |field: &'static str, problem: String| Mistake {
+            place,
+            name: entry.name.clone(),
+            field,
+            problem,
         };
-        check_name("node name", &entry.name, true).map_err(|problem| field("name", problem))?;
+        check_name("node name", &entry.name, true).map_err(|problem| mistake("name", problem))?;
         let address = entry
             .address
             .parse::<Address>()
-            .map_err(|error| field("address", error.to_string()))?;
-        check_id(&entry.id).map_err(|problem| field("id", problem))?;
+            .map_err(|error| mistake("address", error.to_string()))?;
+        check_id(&entry.id).map_err(|problem| mistake("id", problem))?;
         if address.pin().is_some_and(|id| id.0 != entry.id) {
-            return Err(field(
-                "address",
-                "it ends in another id than the field `id`".to_string(),
-            ));
+            let problem = "it ends in another id than the field `id`".to_string();
+            return Err(mistake("address", problem));
         }
         let before = nodes.iter().take(place);
         for other in before {
             if other.name == entry.name {
-                return Err(field("name", "it is there twice".to_string()));
+                return Err(mistake("name", "it is there twice".to_string()));
             }
             if other.id == entry.id {
-                return Err(field("id", "it is there twice".to_string()));
+                return Err(mistake("id", "it is there twice".to_string()));
             }
         }
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
-    const OTHER: &str = "12D3KooWJWoaqZhDaoEFshF7Rh1bpY9ohihFhzcW6d69Lr2NASuq";
-
-    fn entry(name: &str, id: &str) -> Entry {
-        Entry {
-            name: name.to_string(),
-            address: "127.0.0.1:4400".to_string(),
-            id: id.to_string(),
-        }
-    }
-
-    #[test]
-    fn nodes_are_found_by_name_id_and_address() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::at(folder.path());
-        Registry::change(&home, |registry| registry.add(entry("one", ID))).expect("is added");
-        let registry = Registry::read(&home).expect("reads");
-        for word in ["one", ID, "127.0.0.1:4400"] {
-            assert_eq!(
-                registry.get(word).map(|entry| entry.name.as_str()),
-                Ok("one"),
-                "{word}"
-            );
-        }
-        let problem = registry.get("oe").expect_err("is not there");
-        assert!(
-            problem.advice().unwrap_or_default().contains("`one`"),
-            "{problem:?}"
-        );
-    }
-
-    #[test]
-    fn names_and_ids_are_unique() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::at(folder.path());
-        let add = |name, id| Registry::change(&home, |registry| registry.add(entry(name, id)));
-        add("one", ID).expect("is added");
-        assert!(add("one", OTHER).is_err());
-        assert!(add("two", ID).is_err());
-        assert!(add("../two", OTHER).is_err());
-        add("two", OTHER).expect("is added");
-        let rename = |word: &str, name: &str| {
-            Registry::change(&home, |registry| registry.rename(word, name))
-        };
-        assert!(rename("two", "one").is_err());
-        rename("two", "three").expect("is renamed");
-        assert_eq!(Registry::read(&home).expect("reads").nodes().len(), 2);
-    }
-
-    #[test]
-    fn a_mistake_in_the_file_names_the_file_the_line_and_the_field() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::at(folder.path());
-        for (text, wanted) in [
-            (
-                "[[nodes]]\nname = \"a\"\naddres = \"b\"\n".to_string(),
-                "line 3",
-            ),
-            (
-                format!("[[nodes]]\nname = \"a\"\naddress = \"nowhere\"\nid = \"{ID}\"\n"),
-                "`address`",
-            ),
-            (
-                "[[nodes]]\nname = \"a\"\naddress = \"h:1\"\nid = \"me\"\n".to_string(),
-                "`id`",
-            ),
-            (
-                format!("[[nodes]]\nname = \"a/b\"\naddress = \"h:1\"\nid = \"{ID}\"\n"),
-                "`name`",
-            ),
-        ] {
-            fs::write(home.registry(), &text).expect("writes");
-            let problem = Registry::read(&home).expect_err(&text).to_string();
-            assert!(
-                problem.contains(wanted) && problem.contains("nodes.toml"),
-                "{problem}"
-            );
-        }
-    }
+/// The line, from 1 on, of the field that is wrong.
+fn line_of(text: &str, mistake: &Mistake) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let DeValue::Array(nodes) = document.get_ref().get("nodes")?.get_ref() else {
+        return None;
+    };
+    let DeValue::Table(node) = nodes.get(mistake.place)?.get_ref() else {
+        return None;
+    };
+    let span = node.get(mistake.field)?.span();
+    Some(line_at(text.as_bytes().get(..span.start)?))
 }
+
+/// The line that is reached behind `before`.
+fn line_at(before: &[u8]) -> usize {
+    1 + before.iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests;

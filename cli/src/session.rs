@@ -206,9 +206,14 @@ impl Session {
         &self,
         module: Option<&str>,
         tail: u32,
+        after: Option<u64>,
         mode: LogsMode,
     ) -> Outcome<Answers<Vec<LogLine>>> {
-        let inner = self.said(self.client.logs(module, tail, mode))?;
+        let lines = match after {
+            Some(after) => self.client.logs_after(module, after, mode),
+            None => self.client.logs(module, tail, mode),
+        };
+        let inner = self.said(lines)?;
         Ok(self.answers(inner))
     }
 

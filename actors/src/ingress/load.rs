@@ -14,10 +14,10 @@
 //! | requests that wait for a change of modules | | 65536 and 64 MiB, then `Busy` |
 //! | uploads | one, `limits.module_bytes_max`, 60 s of rest | four of the largest, then `Busy`; owners only |
 //! | answers that are not sent | 256 MiB, then cut; from 16 MiB on nothing is read | `admission.unsent_bytes_max`, and a quarter of a MiB each beyond it |
-//! | changes for a watch | 16 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |
+//! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |
 //! | rows at the beginning of a watch | 256 KiB ahead of the reader | 64 tables at a time, then `Busy` |
-//! | changes while those are sent or the log is read | 16 MiB, then cut with the position | |
-//! | lines of a log | 16 MiB unsent, then cut with the line's number | 8 MiB are kept |
+//! | changes while those are sent or the log is read | 4 MiB, then cut with the position | |
+//! | lines of a log | 4 MiB unsent, then cut with the line's number | 8 MiB are kept |
 //!
 //! An owner's requests are counted, and not refused for what others have under way.
 
@@ -47,9 +47,9 @@ const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Unsent bytes of a connection from which it is cut: four of the largest answers.
 const UNSENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Unsent bytes of a connection from which its watches end: far from the cut, and a hundred thousand small changes. A larger
+/// Unsent bytes of a connection from which its watches end: far from the cut, and tens of thousands of small changes. A larger
 /// row still passes when little waits.
-const STREAM_BYTES_MAX: usize = 16 * 1024 * 1024;
+const STREAM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Requests of all connections: a few hundred bytes each.
 const ALL_REQUESTS_MAX: u64 = 262_144;

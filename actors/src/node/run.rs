@@ -53,6 +53,10 @@ pub(super) async fn run(
     let key = directory.key()?;
     let id = NodeId(key.public().to_peer_id().to_string());
     let started = start_actors(&directory, &config, &key, &id, stop.clone(), remote)?;
+    for path in directory.mended() {
+        let text = format!("others could read {}; it is private again", path.display());
+        started.shared.lines.warn(None, None, &text);
+    }
     let door = Arc::new(Door {
         supervisor: started.supervisor.clone(),
         welcome: Welcome {

@@ -18,6 +18,7 @@ use interstice_abi::{
 use self::sight::owner;
 use crate::{
     ingress::{Batch, Peer, Replies, Work},
+    lines::Begin,
     supervisor::{
         Supervisor,
         barrier::Parked,
@@ -120,15 +121,17 @@ impl Supervisor {
             RequestBody::Logs {
                 module,
                 tail,
+                after,
                 follow,
             } => {
                 owner(peer)?;
                 let module = module
                     .map(|name| self.catalogue.find(&name).map(|index| self.name_of(index)))
                     .transpose()?;
+                let begin = after.map_or(Begin::Tail(tail), Begin::After);
                 match follow {
                     LogsMode::Kept => {
-                        let lines = self.shared.lines.kept(module.as_ref(), tail);
+                        let lines = self.shared.lines.kept(module.as_ref(), begin)?;
                         replies.more(Response {
                             id,
                             body: Ok(ResponseBody::Log(lines)),
@@ -141,8 +144,8 @@ impl Supervisor {
                             peer.connection.0,
                             id,
                             module,
-                            tail,
-                        );
+                            begin,
+                        )?;
                         Ok(None)
                     }
                 }

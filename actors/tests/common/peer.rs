@@ -258,6 +258,7 @@ impl Peer {
                     module,
                     tail,
                     follow,
+                    ..
                 } => match client.logs(module.as_deref(), tail, follow)?.next().await {
                     Some(first) => first.map(drop),
                     None => Ok(()),

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use interstice_abi::id::NodeId;
 use interstice_actors::{
     config::Config,
     node::{self, Listen, Node, StartOptions},
@@ -216,6 +217,10 @@ impl World {
         self.start().await;
     }
 
+    pub(crate) fn owner_id(&self) -> &NodeId {
+        self.owner.id()
+    }
+
     /// A client with the owner's key.
     pub(crate) async fn owner(&self) -> Peer {
         self.client(&self.owner).await
@@ -226,7 +231,8 @@ impl World {
         self.client(&Identity::generate()).await
     }
 
-    async fn client(&self, identity: &Identity) -> Peer {
+    /// A client with this key.
+    pub(crate) async fn client(&self, identity: &Identity) -> Peer {
         let node = self.node.as_ref().expect("the node runs");
         let address = node
             .addresses()

@@ -5,6 +5,7 @@
     reason = "what these tests are made of says what it expects by unwrapping it"
 )]
 
+mod bounds;
 mod crowd;
 mod door;
 mod hostile;

@@ -488,6 +488,7 @@ async fn what_only_owners_may_do_is_refused_to_strangers() {
         RequestBody::Logs {
             module: None,
             tail: 10,
+            after: None,
             follow: LogsMode::Kept,
         },
         RequestBody::Stop,

@@ -47,7 +47,7 @@ impl Dev {
             .map_err(|error| Problem::file("find the module", &self.path, &error))?;
         let session = Session::open_as_owner(app, None).await?;
         // Before the first deploy, so that what `init` and `load` write is shown too.
-        let mut lines = session.logs(None, 0, LogsMode::Follow)?;
+        let mut lines = session.logs(None, 0, None, LogsMode::Follow)?;
         let changed = Arc::new(Notify::new());
         // Watches as long as it lives.
         let _watcher = watch(&folder, changed.clone())?;

@@ -23,7 +23,8 @@ const INDENT: &str = "\n    ";
 #[command(after_help = "Examples:\n  \
     interstice-cli logs local\n  \
     interstice-cli logs local --module bank --follow\n  \
-    interstice-cli logs local --tail 10 --json")]
+    interstice-cli logs local --tail 10 --json\n  \
+    interstice-cli logs local --from 1234 --follow")]
 pub(crate) struct Logs {
     /// The node; without it, that of --node, or the local one where only one runs
     at: Option<String>,
@@ -36,6 +37,9 @@ pub(crate) struct Logs {
     /// How many kept lines to begin with
     #[arg(long, value_name = "N", default_value_t = TAIL_LINES)]
     tail: u32,
+    /// Begin behind the line of this number instead, as `--json` and the notice of a follower that was cut off name it
+    #[arg(long, value_name = "LINE", conflicts_with = "tail")]
+    from: Option<u64>,
 }
 
 impl Logs {
@@ -46,7 +50,7 @@ impl Logs {
         } else {
             LogsMode::Kept
         };
-        let lines = session.logs(self.module.as_deref(), self.tail, mode)?;
+        let lines = session.logs(self.module.as_deref(), self.tail, self.from, mode)?;
         let end = node_process::end_signal();
         tokio::select! {
             signal = end => signal,
@@ -77,6 +81,7 @@ pub(crate) fn print(app: &App, line: &LogLine) -> Outcome<()> {
     };
     if app.output.is_json() {
         return app.output.line(json!({
+            "line": line.number,
             "time": clock::timestamp(line.time_ms),
             "time_ms": line.time_ms,
             "level": level,

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::TcpListener,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -15,10 +16,21 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `up` and waits until it says where the node listens.
     pub(crate) fn up(home: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_interstice-cli"))
+        Self::up_with(home, ":")
+    }
+
+    /// The same in a shell that has run `setting`.
+    pub(crate) fn up_with(home: &Path, setting: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_interstice-cli");
+        // Tests run side by side, and the program looks for a free port no better than they do.
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+        let port = port.expect("there is a free port").port();
+        let script =
+            format!("{setting} && exec '{program}' up --name loaded --local --port {port} --json");
+        let child = Command::new("sh")
             .env("INTERSTICE_HOME", home)
             .env_remove("INTERSTICE_NODE")
-            .args(["up", "--name", "loaded", "--local", "--json"])
+            .args(["-c", &script])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

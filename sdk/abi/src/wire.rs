@@ -123,6 +123,8 @@ pub enum RequestBody {
         module: Option<String>,
         /// How many kept lines to begin with.
         tail: u32,
+        /// Instead: all kept lines behind the one of this number.
+        after: Option<u64>,
         /// Whether to go on with what comes.
         follow: LogsMode,
     },

@@ -165,6 +165,29 @@ impl Client {
             RequestBody::Logs {
                 module,
                 tail,
+                after: None,
+                follow,
+            },
+        )
+    }
+
+    /// The same behind the line of the number `after`: what a follower that was cut off has missed.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]; a line that the node has no longer is told by the stream.
+    pub fn logs_after(
+        &self,
+        module: Option<&str>,
+        after: u64,
+        follow: LogsMode,
+    ) -> Result<Logs, Error> {
+        let (module, tail, after) = (module.map(str::to_string), 0, Some(after));
+        Subscription::start(
+            &self.shared,
+            RequestBody::Logs {
+                module,
+                tail,
+                after,
                 follow,
             },
         )

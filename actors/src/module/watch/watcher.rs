@@ -15,7 +15,7 @@ use super::StartWatch;
 use crate::ingress::Replies;
 
 /// Bytes of changes that wait while rows are sent or the log is read: what comes beyond is read from the log later on.
-const WAITING_BYTES_MAX: usize = 16 * 1024 * 1024;
+const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One watch of one client.
 pub(crate) struct Watcher {

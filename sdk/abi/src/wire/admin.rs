@@ -108,6 +108,8 @@ pub enum LogLevel {
 /// A line of the node's or a module's log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
+    /// Its number in the node's log: one more than that of the line before, across restarts.
+    pub number: u64,
     /// Milliseconds since 1970.
     pub time_ms: u64,
     /// How important.

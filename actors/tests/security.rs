@@ -1,0 +1,22 @@
+//! What somebody on the network can do to a node and what not: the lines of the table in the README, one test each, and what
+//! is behind them.
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what these tests are made of says what it expects by unwrapping it"
+)]
+
+#[path = "common/common.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod common;
+#[path = "security/names.rs"]
+mod names;
+#[path = "security/overload.rs"]
+mod overload;
+#[path = "network/raw.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod raw;
+#[path = "security/requests.rs"]
+mod requests;
+#[path = "security/strangers.rs"]
+mod strangers;
