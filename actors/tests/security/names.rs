@@ -10,6 +10,9 @@ use crate::common::{
     world::World,
 };
 
+/// What a module says of itself, changed.
+type Lie = fn(&mut Vec<(String, Description)>);
+
 /// All that is below a folder.
 fn everything(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -101,7 +104,7 @@ async fn names_that_some_systems_keep_for_devices_are_names_like_others() {
 async fn a_table_whose_name_is_a_path_is_refused() {
     let world = World::started().await;
     let owner = world.owner().await;
-    let lies: [fn(&mut Vec<(String, Description)>); 3] = [
+    let lies: [Lie; 3] = [
         |all| rename(all, "../rows"),
         |all| rename(all, "a/b"),
         |all| rename(all, "a\0b"),
