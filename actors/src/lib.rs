@@ -18,6 +18,8 @@ mod directory;
 
 mod base;
 
+mod backup;
+
 mod recovery;
 
 mod shared;

@@ -26,7 +26,10 @@ use tokio::sync::Notify;
 
 pub use self::error::NodeError;
 use self::run::{Ready, run};
-pub use crate::directory::keep_files_private;
+pub use crate::{
+    backup::restore::{RestoreError, Restored, restore},
+    directory::keep_files_private,
+};
 use crate::{
     config::Config,
     directory,

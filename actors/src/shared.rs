@@ -77,6 +77,16 @@ impl Shared {
         self.log.append(bytes);
     }
 
+    /// Waits until everything that was appended is synced.
+    pub(crate) async fn synced(&self) -> Result<(), String> {
+        let (synced, wait) = tokio::sync::oneshot::channel();
+        self.log.when_durable(Box::new(move |durable| {
+            // Whoever waits may have gone with the node.
+            let _ = synced.send(durable.map(|_| ()).map_err(|error| error.to_string()));
+        }));
+        wait.await.map_err(|_| "the log has ended".to_string())?
+    }
+
     /// Tells the supervisor what has ended.
     pub(crate) fn tell_supervisor(&self, endings: Endings) {
         if let Some(supervisor) = self.supervisor.get() {

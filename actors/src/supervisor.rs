@@ -60,6 +60,7 @@ use self::{
     timers::Timers,
 };
 use crate::{
+    backup::serve::{BackupDone, Backups},
     config::Config,
     ingress::{ConnectionId, Peer},
     lines::now_ms,
@@ -95,6 +96,8 @@ pub(crate) struct Supervisor {
     /// Turns of before a crash that are to be finished first.
     pub(crate) half_done: Vec<Turn>,
     pub(crate) turns_ended: u64,
+    /// Backups that are being made or fetched.
+    pub(crate) backups: Backups,
     /// Ends the whole node.
     pub(crate) stop: crate::node::Stop,
 }
@@ -298,6 +301,7 @@ impl Handler<Disconnected> for Supervisor {
         self.connections.remove(&peer.connection);
         self.shared.watchers.end(peer.connection.0, None);
         self.shared.lines.unfollow(peer.connection.0, None);
+        self.backups.end(peer.connection.0, None);
         self.park_or(
             Parked::Connection(peer.node.clone(), Event::Disconnect),
             ctx,
@@ -339,6 +343,14 @@ impl Handler<Drain> for Supervisor {
             self.give_up(ctx);
         }
         self.after_endings(ctx);
+    }
+}
+
+impl Handler<BackupDone> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, done: BackupDone, _: &mut Context<Self>) {
+        self.finish_backup(done);
     }
 }
 

@@ -1,8 +1,12 @@
 //! Bases: copies from which a node comes back without its store, taken while it works, and no more history than was asked for.
+//! Backups: the same in one file, for another place.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod common;
+
+#[path = "bases/backups.rs"]
+mod backups;
 
 use std::{fs, path::PathBuf};
 

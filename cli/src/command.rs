@@ -2,6 +2,7 @@
 //!
 //! A command is a struct of its arguments with one function that runs it. What several share stands in `crate`, not here.
 
+mod backup;
 mod bindings;
 mod call;
 mod completions;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Grants(grants::Grants),
     Grant(grants::Grant),
     Revoke(grants::Revoke),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Example(example::Example),
     Completions(completions::Completions),
 }
@@ -108,6 +111,8 @@ impl Command {
             Self::Grants(command) => command.run(app).await,
             Self::Grant(command) => command.run(app).await,
             Self::Revoke(command) => command.run(app).await,
+            Self::Backup(command) => command.run(app).await,
+            Self::Restore(command) => command.run(app).await,
             Self::Example(command) => command.run(app).await,
             Self::Completions(command) => command.run(app),
         }

@@ -120,6 +120,18 @@ impl Session {
         self.client.welcome().standing == Standing::Owner
     }
 
+    /// The connection itself, for conversations of many requests.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What an error of the connection means at the command line.
+    #[must_use]
+    pub fn problem(&self, error: Error) -> Problem {
+        problem(&self.label, error)
+    }
+
     fn said<T>(&self, result: Result<T, Error>) -> Outcome<T> {
         result.map_err(|error| problem(&self.label, error))
     }

@@ -16,6 +16,7 @@ use libp2p::identity::Keypair;
 
 use super::{NodeError, Stop, run::Started};
 use crate::{
+    backup::{self, serve::Backups},
     config::Config,
     directory::Directory,
     lines::Lines,
@@ -67,6 +68,10 @@ pub(super) fn start_actors(
         NodeError::Store {
             problem: error.to_string(),
         }
+    })?;
+    backup::serve::clean(directory.root()).map_err(|error| NodeError::Directory {
+        path: directory.root().to_owned(),
+        problem: error.to_string(),
     })?;
     let engine = Engine::new(Some(directory.path("cache"))).map_err(NodeError::Recovery)?;
     let workers = match config.workers {
@@ -205,6 +210,7 @@ fn supervisor(
         broken: None,
         half_done,
         turns_ended: 0,
+        backups: Backups::default(),
         stop,
     }
     .start()

@@ -161,6 +161,21 @@ impl Supervisor {
                 self.stop_requested(replies.clone(), id, ctx);
                 Ok(None)
             }
+            RequestBody::Backup => {
+                owner(peer)?;
+                self.start_backup(peer, replies.clone(), id, ctx)?;
+                Ok(None)
+            }
+            RequestBody::BackupPiece { number, offset } => {
+                owner(peer)?;
+                self.backup_piece(peer, number, offset, replies.clone(), id)?;
+                Ok(None)
+            }
+            RequestBody::BackupEnd { number } => {
+                owner(peer)?;
+                self.backups.end(peer.connection.0, Some(number));
+                Ok(Some(ResponseBody::Done))
+            }
             body => {
                 owner(peer)?;
                 let change = self.change_of(body)?;

@@ -48,6 +48,11 @@ impl Order {
 }
 
 impl Peer {
+    /// The connection itself.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     pub(crate) async fn connect(address: &str, identity: &Identity) -> Self {
         let target: Target = address.parse().expect("an address");
         let client = within(Client::connect(

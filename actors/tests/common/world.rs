@@ -10,7 +10,7 @@ use std::{
 use interstice_abi::id::NodeId;
 use interstice_actors::{
     config::Config,
-    node::{self, Listen, Node, StartOptions},
+    node::{self, Listen, Node, RestoreError, StartOptions},
     remote::Remote,
     replay::{ReplayError, Replayed, replay},
 };
@@ -77,6 +77,25 @@ impl World {
             owner: self.owner.clone(),
             node: None,
         }
+    }
+
+    /// The node that a backup of this one makes, in a folder of its own, not started.
+    ///
+    /// # Errors
+    /// What is wrong with the backup.
+    pub(crate) fn restored(&self, backup: &Path) -> Result<Self, RestoreError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let restored = node::restore(backup, folder.path(), None);
+        if restored.is_err() {
+            let left = fs::read_dir(folder.path()).expect("it reads").count();
+            assert_eq!(left, 0, "a refused backup leaves something behind");
+        }
+        Ok(Self {
+            directory: restored?.directory,
+            _folder: folder,
+            owner: self.owner.clone(),
+            node: None,
+        })
     }
 
     pub(crate) async fn start(&mut self) {

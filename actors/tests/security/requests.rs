@@ -38,7 +38,10 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::Remove { .. }
         | RequestBody::Grants { .. }
         | RequestBody::ChangeGrant { .. }
-        | RequestBody::Stop => Who::Owners,
+        | RequestBody::Stop
+        | RequestBody::Backup
+        | RequestBody::BackupPiece { .. }
+        | RequestBody::BackupEnd { .. } => Who::Owners,
     }
 }
 
@@ -102,6 +105,12 @@ fn all() -> Vec<RequestBody> {
             change: GrantChange::Revoke,
         },
         RequestBody::Stop,
+        RequestBody::Backup,
+        RequestBody::BackupPiece {
+            number: 1,
+            offset: 0,
+        },
+        RequestBody::BackupEnd { number: 1 },
     ]
 }
 

@@ -34,6 +34,9 @@ pub const FRAME_BYTES_MAX: u32 = 65 * 1024 * 1024;
 /// Largest piece of an upload in bytes: small enough for a smooth progress bar, large enough to cost nothing.
 pub const UPLOAD_CHUNK_BYTES: usize = 256 * 1024;
 
+/// Largest piece of a backup in bytes.
+pub const BACKUP_PIECE_BYTES: usize = 1024 * 1024;
+
 /// Most rows in one page of [`RequestBody::Rows`].
 pub const ROWS_PER_PAGE_MAX: u32 = 10_000;
 
@@ -189,6 +192,20 @@ pub enum RequestBody {
     },
     /// Drains and stops the node. Owners only. Answer: [`ResponseBody::Done`] once nothing new is taken.
     Stop,
+    /// Writes a backup of the node at this moment, to be fetched in pieces. Owners only. Answer: [`ResponseBody::Backup`].
+    Backup,
+    /// A piece of a backup of this connection. Owners only. Answer: [`ResponseBody::Piece`].
+    BackupPiece {
+        /// The backup's number.
+        number: u64,
+        /// Where the piece begins, in bytes.
+        offset: u64,
+    },
+    /// A backup was fetched, or is not wanted. Owners only. Answer: [`ResponseBody::Done`].
+    BackupEnd {
+        /// The backup's number.
+        number: u64,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -263,6 +280,21 @@ pub enum ResponseBody {
     Deployed(DeployReport),
     /// A module's grants.
     Grants(Vec<GrantEntry>),
+    /// A backup can be fetched.
+    Backup {
+        /// Its number on this connection.
+        number: u64,
+        /// Its size in bytes.
+        bytes: u64,
+        /// The last turn that it holds.
+        seq: Seq,
+    },
+    /// A piece of a backup; empty behind its end.
+    Piece {
+        /// At most [`BACKUP_PIECE_BYTES`].
+        #[serde(with = "bytes")]
+        bytes: Vec<u8>,
+    },
 }
 
 /// Who answers.

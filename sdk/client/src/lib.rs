@@ -28,6 +28,7 @@ mod target;
 
 mod error;
 
+mod backup;
 mod client;
 mod rows;
 mod subscription;
@@ -42,6 +43,7 @@ pub mod frame;
 
 pub mod streams;
 
+pub use backup::Backup;
 pub use client::Client;
 pub use connect::ConnectOptions;
 pub use error::Error;

@@ -10,7 +10,6 @@ use std::{
 
 use interstice_abi::{id::ModuleName, id::Seq};
 use interstice_host::{log::LogPosition, store::Store, table::PageWrite};
-use tokio::sync::oneshot;
 
 use super::marker::{Marker, drop_orphans};
 use crate::{
@@ -45,12 +44,7 @@ impl Writer {
         position: LogPosition,
     ) -> Result<Vec<Base>, String> {
         self.marker.position = position;
-        let (synced, wait) = oneshot::channel();
-        self.shared.log.when_durable(Box::new(move |durable| {
-            // This future is dropped only when the node ends.
-            let _ = synced.send(durable.map(|_| ()).map_err(|error| error.to_string()));
-        }));
-        wait.await.map_err(|_| "the log has ended".to_string())??;
+        self.shared.synced().await?;
         let writing = tokio::task::spawn_blocking(move || {
             let copies = self.trees(frozen)?;
             if let Some(head) = self.base.take() {

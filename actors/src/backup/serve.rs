@@ -1,0 +1,231 @@
+//! Backups over the protocol: written into a file of the node's folder, then fetched piece by piece.
+//!
+//! So a slow client holds up nothing, and what waits for it is on disk. The file goes when the client has it, when its connection ends, or
+//! when the node starts the next time.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use actix::prelude::{AsyncContext, Context, Message};
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::Seq,
+    wire::{BACKUP_PIECE_BYTES, Response, ResponseBody},
+};
+
+use super::{Head, Writer};
+use crate::{
+    ingress::{Peer, Replies},
+    lines::now_ms,
+    module::checkpoint::Passing,
+    supervisor::Supervisor,
+};
+
+/// The folder of backups that clients are fetching.
+const FOLDER: &str = "backups";
+
+/// Most backups that are being made or fetched: each takes as much of the disk as the node itself.
+const BACKUPS_MAX: usize = 2;
+
+/// Backups that are being made or fetched, by number.
+#[derive(Default)]
+pub(crate) struct Backups {
+    open: BTreeMap<u64, Open>,
+    last: u64,
+}
+
+struct Open {
+    connection: u64,
+    path: PathBuf,
+}
+
+/// A backup was written, or not.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct BackupDone {
+    number: u64,
+    seq: Seq,
+    written: Result<u64, String>,
+    replies: Replies,
+    request: u64,
+}
+
+impl Backups {
+    /// The file of backup `number`, which the client of this connection has asked for.
+    fn path(&self, number: u64, connection: u64) -> Result<&Path, Failure> {
+        let open = self.open.get(&number);
+        open.filter(|open| open.connection == connection)
+            .map(|open| open.path.as_path())
+            .ok_or_else(|| {
+                let text = format!("there is no backup {number} of this connection; ask for one");
+                Failure::new(Code::NotFound, text)
+            })
+    }
+
+    /// The client has what it wanted, or its connection has ended.
+    pub(crate) fn end(&mut self, connection: u64, number: Option<u64>) {
+        self.open.retain(|known, open| {
+            let ends =
+                open.connection == connection && number.is_none_or(|number| number == *known);
+            if ends {
+                // One that is still being written goes with the next start.
+                let _ = fs::remove_file(&open.path);
+            }
+            !ends
+        });
+    }
+}
+
+/// Removes what a process that has ended has left.
+pub(crate) fn clean(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory.join(FOLDER)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Supervisor {
+    /// Makes a backup behind every turn that was stamped. Answered when it is written.
+    pub(crate) fn start_backup(
+        &mut self,
+        peer: &Peer,
+        replies: Replies,
+        request: u64,
+        ctx: &mut Context<Self>,
+    ) -> Result<(), Failure> {
+        self.refuses()?;
+        if self.backups.open.len() >= BACKUPS_MAX {
+            let text = format!(
+                "{BACKUPS_MAX} backups are under way, the most at a time; try again when one has ended"
+            );
+            return Err(Failure::new(Code::Busy, text));
+        }
+        if self.barrier.is_running() {
+            let text = "a module is being installed or removed at this moment; try again";
+            return Err(Failure::new(Code::Busy, text));
+        }
+        self.backups.last += 1;
+        let number = self.backups.last;
+        let folder = self.installer.directory.path(FOLDER);
+        let path = folder.join(format!("{number}.backup"));
+        self.backups.open.insert(
+            number,
+            Open {
+                connection: peer.connection.0,
+                path: path.clone(),
+            },
+        );
+        self.checkpoints.hold();
+        let seq = self.stamper.last_seq();
+        let passed = self.pass(Passing::Backup);
+        let modules = self.catalogue.entries();
+        let writer = Writer {
+            shared: self.shared.clone(),
+            directory: self.installer.directory.clone(),
+            bases: self.checkpoints.bases().to_vec(),
+            head: Head {
+                node: self.shared.id.clone(),
+                name: self.config.name.clone(),
+                epoch: self.shared.epoch,
+                seq,
+                timestamp_ms: now_ms(),
+                digests: Vec::new(),
+            },
+            installed: modules.map(|(_, entry)| entry.installed.hash).collect(),
+        };
+        let supervisor = ctx.address();
+        let work = async move {
+            let written = async {
+                let (_, frozen) = passed.all().await?;
+                let digests = frozen
+                    .into_iter()
+                    .filter_map(|frozen| Some((frozen.module, frozen.digest?)))
+                    .collect();
+                writer.shared.synced().await?;
+                let writer = writer.with_digests(digests);
+                let writing = tokio::task::spawn_blocking(move || {
+                    interstice_host::files::create_private_dir(&folder)
+                        .map_err(|error| error.to_string())?;
+                    writer.write(&path).map_err(|error| error.to_string())
+                });
+                writing.await.map_err(|panic| panic.to_string())?
+            };
+            let written = written.await;
+            supervisor.do_send(BackupDone {
+                number,
+                seq,
+                written,
+                replies,
+                request,
+            });
+        };
+        actix::spawn(work);
+        Ok(())
+    }
+
+    /// A backup was written, or not.
+    pub(crate) fn finish_backup(&mut self, done: BackupDone) {
+        self.checkpoints.release();
+        let number = done.number;
+        let body = match done.written {
+            Ok(bytes) => Ok(ResponseBody::Backup {
+                number,
+                bytes,
+                seq: done.seq,
+            }),
+            Err(problem) => {
+                self.backups.open.remove(&number);
+                let text = format!("the backup could not be written: {problem}");
+                Err(Failure::new(Code::Unavailable, text))
+            }
+        };
+        if !self.backups.open.contains_key(&number) {
+            // Its client has gone.
+            let folder = self.installer.directory.path(FOLDER);
+            let _ = fs::remove_file(folder.join(format!("{number}.backup")));
+        }
+        done.replies.send(Response {
+            id: done.request,
+            body,
+        });
+    }
+
+    /// Reads a piece of a backup for its client.
+    pub(crate) fn backup_piece(
+        &self,
+        peer: &Peer,
+        number: u64,
+        offset: u64,
+        replies: Replies,
+        request: u64,
+    ) -> Result<(), Failure> {
+        let path = self.backups.path(number, peer.connection.0)?.to_owned();
+        let work = async move {
+            let read = tokio::task::spawn_blocking(move || piece(&path, offset)).await;
+            let body = match read {
+                Ok(Ok(bytes)) => Ok(ResponseBody::Piece { bytes }),
+                Ok(Err(error)) => {
+                    let text = format!("the backup cannot be read: {error}");
+                    Err(Failure::new(Code::Unavailable, text))
+                }
+                Err(panic) => Err(Failure::internal(panic)),
+            };
+            replies.send(Response { id: request, body });
+        };
+        actix::spawn(work);
+        Ok(())
+    }
+}
+
+fn piece(path: &Path, offset: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(BACKUP_PIECE_BYTES).unwrap_or(u64::MAX);
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
