@@ -2,8 +2,7 @@
 //!
 //! A base is a file `bases/<seq>-<position>.base` in the node's directory: an archive of a [`Head`], then the modules' pages, ephemeral
 //! tables included. `position` is a place in the log behind which every record of a later turn stands; it is part of the name because
-//! a restored node has another log. Where there is no file, the base is the empty one of the node's creation, and the log
-//! reaches back to its very start. When bases are taken and dropped is decided in [`history`].
+//! a restored node has another log. Where the log reaches back to the node's creation, the empty base stands there. When bases are taken and dropped is decided in [`history`].
 
 pub(crate) mod history;
 
@@ -37,6 +36,9 @@ const KIND: Kind = Kind {
     name: "base",
     format: 1,
 };
+
+/// A file that says that the log of a restored node does not reach back to the node's creation, though it begins at its very start.
+pub(crate) const BEGINS_LATER: &str = "begins-later";
 
 /// The end of a base's file name.
 const EXTENSION: &str = "base";
@@ -210,7 +212,11 @@ pub(crate) fn list(directory: &Path, log_start: LogPosition) -> io::Result<Vec<B
         let entry = entry?;
         bases.extend(Base::of_file(&entry.path(), entry.metadata()?.len()));
     }
-    if log_start == Base::EMPTY.position {
+    // A restored node whose history does not reach back to its creation has a log that begins with its oldest base.
+    let begins_with_one = bases
+        .iter()
+        .any(|base| base.position == Base::EMPTY.position);
+    if log_start == Base::EMPTY.position && !begins_with_one {
         bases.push(Base::EMPTY);
     }
     bases.retain(|base| base.position >= log_start);

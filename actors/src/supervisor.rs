@@ -359,6 +359,9 @@ impl Handler<CheckpointDone> for Supervisor {
 
     fn handle(&mut self, done: CheckpointDone, ctx: &mut Context<Self>) {
         self.finish_checkpoint(done);
+        if !self.checkpoints.is_running() {
+            self.start_waiting_backups(ctx);
+        }
         self.after_endings(ctx);
     }
 }

@@ -196,9 +196,8 @@ impl<'a> Unpacking<'a> {
             Part::Key(key) => write(&self.folder.join("key"), &key)?,
             Part::Base { seq, position } => {
                 self.end_base()?;
-                let path = self.base_part(seq);
+                let path = self.base_part(position);
                 self.base = Some(create(&path)?);
-                // Only the oldest may be where the log begins: see `base::list`.
                 self.bases.insert(position, seq);
             }
             Part::BasePiece(bytes) => {
@@ -234,8 +233,9 @@ impl<'a> Unpacking<'a> {
         Ok(false)
     }
 
-    fn base_part(&self, seq: Seq) -> PathBuf {
-        self.folder.join(base::FOLDER).join(format!("{seq}.part"))
+    /// Where a base lies until its place in the log is known.
+    fn base_part(&self, old: LogPosition) -> PathBuf {
+        self.folder.join(base::FOLDER).join(format!("{old}.part"))
     }
 
     fn end_base(&mut self) -> Result<(), RestoreError> {
@@ -253,6 +253,8 @@ impl<'a> Unpacking<'a> {
             }
             self.bases.remove(&old);
             let place = if self.records == 0 {
+                let path = self.folder.join(base::FOLDER).join(base::BEGINS_LATER);
+                write(&path, &[])?;
                 LogPosition(0)
             } else {
                 self.mark()?
@@ -261,7 +263,7 @@ impl<'a> Unpacking<'a> {
                 .folder
                 .join(base::FOLDER)
                 .join(Base::file_name(seq, place));
-            fs::rename(self.base_part(seq), &path).map_err(|source| io(&path, source))?;
+            fs::rename(self.base_part(old), &path).map_err(|source| io(&path, source))?;
         }
         Ok(())
     }

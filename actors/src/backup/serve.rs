@@ -8,6 +8,7 @@ use std::{
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use actix::prelude::{AsyncContext, Context, Message};
@@ -36,6 +37,8 @@ const BACKUPS_MAX: usize = 2;
 pub(crate) struct Backups {
     open: BTreeMap<u64, Open>,
     last: u64,
+    /// Asked for while a checkpoint was being written, which may drop history.
+    waiting: Vec<(Arc<Peer>, Replies, u64)>,
 }
 
 struct Open {
@@ -68,6 +71,10 @@ impl Backups {
 
     /// The client has what it wanted, or its connection has ended.
     pub(crate) fn end(&mut self, connection: u64, number: Option<u64>) {
+        if number.is_none() {
+            self.waiting
+                .retain(|(peer, ..)| peer.connection.0 != connection);
+        }
         self.open.retain(|known, open| {
             let ends =
                 open.connection == connection && number.is_none_or(|number| number == *known);
@@ -92,13 +99,13 @@ impl Supervisor {
     /// Makes a backup behind every turn that was stamped. Answered when it is written.
     pub(crate) fn start_backup(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         replies: Replies,
         request: u64,
         ctx: &mut Context<Self>,
     ) -> Result<(), Failure> {
         self.refuses()?;
-        if self.backups.open.len() >= BACKUPS_MAX {
+        if self.backups.open.len() + self.backups.waiting.len() >= BACKUPS_MAX {
             let text = format!(
                 "{BACKUPS_MAX} backups are under way, the most at a time; try again when one has ended"
             );
@@ -107,6 +114,11 @@ impl Supervisor {
         if self.barrier.is_running() {
             let text = "a module is being installed or removed at this moment; try again";
             return Err(Failure::new(Code::Busy, text));
+        }
+        if self.checkpoints.is_running() {
+            let waiting = (peer.clone(), replies, request);
+            self.backups.waiting.push(waiting);
+            return Ok(());
         }
         self.backups.last += 1;
         let number = self.backups.last;
@@ -165,6 +177,18 @@ impl Supervisor {
         };
         actix::spawn(work);
         Ok(())
+    }
+
+    /// Begins the backups that have waited for a checkpoint.
+    pub(crate) fn start_waiting_backups(&mut self, ctx: &mut Context<Self>) {
+        for (peer, replies, request) in std::mem::take(&mut self.backups.waiting) {
+            if let Err(failure) = self.start_backup(&peer, replies.clone(), request, ctx) {
+                replies.send(Response {
+                    id: request,
+                    body: Err(failure),
+                });
+            }
+        }
     }
 
     /// A backup was written, or not.

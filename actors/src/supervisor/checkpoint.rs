@@ -135,7 +135,12 @@ impl Supervisor {
     /// Whether the log has grown so far behind the last base that another is due.
     fn wants_base(&self) -> bool {
         let durable = self.shared.log.durable().0;
+        let seq = self.stamper.last_seq();
         self.checkpoints.bases.last().is_none_or(|last| {
+            // Nothing has happened since the last one, or hardly anything.
+            if last.seq == seq {
+                return false;
+            }
             let behind = durable.saturating_sub(last.position.0);
             let bytes = self.config.base_bytes;
             self.config.history.is_due(last, behind, bytes)

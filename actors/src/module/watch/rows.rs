@@ -87,7 +87,8 @@ impl Core {
             let _ = told.send(outcome.map_err(|error| unwritten(&error)));
         }));
         let to = watcher.clone();
-        actix::spawn(async move {
+        // On the arbiter or on the slow lane, wherever this runs.
+        tokio::spawn(async move {
             let _slot = slot;
             match durable.await {
                 Ok(Ok(_)) => send_bit_by_bit(first, rest, &to, complete).await,
