@@ -9,7 +9,7 @@ use interstice_abi::{
     ABI_VERSION,
     event::{Event, TableRef},
     failure::{Code, Failure},
-    id::{ModuleName, check_name},
+    id::{ModuleName, check_identifier, check_name},
     schema::{
         Dependency, Description, ModuleHeader, ModuleSchema, QuerySchema, ReducerSchema,
         TableAccess, TableSchema,
@@ -104,9 +104,16 @@ fn whole(header: ModuleHeader, name: ModuleName, parts: Parts) -> Result<ModuleS
     check_types(&schema.types)?;
     let mut layout = Layout::new(&schema.types).map_err(|problem| problem.to_string())?;
     names("table", schema.tables.iter().map(|table| &table.name))?;
+    let mut row_types = BTreeSet::new();
     for table in &schema.tables {
         check::table(table, &schema.types, &mut layout)?;
         check::row_type(table, &schema.types)?;
+        if !row_types.insert(&table.type_name) {
+            return Err(format!(
+                "two tables have the row type `{}`; give each its own",
+                table.type_name
+            ));
+        }
     }
     names("reducer", schema.reducers.iter().map(|item| &item.name))?;
     names("query", schema.queries.iter().map(|item| &item.name))?;
@@ -202,7 +209,7 @@ fn check_types(types: &TypeSet) -> Result<(), String> {
 fn names<'a>(what: &str, list: impl Iterator<Item = &'a String>) -> Result<(), String> {
     let mut before: Option<&String> = None;
     for name in list {
-        check_name(what, name, false)?;
+        check_identifier(what, name)?;
         if before == Some(name) {
             return Err(format!(
                 "two {what} definitions are called `{name}`; rename one"

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use interstice_abi::{
-    id::check_name,
+    id::check_identifier,
     key::is_key_type,
     schema::{Access, ModuleSchema, QuerySchema, ReducerSchema, TableAccess, TableSchema},
     types::{ColumnType, Field, Fields, TypeDefinition, TypeKind, TypeSet},
@@ -28,7 +28,7 @@ pub(super) fn table(
     if name.contains(|c: char| c.is_ascii_uppercase()) {
         return fail("its name must be in lower case".into());
     }
-    check_name("type", &table.type_name, false)?;
+    check_identifier("type", &table.type_name)?;
     if let Err(problem) = columns(&table.fields, layout) {
         return fail(problem);
     }
@@ -111,7 +111,7 @@ fn columns(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
     bounded("columns", fields.len())?;
     let mut names = BTreeSet::new();
     for field in fields {
-        field_name(&field.name)?;
+        check_identifier("column", &field.name)?;
         if !names.insert(&field.name) {
             return Err(format!("two columns are called `{}`", field.name));
         }
@@ -130,11 +130,17 @@ fn columns(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks names and types of arguments. `_` may stand more than once.
+/// Checks names and types of arguments. Only `_` may stand more than once: the function ignores those.
 pub(super) fn arguments(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
     bounded("arguments", fields.len())?;
+    let mut names = BTreeSet::new();
     for field in fields {
-        field_name(&field.name)?;
+        if field.name != "_" {
+            check_identifier("argument", &field.name)?;
+            if !names.insert(&field.name) {
+                return Err(format!("two arguments are called `{}`", field.name));
+            }
+        }
         layout
             .resolve(&field.ty)
             .map_err(|problem| format!("argument `{}`: {problem}", field.name))?;
@@ -224,14 +230,19 @@ pub(super) fn dependency<'a>(
 
 /// Checks the names in a type's definition; what its fields are is for the layout.
 pub(super) fn type_definition(name: &str, definition: &TypeDefinition) -> Result<(), String> {
-    check_name("type", name, false)?;
+    check_identifier("type", name)?;
     match &definition.kind {
         TypeKind::Struct(fields) => type_fields(name, fields),
         TypeKind::Enum(variants) => {
             bounded("variants", variants.len())?;
+            if variants.is_empty() {
+                return Err(format!(
+                    "type `{name}` has no variants, so it has no values"
+                ));
+            }
             let mut names = BTreeSet::new();
             for variant in variants {
-                check_name("variant", &variant.name, false)?;
+                check_identifier("variant", &variant.name)?;
                 if !names.insert(&variant.name) {
                     return Err(format!("type `{name}` has two variants `{}`", variant.name));
                 }
@@ -250,7 +261,7 @@ fn type_fields(name: &str, fields: &Fields) -> Result<(), String> {
             bounded("fields", fields.len())?;
             let mut names = BTreeSet::new();
             for field in fields {
-                field_name(&field.name)?;
+                check_identifier("field", &field.name)?;
                 if !names.insert(&field.name) {
                     return Err(format!("type `{name}` has two fields `{}`", field.name));
                 }
@@ -258,14 +269,6 @@ fn type_fields(name: &str, fields: &Fields) -> Result<(), String> {
             Ok(())
         }
     }
-}
-
-/// A field's name: an identifier, or a number in tuple structs.
-fn field_name(name: &str) -> Result<(), String> {
-    if name.len() <= 4 && !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Ok(());
-    }
-    check_name("field", name, false)
 }
 
 fn bounded(what: &str, count: usize) -> Result<(), String> {

@@ -227,6 +227,42 @@ fn names_that_are_none_or_stand_twice_are_refused() {
     });
 }
 
+/// Found by the fuzz target `schemas`: such a module could be installed, and nobody could bind it.
+#[test]
+fn what_no_program_could_bind_is_refused() {
+    refused("`_`", |p| p.query.name = "_".into());
+    refused("`self`", |p| p.reducers[0].name = "self".into());
+    refused("`0`", |p| p.table.fields[2].name = "0".into());
+    refused("`crate`", |p| {
+        p.reducers[0].arguments = vec![Field::new("crate", ColumnType::U8)];
+    });
+    refused("two arguments are called `a`", |p| {
+        p.reducers[0].arguments = vec![Field::new("a", ColumnType::U8); 2];
+    });
+    refused("no variants", |p| {
+        let never = definition(TypeKind::Enum(Vec::new()));
+        p.types.types.insert("Never".into(), never);
+    });
+    refused("`Self`", |p| {
+        let shadow = definition(TypeKind::Struct(Fields::Unit));
+        p.types.types.insert("Self".into(), shadow);
+    });
+    let mut twice = pieces().descriptions();
+    twice.push(Description::Table {
+        table: TableSchema {
+            name: "again".into(),
+            ..table()
+        },
+        types: TypeSet::default(),
+    });
+    let failure = assemble(twice).expect_err("two tables of one row type");
+    assert!(failure.message.contains("row type `Account`"), "{failure}");
+    let ignored = |p: &mut Pieces| {
+        p.reducers[0].arguments = vec![Field::new("_", ColumnType::U8); 2];
+    };
+    assert!(bent(ignored).is_ok());
+}
+
 #[test]
 fn types_that_lead_nowhere_or_round_are_refused() {
     refused("`Gone` is used but not defined", |p| {
@@ -299,8 +335,9 @@ fn events_must_be_possible_and_hand_over_what_is_taken() {
         .map(|_| ())
     };
     let row = || Field::new("row", named("Account"));
+    let after = || Field::new("after", named("Account"));
     assert_eq!(on("account.insert", vec![row()]), Ok(()));
-    assert_eq!(on("bank.account.update", vec![row(), row()]), Ok(()));
+    assert_eq!(on("bank.account.update", vec![row(), after()]), Ok(()));
     assert_eq!(on("init", Vec::new()), Ok(()));
     assert_eq!(
         on("connect", vec![Field::new("id", ColumnType::String)]),

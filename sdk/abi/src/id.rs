@@ -205,6 +205,24 @@ pub fn check_name(what: &str, name: &str, hyphens: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// Words that cannot name anything in generated code, not even as `r#word`.
+const NEVER_NAMES: [&str; 5] = ["_", "crate", "self", "Self", "super"];
+
+/// The rule for everything that becomes an identifier of generated code: tables, functions, types, fields. As
+/// [`check_name`] without hyphens.
+///
+/// # Errors
+/// A sentence that says what is wrong with the name.
+pub fn check_identifier(what: &str, name: &str) -> Result<(), String> {
+    check_name(what, name, false)?;
+    if NEVER_NAMES.contains(&name) {
+        return Err(alloc::format!(
+            "a {what} cannot be called `{name}`, which no program could write; rename it"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,15 +15,12 @@ use super::{
     view::names,
 };
 use crate::{
-    id::{ModuleName, check_name},
+    id::{ModuleName, check_identifier, check_name},
     schema::{
         Access, Dependency, ModuleSchema, QuerySchema, ReducerSchema, TableSchema, Visibility,
     },
     types::{ColumnType, Field, Fields, TypeDefinition, TypeKind, TypeSet, Variant},
 };
-
-/// Words that cannot name anything, not even as `r#word`.
-const NEVER_NAMES: [&str; 5] = ["_", "crate", "self", "Self", "super"];
 
 impl NodeBinding {
     /// Checks what belongs to the node itself.
@@ -268,11 +265,7 @@ fn note(problems: &mut Vec<String>, checked: Result<(), String>) {
 }
 
 fn identifier(what: &str, name: &str) -> Result<(), String> {
-    check_name(&format!("name of a {what}"), name, false)?;
-    if NEVER_NAMES.contains(&name) {
-        return Err(format!("a {what} cannot be called `{name}`"));
-    }
-    Ok(())
+    check_identifier(&format!("name of a {what}"), name)
 }
 
 fn unique<'a>(what: &str, names: impl Iterator<Item = &'a String>, problems: &mut Vec<String>) {
