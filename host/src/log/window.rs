@@ -11,6 +11,9 @@ use super::format::{
 };
 use super::{FORMAT, LogPosition};
 
+/// The greatest position of a segment: centuries of writing, and far enough from the end of the numbers that adding the length of a
+/// file never passes it.
+const FIRST_MAX: u64 = u64::MAX / 2;
 /// Bytes read at once: enough to hide the calls, little enough to keep one per reader.
 const WINDOW_BYTES: u64 = 256 << 10;
 
@@ -52,14 +55,18 @@ impl Window {
         let bytes = self
             .header(0)?
             .ok_or_else(|| self.damaged(0, "the file is shorter than a segment's header"))?;
-        SegmentHeader::decode(&bytes).map_err(|error| match error {
+        let header = SegmentHeader::decode(&bytes).map_err(|error| match error {
             SegmentHeaderError::Damaged => self.damaged(0, "the segment's header is not whole"),
             SegmentHeaderError::Version(found) => LogError::Version {
                 file: self.path.clone(),
                 found,
                 supported: FORMAT,
             },
-        })
+        })?;
+        if header.first.0 > FIRST_MAX {
+            return Err(self.damaged(0, "the segment's position is one that no log reaches"));
+        }
+        Ok(header)
     }
 
     /// The header of the block at `offset` in a segment that begins at `first`, when there is one and the file is long enough for

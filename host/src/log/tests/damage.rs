@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::{SMALL, directory, record, records, sync};
+use crate::log::format::SegmentHeader;
 use crate::log::{Log, LogError, LogPosition, Opened, examine};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -144,6 +145,25 @@ fn a_broken_block_before_a_whole_one_is_refused_by_name_and_place_and_nothing_ch
     assert!(message.contains("00000000000000000000.log"), "{message}");
     assert!(message.contains(&format!("byte {second}")), "{message}");
     assert_eq!(disk.files(), files);
+}
+
+/// Found by the fuzz target `log`: positions behind such a header do not fit into a number.
+#[test]
+fn a_segment_at_a_position_that_no_log_reaches_is_refused() {
+    for first in [u64::MAX / 2 + 1, u64::MAX - 64, u64::MAX] {
+        let header = SegmentHeader {
+            first: LogPosition(first),
+            previous: [0; 16],
+            reserved_seq: 0,
+        };
+        let mut bytes = header.encode().to_vec();
+        bytes.resize(1000, 1);
+        let path = directory().join(format!("{first:020}.log"));
+        match open(&Files::from([(path.clone(), bytes)])) {
+            Err(LogError::Damaged { file, offset, .. }) => assert_eq!((file, offset), (path, 0)),
+            other => panic!("{first}: {other:?}"),
+        }
+    }
 }
 
 #[test]
