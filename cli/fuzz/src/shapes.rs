@@ -100,7 +100,7 @@ fn choose(input: &mut Unstructured<'_>, depth: usize) -> Result<ColumnType> {
         return Ok(ColumnType::U8);
     };
     Ok(match choice {
-        15..18 => ColumnType::Vec(Box::new(choose(input, depth)?)),
+        15..18 => ColumnType::Vec(item(input, depth)?),
         18..21 => ColumnType::Option(Box::new(choose(input, depth)?)),
         21..24 => {
             let count = input.arbitrary::<u8>()? % 5;
@@ -112,11 +112,33 @@ fn choose(input: &mut Unstructured<'_>, depth: usize) -> Result<ColumnType> {
         }
         24..26 => {
             let count = u32::from(input.arbitrary::<u8>()? % 40);
-            ColumnType::Array(Box::new(choose(input, depth)?), count)
+            ColumnType::Array(item(input, depth)?, count)
         }
         _ => {
             let names: Vec<&String> = TYPES.types.keys().collect();
             named(input.choose(&names)?)
         }
     })
+}
+
+/// The type of a list's items. Only the outermost list is of nothing: lists of such lists have millions of values in a
+/// few bytes, which is allowed and slow.
+fn item(input: &mut Unstructured<'_>, depth: usize) -> Result<Box<ColumnType>> {
+    let item = choose(input, depth)?;
+    let inside = depth + 1 < DEPTH_MAX;
+    Ok(Box::new(if inside && is_nothing(&item) {
+        ColumnType::U8
+    } else {
+        item
+    }))
+}
+
+fn is_nothing(ty: &ColumnType) -> bool {
+    match ty {
+        ColumnType::Void => true,
+        ColumnType::Named(name) => name == "Empty",
+        ColumnType::Array(item, count) => *count == 0 || is_nothing(item),
+        ColumnType::Tuple(items) => items.iter().all(is_nothing),
+        _ => false,
+    }
 }

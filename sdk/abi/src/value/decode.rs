@@ -6,6 +6,7 @@ use super::{DEPTH_MAX, FieldValues, VALUES_MAX, Value};
 use crate::{
     codec::{Column, Damaged, Input},
     types::{ColumnType, Fields, TypeKind, TypeSet},
+    walk::ZERO_SIZED_ITEMS_MAX,
 };
 
 /// Reads one value of type `ty`; what follows it stays in `input`.
@@ -59,6 +60,10 @@ impl Reader<'_> {
             ColumnType::String => Value::String(String::decode(input)?),
             ColumnType::Vec(item) => {
                 let count = input.length()?;
+                // An item has a byte at least, or none; of the latter no walk takes more.
+                if count > ZERO_SIZED_ITEMS_MAX.max(input.left()) {
+                    return Err(input.damaged("claims more items than it has bytes"));
+                }
                 self.list(item, count, depth, input)?
             }
             ColumnType::Array(item, count) => {

@@ -197,6 +197,20 @@ fn hostile_lengths_and_depths_end_in_an_error() {
     assert!(decode_all(&named("Shape"), &[3]).is_err());
 }
 
+/// Found by the fuzz target `rows`: five bytes made a tree of four million values.
+#[test]
+fn a_list_of_nothing_is_bounded_before_it_is_made() {
+    let claim = |count| {
+        let mut bytes = Vec::new();
+        crate::codec::put_length(count, &mut bytes);
+        decode_all(&list_of(ColumnType::Void), &bytes)
+    };
+    let most = crate::walk::ZERO_SIZED_ITEMS_MAX;
+    assert_eq!(claim(most), Ok(Value::List(vec![Value::Void; most])));
+    let error = claim(most + 1).expect_err("is one too many");
+    assert!(error.what.contains("claims more items"), "{error}");
+}
+
 #[test]
 fn a_tree_that_is_too_deep_is_not_encoded() {
     let mut value = Value::Struct(FieldValues::Tuple(vec![Value::List(vec![])]));
