@@ -212,11 +212,8 @@ pub(crate) fn list(directory: &Path, log_start: LogPosition) -> io::Result<Vec<B
         let entry = entry?;
         bases.extend(Base::of_file(&entry.path(), entry.metadata()?.len()));
     }
-    // A restored node whose history does not reach back to its creation has a log that begins with its oldest base.
-    let begins_with_one = bases
-        .iter()
-        .any(|base| base.position == Base::EMPTY.position);
-    if log_start == Base::EMPTY.position && !begins_with_one {
+    let begins_later = directory.join(FOLDER).join(BEGINS_LATER).exists();
+    if log_start == Base::EMPTY.position && !begins_later {
         bases.push(Base::EMPTY);
     }
     bases.retain(|base| base.position >= log_start);

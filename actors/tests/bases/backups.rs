@@ -33,11 +33,7 @@ async fn fetched(owner: &Peer, folder: &std::path::Path, name: &str) -> (PathBuf
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_makes_the_same_node_with_its_history_in_a_new_epoch() {
-    for (bases, history) in [
-        (1, "default"),
-        (1, "1000000 turns"),
-        (u64::MAX >> 1, "default"),
-    ] {
+    for (bases, history) in [(1, "default"), (1, "1000000 turns"), (1 << 40, "default")] {
         let mut world = World::configured(|config| {
             often(config);
             config.base_bytes = bases;
@@ -65,7 +61,10 @@ async fn a_backup_makes_the_same_node_with_its_history_in_a_new_epoch() {
             .expect("rows");
         assert_eq!(rows.last().map(Vec::as_slice), Some([121, 1000].as_slice()));
         restored.stop().await;
-        let replayed = restored.replay().await.expect("its history replays");
+        let replayed = restored.replay().await;
+        let replayed = replayed.unwrap_or_else(|error| {
+            unreachable!("{bases} {history}: {error}: {:?}", super::bases(&restored))
+        });
         assert!(replayed.agrees(), "{history}: {replayed:#?}");
         world.stop().await;
     }
