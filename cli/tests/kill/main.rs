@@ -1,0 +1,250 @@
+//! Nothing that was acknowledged is lost, whenever the node's process is killed.
+//!
+//! Real nodes run under a mixed load of several clients and an owner who deploys, upgrades, unloads, removes, revokes; checkpoints
+//! are taken all the time. SIGKILL comes after so many acknowledgements, after so many milliseconds, in the middle of an orderly
+//! stop, and in the middle of the start that follows. What clients were told is in a [`book::Book`]; after each start the node has
+//! to agree with it ([`check`]).
+//!
+//! `INTERSTICE_KILLS=300` kills so often; `INTERSTICE_SEEDS=7` takes the load and the moments from that seed, which is printed.
+
+mod book;
+mod check;
+mod follow;
+mod load;
+mod node;
+mod owner;
+mod random;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use book::Book;
+use follow::Follower;
+use interstice_client::Identity;
+use load::{CLIENTS, Round};
+use node::{Modules, Node, Place};
+use random::Random;
+
+/// Kills where nobody asks for more.
+const KILLS: u64 = 24;
+
+/// Kills after which a fresh node begins, because checks take longer the more there is.
+const KILLS_PER_LIFE: u64 = 60;
+
+/// Longer than anything takes on a machine under load.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+fn number_of(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// What has been done so far.
+#[derive(Default)]
+struct Total {
+    kills: u64,
+    kills_in_start: u64,
+    kills_in_stop: u64,
+    acknowledged: u64,
+}
+
+/// What lasts from the first start of a node to its last.
+struct Life {
+    place: Place,
+    owner: Identity,
+    clients: Vec<Identity>,
+    book: Book,
+    followers: Vec<Follower>,
+    random: Random,
+    /// How long the last start took.
+    start: Duration,
+}
+
+/// When a round's process is killed.
+#[derive(Debug)]
+enum Moment {
+    Acknowledged(u64),
+    After(Duration),
+    InStop { after: Duration, wait: Duration },
+}
+
+impl Moment {
+    fn choose(random: &mut Random) -> Self {
+        let millis = Duration::from_millis;
+        match random.below(8) {
+            0..4 => Self::Acknowledged(1 + random.below(150)),
+            4..6 => Self::After(millis(random.below(400))),
+            _ => Self::InStop {
+                after: millis(random.below(200)),
+                wait: millis(random.below(80)),
+            },
+        }
+    }
+}
+
+impl Life {
+    /// A fresh node with all modules but the one that comes and goes.
+    async fn begin(modules: &Modules, seed: u64) -> (Self, Node) {
+        let place = Place::new();
+        let mut node = place.start();
+        node.kill();
+        place.configure();
+        let began = Instant::now();
+        let node = place.start();
+        let start = began.elapsed();
+        let owner = Identity::load(&place.key()).expect("`up` has made a key");
+        let mut book = Book::default();
+        let client = node.connect(&owner).await;
+        for wasm in [&modules.vault, &modules.ledger, &modules.mirror] {
+            let deployed = client.deploy(wasm, Default::default(), |_| {}).await;
+            let report = deployed.expect("it fits");
+            assert_eq!(report.load_failure, None);
+        }
+        book.starts = 1;
+        let followers = vec![
+            Follower::new(Identity::generate(), "ledger", "entry"),
+            Follower::new(owner.clone(), "mirror", "heard"),
+        ];
+        let life = Self {
+            place,
+            owner,
+            clients: (0..CLIENTS).map(|_| Identity::generate()).collect(),
+            book,
+            followers,
+            random: Random::new(seed),
+            start,
+        };
+        (life, node)
+    }
+
+    /// Load, a kill in the middle of it, starts that are killed too, and the check.
+    async fn round(&mut self, modules: &Modules, mut node: Node, total: &mut Total) -> Node {
+        self.book.rounds += 1;
+        let moment = Moment::choose(&mut self.random);
+        let kill_at = match moment {
+            Moment::Acknowledged(count) => count,
+            _ => u64::MAX,
+        };
+        let round = Round::new(kill_at);
+        let mut clients = Vec::new();
+        for (number, identity) in (0..).zip(&self.clients) {
+            let client = node.connect(identity).await;
+            let alive = self.book.alive(number);
+            let load = load::Load::new(client, number, self.book.rounds, alive, self.random.fork());
+            clients.push(tokio::spawn(load.run(round.clone())));
+        }
+        let owner = owner::Owner::new(
+            node.connect(&self.owner).await,
+            modules.clone(),
+            self.book.orders.clone(),
+            self.random.fork(),
+        );
+        let owner = tokio::spawn(owner.run());
+        let followers: Vec<_> = self
+            .followers
+            .drain(..)
+            .map(|follower| {
+                let address = node.address.clone();
+                tokio::spawn(follower.follow(address, self.random.fork()))
+            })
+            .collect();
+
+        match &moment {
+            Moment::Acknowledged(_) => round.reached().await,
+            Moment::After(after) => tokio::time::sleep(*after).await,
+            Moment::InStop { after, wait } => {
+                tokio::time::sleep(*after).await;
+                node.terminate();
+                tokio::time::sleep(*wait).await;
+                total.kills_in_stop += 1;
+            }
+        }
+        node.kill();
+        total.kills += 1;
+        for client in clients {
+            let events = client
+                .await
+                .expect("a client goes on until the node is gone");
+            total.acknowledged += self.book.note(events);
+        }
+        self.book.orders = owner
+            .await
+            .expect("the owner goes on until the node is gone");
+        for follower in followers {
+            let follower = follower
+                .await
+                .expect("a follower goes on until the node is gone");
+            self.followers.push(follower);
+        }
+        let starts = self.killed_starts().await;
+        total.kills += starts;
+        total.kills_in_start += starts;
+
+        let began = Instant::now();
+        let node = self.place.start();
+        self.start = began.elapsed();
+        let checked = check::all(&node, &self.owner, &mut self.book, starts);
+        let client = within(checked).await;
+        within(check::followers(
+            &node,
+            &client,
+            &mut self.book,
+            &mut self.followers,
+        ))
+        .await;
+        eprintln!(
+            "{} kills: {moment:?} and {starts} in the start; {} entries, {} acknowledged in all",
+            total.kills,
+            self.book.entries(),
+            total.acknowledged,
+        );
+        node
+    }
+
+    /// Starts that do not get far. How many.
+    async fn killed_starts(&mut self) -> u64 {
+        let count = self.random.below(6).saturating_sub(3);
+        for _ in 0..count {
+            let longest = u64::try_from(self.start.as_micros()).unwrap_or(u64::MAX);
+            let wait = Duration::from_micros(self.random.below(longest.max(1)));
+            let mut child = self.place.spawn();
+            tokio::time::sleep(wait).await;
+            child.kill().expect("it can be killed");
+            child.wait().expect("it ends");
+        }
+        count
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    let answer = tokio::time::timeout(DEADLINE, future).await;
+    answer.expect("the node answers in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_acknowledged_is_lost_doubled_or_torn_when_the_process_is_killed() {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    let clock = clock.map_or(0, |since| u64::from(since.subsec_nanos()));
+    let seed = number_of("INTERSTICE_SEEDS").unwrap_or(clock);
+    let kills = number_of("INTERSTICE_KILLS").unwrap_or(KILLS);
+    eprintln!("INTERSTICE_SEEDS={seed} INTERSTICE_KILLS={kills}");
+    let modules = Modules::build();
+    let began = Instant::now();
+    let mut total = Total::default();
+    let mut life_seed = seed;
+    while total.kills < kills {
+        let (mut life, mut node) = Life::begin(&modules, life_seed).await;
+        let end = kills.min(total.kills + KILLS_PER_LIFE);
+        while total.kills < end {
+            node = life.round(&modules, node, &mut total).await;
+        }
+        node.kill();
+        life_seed = life_seed.wrapping_add(1);
+    }
+    eprintln!(
+        "{} kills survived, {} of them in a start and {} in a stop; {} operations acknowledged as durable; {:?}",
+        total.kills,
+        total.kills_in_start,
+        total.kills_in_stop,
+        total.acknowledged,
+        began.elapsed()
+    );
+}

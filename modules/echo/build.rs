@@ -1,0 +1,5 @@
+//! Rebuilds the module when its binding files change.
+
+fn main() {
+    interstice_sdk::bindings::generate_bindings();
+}
