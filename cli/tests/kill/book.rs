@@ -59,6 +59,9 @@ pub(crate) struct Orders {
     pub(crate) vault_logs: OneOf<bool>,
     /// Runs of the ledger's `load` since the last check: sure ones, and open ones.
     pub(crate) loads: (u64, u64),
+    /// Deploys that replaced the ledger, or may have, and those of the mirror.
+    pub(crate) ledger_deploys: u64,
+    pub(crate) mirror_deploys: u64,
     pub(crate) last_seq: u64,
 }
 
@@ -112,6 +115,8 @@ impl Default for Orders {
             ledger_runs: OneOf(vec![true]),
             vault_logs: OneOf(vec![true]),
             loads: (0, 0),
+            ledger_deploys: 0,
+            mirror_deploys: 0,
             last_seq: 0,
         }
     }

@@ -5,9 +5,12 @@ mod others;
 mod owned;
 mod timers;
 
+use std::time::Duration;
+
 use interstice_abi::wire::Ack;
 use interstice_client::{Client, Identity};
 use serde::{Deserialize, de::DeserializeOwned};
+use tokio::time::timeout;
 
 use crate::{
     book::{Book, Done, Event},
@@ -15,6 +18,9 @@ use crate::{
     load::{encoded, first_amount},
     node::Node,
 };
+
+/// More than an answer is ever late.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Rows per page.
 const PAGE: u32 = 1000;
@@ -83,7 +89,8 @@ pub(crate) async fn followers(
 ) {
     let token = book.sentinel();
     let arguments = encoded(&(token, CHECKER, first_amount(token), 0_u32));
-    let called = client.call("ledger", "add", arguments, Ack::Durable).await;
+    let called = client.call("ledger", "add", arguments, Ack::Durable);
+    let called = timeout(PATIENCE, called).await.expect("a call is answered");
     let seq = called.expect("the ledger runs").seq.0;
     assert!(
         seq > book.last_seq,
@@ -104,6 +111,11 @@ pub(crate) async fn followers(
         follower.catch_up(&node.address, is_wanted).await;
         let rows = raw_rows(client, follower.module, follower.table).await;
         let (module, table) = (follower.module, follower.table);
+        let deploys = match module {
+            "ledger" => book.orders.ledger_deploys,
+            _ => book.orders.mirror_deploys,
+        };
+        assert!(follower.anew <= deploys, "{module}.{table} is not resumed");
         assert_eq!(rows.len(), follower.rows.len(), "{module}.{table}");
         for row in rows {
             let seen = follower.rows.get(&follow::key(&row));
@@ -124,7 +136,9 @@ async fn raw_rows(client: &Client, module: &str, table: &str) -> Vec<Vec<u8>> {
     let mut rows = Vec::new();
     let mut after = None;
     loop {
-        let page = client.rows(module, table, after, PAGE, None).await;
+        let page = client.rows(module, table, after, PAGE, None);
+        let page = timeout(PATIENCE, page).await;
+        let page = page.unwrap_or_else(|_| unreachable!("{module}.{table} does not answer"));
         let page = page.unwrap_or_else(|error| unreachable!("{module}.{table}: {error}"));
         rows.extend(page.rows);
         match page.next {
@@ -135,7 +149,9 @@ async fn raw_rows(client: &Client, module: &str, table: &str) -> Vec<Vec<u8>> {
 }
 
 async fn query<T: DeserializeOwned>(client: &Client, query: &str, arguments: Vec<u8>) -> T {
-    let answer = client.query("ledger", query, arguments, Ack::Durable).await;
+    let answer = client.query("ledger", query, arguments, Ack::Durable);
+    let answer = timeout(PATIENCE, answer).await;
+    let answer = answer.unwrap_or_else(|_| unreachable!("{query} does not answer"));
     let (bytes, _) = answer.unwrap_or_else(|error| unreachable!("{query}: {error}"));
     postcard::from_bytes(&bytes).expect("it is of that type")
 }

@@ -1,16 +1,20 @@
 //! Somebody who watches a table through all kills: each time from the position at which the last watch ended. Every change has to
 //! fit what was seen before it, so one that is missed, doubled or taken back shows.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use futures::StreamExt;
-use interstice_abi::{failure::Code, id::Position, wire::WatchEvent};
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::Position,
+    wire::WatchEvent,
+};
 use interstice_client::{Client, Error, Identity, Watch};
 
-use crate::{node, random::Random};
-
-/// More than a change is ever late.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::{check::PATIENCE, node, random::Random};
 
 /// A watcher and the table as it has seen it.
 pub(crate) struct Follower {
@@ -22,8 +26,12 @@ pub(crate) struct Follower {
     position: Option<Position>,
     /// Whether the rows of a snapshot have begun to come.
     is_filling: bool,
+    /// How often it had to begin with all rows again: at most once for each deploy of the module.
+    pub(crate) anew: u64,
     /// Changes that were seen.
     pub(crate) seen: u64,
+    /// Why the last watch was refused or ended by the node.
+    refused: Option<Failure>,
 }
 
 /// Why a watch has ended.
@@ -44,7 +52,9 @@ impl Follower {
             rows: BTreeMap::new(),
             position: None,
             is_filling: false,
+            anew: 0,
             seen: 0,
+            refused: None,
         }
     }
 
@@ -69,13 +79,18 @@ impl Follower {
         let client = node::connect(address, &self.identity).await;
         let client = client.expect("the node answers");
         let wanted = |follower: &Self, _| follower.rows.values().any(|row| is_wanted(row));
+        let began = Instant::now();
         while !wanted(self, 0) {
             let watched = tokio::time::timeout(PATIENCE, self.watch(&client, wanted)).await;
             let (module, table, position) = (self.module, self.table, self.position);
             let end = watched.unwrap_or_else(|_| {
                 unreachable!("{module}.{table}: nothing comes behind {position:?}")
             });
-            assert!(end == End::Again, "the node is there");
+            assert!(
+                end == End::Again && began.elapsed() < PATIENCE,
+                "{module}.{table} cannot be watched from {position:?}: {:?}",
+                self.refused
+            );
         }
     }
 
@@ -104,10 +119,21 @@ impl Follower {
             }
             None | Some(Err(Error::Lost { .. } | Error::OutcomeUnknown { .. })) => Err(End::Lost),
             Some(Err(Error::Lagging { .. })) => Err(End::Again),
+            // The module was deployed again meanwhile: the node says that it cannot resume across that.
+            Some(Err(Error::Failed(failure))) if failure.message.contains("no longer resumes") => {
+                self.refused = Some(failure);
+                self.position = None;
+                self.anew += 1;
+                Err(End::Again)
+            }
             // The ledger is unloaded or replaced, or the node stops.
             Some(Err(Error::Failed(failure)))
-                if matches!(failure.code, Code::Unavailable | Code::NotFound) =>
+                if matches!(
+                    failure.code,
+                    Code::Unavailable | Code::NotFound | Code::Busy
+                ) =>
             {
+                self.refused = Some(failure);
                 tokio::time::sleep(Duration::from_millis(2)).await;
                 Err(End::Again)
             }

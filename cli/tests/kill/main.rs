@@ -6,6 +6,7 @@
 //! to agree with it ([`check`]).
 //!
 //! `INTERSTICE_KILLS=300` kills so often; `INTERSTICE_SEEDS=7` takes the load and the moments from that seed, which is printed.
+//! `INTERSTICE_PROGRAM` names another build of `interstice-cli`.
 
 mod book;
 mod check;
@@ -44,6 +45,7 @@ struct Total {
     kills_in_start: u64,
     kills_in_stop: u64,
     acknowledged: u64,
+    watched: u64,
 }
 
 /// What lasts from the first start of a node to its last.
@@ -237,14 +239,17 @@ async fn nothing_acknowledged_is_lost_doubled_or_torn_when_the_process_is_killed
             node = life.round(&modules, node, &mut total).await;
         }
         node.kill();
+        total.watched += life.followers.iter().map(|one| one.seen).sum::<u64>();
         life_seed = life_seed.wrapping_add(1);
     }
     eprintln!(
-        "{} kills survived, {} of them in a start and {} in a stop; {} operations acknowledged as durable; {:?}",
+        "{} kills survived, {} of them in a start and {} in a stop; {} operations acknowledged as durable; \
+         {} changes watched; {:?}",
         total.kills,
         total.kills_in_start,
         total.kills_in_stop,
         total.acknowledged,
+        total.watched,
         began.elapsed()
     );
 }

@@ -50,7 +50,9 @@ impl Place {
 
     /// Starts the process.
     pub(crate) fn spawn(&self) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_interstice-cli"))
+        let program = std::env::var("INTERSTICE_PROGRAM");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_interstice-cli").into());
+        Command::new(program)
             .env("INTERSTICE_HOME", self.0.path())
             .env_remove("INTERSTICE_NODE")
             .args(["up", "--name", "killed", "--local", "--json"])
@@ -147,19 +149,20 @@ impl Modules {
     pub(crate) fn build() -> Self {
         let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules");
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../modules");
-        let builder = Builder::new(target, Talk::Quiet);
-        let built = |folder: &Path| match builder.module(folder) {
-            Ok(module) => Arc::from(module.wasm),
-            Err(problem) => unreachable!("{problem}"),
+        let built = |target: &Path, folder: &Path| {
+            let built = Builder::new(target, Talk::Quiet).module(folder);
+            let module = built.unwrap_or_else(|problem| unreachable!("{problem}"));
+            Arc::from(module.wasm)
         };
         let second = tempfile::tempdir().expect("a folder");
         second_echo(&modules, second.path());
         Self {
-            vault: built(&modules.join("vault")),
-            ledger: built(&modules.join("ledger")),
-            mirror: built(&modules.join("mirror")),
-            echo: built(&modules.join("echo")),
-            echo_2: built(second.path()),
+            vault: built(&target, &modules.join("vault")),
+            ledger: built(&target, &modules.join("ledger")),
+            mirror: built(&target, &modules.join("mirror")),
+            echo: built(&target, &modules.join("echo")),
+            // In a folder of its own: cargo gives binaries of one name one file.
+            echo_2: built(&target.join("echo-2"), second.path()),
         }
     }
 }

@@ -45,11 +45,15 @@ impl Owner {
             }
             match self.random.below(6) {
                 0 => {
+                    self.orders.ledger_deploys += 1;
                     let end = self.deploy(&self.modules.ledger.clone()).await;
                     self.load_was_ordered(&end);
                 }
                 1 => drop(self.deploy(&self.modules.vault.clone()).await),
-                2 => drop(self.deploy(&self.modules.mirror.clone()).await),
+                2 => {
+                    self.orders.mirror_deploys += 1;
+                    drop(self.deploy(&self.modules.mirror.clone()).await);
+                }
                 3 => self.change_echo().await,
                 4 => self.change_ledger().await,
                 _ => self.change_grant().await,

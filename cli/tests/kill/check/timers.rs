@@ -4,14 +4,11 @@ use std::time::{Duration, Instant};
 
 use interstice_client::Client;
 
-use super::rows;
+use super::{PATIENCE, rows};
 use crate::book::{Book, Fate};
 
 /// Between two looks at a table that changes by itself.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// More than a timer is ever late.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `load` has run once for each start and each load, and its turns are in order.
 pub(super) async fn starts(client: &Client, book: &mut Book, killed_starts: u64) {
