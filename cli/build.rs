@@ -7,10 +7,11 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// What is carried, relative to the workspace: single files, and folders with everything below.
-const CARRIED: [&str; 15] = [
+const CARRIED: [&str; 16] = [
     "Cargo.toml",
     "LICENSE",
     "macros/Cargo.toml",
@@ -19,6 +20,7 @@ const CARRIED: [&str; 15] = [
     "modules/Cargo.lock",
     "modules/audit",
     "modules/bank",
+    "modules/benchmark",
     "modules/caller",
     "modules/hello",
     "rust-toolchain.toml",
@@ -65,7 +67,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         PathBuf::from(env::var("OUT_DIR")?).join("carried.rs"),
         table,
     )?;
+    println!("cargo:rustc-env=INTERSTICE_COMMIT={}", commit(&root));
     Ok(())
+}
+
+/// The commit that this program is built from, for benchmark results; `unknown` where there is no repository.
+fn commit(root: &Path) -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(root)
+            .output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    };
+    // Moves with every commit and checkout.
+    if let Some(path) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo:rerun-if-changed={}", root.join(path).display());
+    }
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".to_string();
+    };
+    match git(&["status", "--porcelain", "--untracked-files=no"]).as_deref() {
+        Some("") => commit,
+        _ => format!("{commit}+"),
+    }
 }
 
 fn gather(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), Box<dyn Error>> {

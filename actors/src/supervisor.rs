@@ -45,8 +45,8 @@ use interstice_host::store::Store;
 use tokio::sync::oneshot;
 
 pub(crate) use self::message::{
-    Broken, Connected, Disconnected, Drain, Ended, Endings, FromClient, Listening, Quarantine,
-    TimerDue, TimerNews,
+    Broken, Connected, Disconnected, Drain, Ended, EndedPlace, Endings, FromClient, Listening,
+    Quarantine, TimerDue, TimerNews,
 };
 use self::{
     admission::Admission,
@@ -98,6 +98,8 @@ pub(crate) struct Supervisor {
     pub(crate) turns_ended: u64,
     /// Backups that are being made or fetched.
     pub(crate) backups: Backups,
+    /// Those whose first step has committed.
+    pub(crate) turns_committed: u64,
     /// Ends the whole node.
     pub(crate) stop: crate::node::Stop,
 }
@@ -257,8 +259,9 @@ impl Handler<Endings> for Supervisor {
     fn handle(&mut self, endings: Endings, ctx: &mut Context<Self>) {
         for ended in &endings.ended {
             self.admission.leave(ended.home, ended.bytes);
+            self.turns_ended += u64::from(ended.what != EndedPlace::Read);
+            self.turns_committed += u64::from(ended.what == EndedPlace::Committed);
         }
-        self.turns_ended += u64::try_from(endings.ended.len()).unwrap_or(0);
         if let Some(news) = endings.timers {
             self.timers.set(news);
             self.arm_timer(ctx);

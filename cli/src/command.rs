@@ -3,6 +3,7 @@
 //! A command is a struct of its arguments with one function that runs it. What several share stands in `crate`, not here.
 
 mod backup;
+mod benchmark;
 mod bindings;
 mod call;
 mod completions;
@@ -76,6 +77,14 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Example(example::Example),
+    /// Loads that are driven against a node, and what came of them
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  \
+            interstice-cli benchmark list-profiles\n  \
+            interstice-cli benchmark profile vm-noop benchmark-example"
+    )]
+    Benchmark(benchmark::Benchmark),
     Completions(completions::Completions),
 }
 
@@ -114,6 +123,7 @@ impl Command {
             Self::Backup(command) => command.run(app).await,
             Self::Restore(command) => command.run(app).await,
             Self::Example(command) => command.run(app).await,
+            Self::Benchmark(command) => command.run(app).await,
             Self::Completions(command) => command.run(app),
         }
     }

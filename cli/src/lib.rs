@@ -7,12 +7,14 @@
 //! 2. [`home`]: where files lie; [`registry`], [`address`], [`target`]: which node is meant.
 //! 3. [`build`]: from a module's crate to its binary; [`module_schema`]: from there to its schema; [`sources`]: the SDK that this program carries.
 //! 4. [`session`]: the conversation with a node; [`node_process`]: a node in this process or one of its own.
-//! 5. [`signature`], [`json`], [`schema_text`], [`clock`]: values and schemas as people see them.
+//! 5. [`benchmark`]: loads, and what came of them.
+//! 6. [`signature`], [`json`], [`schema_text`], [`clock`]: values and schemas as people see them.
 
 pub mod address;
 pub mod app;
 pub mod args;
 pub mod ask;
+pub mod benchmark;
 pub mod build;
 pub mod clock;
 mod command;

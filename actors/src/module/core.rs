@@ -30,7 +30,7 @@ use super::{
 use crate::{
     ingress::Replies,
     shared::Shared,
-    supervisor::{Ended, Endings, TimerNews, catalogue::ModuleIndex},
+    supervisor::{Ended, EndedPlace, Endings, TimerNews, catalogue::ModuleIndex},
 };
 
 /// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
@@ -288,6 +288,10 @@ impl Core {
     /// Ends a turn: its waiter is answered, the supervisor told, both with the next batch.
     pub(super) fn end_turn(&mut self, mut turn: Box<Turn>) {
         let result = turn.result();
+        let what = match &result {
+            Ok(_) => EndedPlace::Committed,
+            Err(_) => EndedPlace::Failed,
+        };
         match std::mem::replace(&mut turn.waiter, Waiter::Nobody) {
             Waiter::Client {
                 replies,
@@ -310,6 +314,7 @@ impl Core {
         self.endings.ended.push(Ended {
             home: turn.home,
             bytes: turn.bytes,
+            what,
         });
     }
 
@@ -318,6 +323,7 @@ impl Core {
         self.endings.ended.push(Ended {
             home: Some(home),
             bytes,
+            what: EndedPlace::Read,
         });
     }
 

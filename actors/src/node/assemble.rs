@@ -211,6 +211,7 @@ fn supervisor(
         half_done,
         turns_ended: 0,
         backups: Backups::default(),
+        turns_committed: 0,
         stop,
     }
     .start()

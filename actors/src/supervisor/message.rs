@@ -46,6 +46,19 @@ pub(crate) struct Ended {
     pub(crate) home: Option<ModuleIndex>,
     /// The bytes that were counted.
     pub(crate) bytes: u64,
+    /// What has ended.
+    pub(crate) what: EndedPlace,
+}
+
+/// What a place in a module's queue was taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedPlace {
+    /// A turn whose first step has committed.
+    Committed,
+    /// A turn whose first step has failed.
+    Failed,
+    /// A query, a page of rows, the start of a watch.
+    Read,
 }
 
 /// When a module's next timer is due.

@@ -32,6 +32,7 @@ impl Supervisor {
             uptime_ms: u64::try_from(uptime).unwrap_or(u64::MAX),
             connections: u32::try_from(self.connections.len()).unwrap_or(u32::MAX),
             turns: self.turns_ended,
+            committed: self.turns_committed,
             turns_in_flight: self.admission.in_flight(),
             memory_bytes: resident_bytes(),
             log_bytes: directory_bytes(&self.about.log_directory),

@@ -22,6 +22,8 @@ enum Which {
     Hello,
     /// A module that calls another one
     Caller,
+    /// The module that benchmarks load
+    Benchmark,
 }
 
 /// Start a fresh example node
@@ -47,6 +49,7 @@ impl Which {
         match self {
             Self::Hello => "hello-example",
             Self::Caller => "caller-example",
+            Self::Benchmark => "benchmark-example",
         }
     }
 
@@ -54,6 +57,7 @@ impl Which {
         match self {
             Self::Hello => 8080,
             Self::Caller => 8081,
+            Self::Benchmark => 8085,
         }
     }
 
@@ -62,6 +66,7 @@ impl Which {
         match self {
             Self::Hello => &["hello"],
             Self::Caller => &["hello", "caller"],
+            Self::Benchmark => &["benchmark"],
         }
     }
 
@@ -77,6 +82,11 @@ impl Which {
             Self::Caller => vec![
                 format!("{program} call --node {node} caller-example greet Bob"),
                 format!("{program} query --node {node} caller-example noted"),
+            ],
+            Self::Benchmark => vec![
+                format!("{program} benchmark profile vm-noop {node}"),
+                format!("{program} call --node {node} benchmark-workload noop"),
+                format!("{program} query --node {node} benchmark-workload count_logged"),
             ],
         }
     }

@@ -59,18 +59,12 @@ pub(crate) async fn connect(
     target: &Target,
     options: &ConnectOptions,
 ) -> Result<(std::sync::Arc<Link>, Welcome), Error> {
-    let unreachable = |problem: String| Error::Unreachable {
-        target: target.to_string(),
-        problem,
-    };
-    let connecting = async {
-        let addresses = target
-            .resolve()
-            .await
-            .map_err(|error| unreachable(error.to_string()))?;
+    in_time(target, options, async {
+        let addresses = resolved(target).await?;
         let mut retries = 0;
         loop {
-            let mut swarm = build(identity, options.deadline).map_err(&unreachable)?;
+            let mut swarm = build(identity, options.deadline)
+                .map_err(|problem| unreachable(target, problem))?;
             let failed = match dial(&mut swarm, addresses.clone(), target).await {
                 Err(failed) => failed,
                 Ok((peer, stream)) => {
@@ -92,15 +86,48 @@ pub(crate) async fn connect(
             tokio::time::sleep(RETRY_WAIT * 2_u32.pow(retries)).await;
             retries += 1;
         }
-    };
+    })
+    .await
+}
+
+/// Dials once, and opens the stream, which nobody has greeted on.
+pub(crate) async fn open(
+    identity: &Identity,
+    target: &Target,
+    options: &ConnectOptions,
+) -> Result<(Swarm<Behaviour>, PeerId, Substream), Error> {
+    let addresses = resolved(target).await?;
+    let mut swarm =
+        build(identity, options.deadline).map_err(|problem| unreachable(target, problem))?;
+    let dialled = dial(&mut swarm, addresses, target).await;
+    let (peer, stream) = dialled.map_err(|failed| failed.error)?;
+    Ok((swarm, peer, stream))
+}
+
+async fn resolved(target: &Target) -> Result<Vec<Multiaddr>, Error> {
+    let resolved = target.resolve().await;
+    resolved.map_err(|error| unreachable(target, error.to_string()))
+}
+
+/// Bounds `connecting` by the deadline of the options.
+pub(crate) async fn in_time<T>(
+    target: &Target,
+    options: &ConnectOptions,
+    connecting: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     timeout(options.deadline, connecting)
         .await
         .unwrap_or_else(|_| {
-            Err(unreachable(format!(
-                "no answer within {} s",
-                options.deadline.as_secs_f32()
-            )))
+            let seconds = options.deadline.as_secs_f32();
+            Err(unreachable(target, format!("no answer within {seconds} s")))
         })
+}
+
+fn unreachable(target: &Target, problem: String) -> Error {
+    Error::Unreachable {
+        target: target.to_string(),
+        problem,
+    }
 }
 
 /// An attempt to connect that came to nothing.

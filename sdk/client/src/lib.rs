@@ -19,7 +19,7 @@
 //!
 //! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the methods of [`Client`], the
 //! link that matches answers to requests, [`outbox`], [`frame`], [`streams`]. The last three serve a node's end as well.
-//! It runs on any tokio runtime, on one thread or on many.
+//! It runs on any tokio runtime, on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].
 
 mod small_file;
 
@@ -36,6 +36,7 @@ mod upload;
 
 mod connect;
 mod link;
+mod pipeline;
 
 pub mod outbox;
 
@@ -48,6 +49,7 @@ pub use client::Client;
 pub use connect::ConnectOptions;
 pub use error::Error;
 pub use identity::{Identity, IdentityError};
+pub use pipeline::Pipeline;
 pub use small_file::read_small_file;
 pub use subscription::{Logs, Subscription, Watch};
 pub use target::{Target, TargetError};

@@ -30,6 +30,8 @@ pub struct NodeStatus {
     pub connections: u32,
     /// Turns that have ended since the start.
     pub turns: u64,
+    /// Those of them whose first step has committed.
+    pub committed: u64,
     /// Turns that are admitted and have not ended.
     pub turns_in_flight: u64,
     /// Resident memory in bytes; 0 where the system does not tell.
