@@ -199,40 +199,42 @@ const TIMERS: u32 = 100;
 /// Milliseconds between two ticks of one.
 const EVERY_MS: u64 = 1;
 
-/// Ticks until they end.
-const TICKS: u64 = 100_000;
+/// How long they tick before it is measured, and while it is.
+const TICKING: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
-/// Timers that set themselves again, until they have ticked [`TICKS`] times.
+/// [`TIMERS`] timers that set themselves again; how often they tick, as the module counts it.
 ///
 /// # Errors
-/// When they do not tick.
+/// When the module refuses.
 pub async fn tick(subject: &Subject) -> Outcome<Measured> {
-    let arguments = vec![json!(TIMERS), json!(EVERY_MS), json!(TICKS)];
-    let load = Load::new("tick", MODULE, "start_ticks", arguments.clone());
-    let began = Instant::now();
+    let start = |timers: u32, ticks: u64| vec![json!(timers), json!(EVERY_MS), json!(ticks)];
+    let arguments = start(TIMERS, u64::MAX);
     subject.call(MODULE, "start_ticks", &arguments).await?;
-    let mut last = 0;
-    loop {
-        let asked = subject
-            .control
-            .query(MODULE, "ticks", Vec::new(), Default::default());
-        let (value, _) = asked.await.map_err(Problem::failed)?;
-        let ticks = Input::new(&value).varint(64).map_err(Problem::failed)?;
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        if ticks >= TICKS {
-            break;
-        }
-        if ticks == last && began.elapsed() > ARRIVAL {
-            return Err(Problem::failed(format!(
-                "the timers stopped after {ticks} of {TICKS} ticks"
-            )));
-        }
-        last = ticks;
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    tokio::time::sleep(TICKING[0]).await;
+    let (before, began) = (ticks(subject).await?, Instant::now());
+    tokio::time::sleep(TICKING[1]).await;
+    let ticked = ticks(subject).await? - before;
     let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let mut measured = Measured::new(&load, &Tally::default(), TICKS);
-    measured.committed = TICKS;
-    measured.throughput = per_second(TICKS, elapsed_ms);
+    // None starts any more, and those that are pending end.
+    subject.call(MODULE, "start_ticks", &start(0, 0)).await?;
+    let load = Load {
+        connections: 1,
+        in_flight: TIMERS,
+        duration_ms: elapsed_ms,
+        warmup_ms: 1000,
+        ..Load::new("tick", MODULE, "start_ticks", arguments)
+    };
+    let mut measured = Measured::new(&load, &Tally::default(), ticked);
+    measured.committed = ticked;
+    measured.throughput = per_second(ticked, elapsed_ms);
     Ok(measured)
+}
+
+async fn ticks(subject: &Subject) -> Outcome<u64> {
+    let asked = subject
+        .control
+        .query(MODULE, "ticks", Vec::new(), Default::default());
+    let (value, _) = asked.await.map_err(Problem::failed)?;
+    let ticks = Input::new(&value).varint(64).map_err(Problem::failed)?;
+    Ok(u64::try_from(ticks).unwrap_or(u64::MAX))
 }
