@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -19,7 +20,10 @@ const CHECKPOINT_BYTES: i64 = 8192;
 const STEP_DEADLINE_MS: i64 = 30_000;
 
 /// A home with one node.
-pub(crate) struct Place(TempDir);
+pub(crate) struct Place {
+    home: TempDir,
+    port: u16,
+}
 
 /// A running node.
 pub(crate) struct Node {
@@ -40,12 +44,15 @@ pub(crate) struct Modules {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().expect("a folder"))
+        Self {
+            home: tempfile::tempdir().expect("a folder"),
+            port: free_port(),
+        }
     }
 
     /// The owner's key.
     pub(crate) fn key(&self) -> PathBuf {
-        self.0.path().join("key")
+        self.home.path().join("key")
     }
 
     /// Starts the process.
@@ -53,9 +60,10 @@ impl Place {
         let program = std::env::var("INTERSTICE_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_interstice-cli").into());
         Command::new(program)
-            .env("INTERSTICE_HOME", self.0.path())
+            .env("INTERSTICE_HOME", self.home.path())
             .env_remove("INTERSTICE_NODE")
-            .args(["up", "--name", "killed", "--local", "--json"])
+            .args(["up", "--name", "killed", "--local", "--json", "--port"])
+            .arg(self.port.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
@@ -86,7 +94,7 @@ impl Place {
 
     /// Checkpoints all the time, so that they are killed too.
     pub(crate) fn configure(&self) {
-        let nodes = fs::read_dir(self.0.path().join("nodes")).expect("a folder");
+        let nodes = fs::read_dir(self.home.path().join("nodes")).expect("a folder");
         let path = nodes
             .flatten()
             .map(|entry| entry.path().join("node.toml"))
@@ -103,6 +111,14 @@ impl Place {
 }
 
 impl Node {
+    /// A port below those that systems give to outgoing connections: it must still be free after each kill.
+    fn free_port() -> u16 {
+        let first = 20_000 + u16::try_from(std::process::id() % 1000).unwrap_or(0) * 10;
+        let mut ports = first..first + 1000;
+        let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+        free.expect("not all of them are taken")
+    }
+
     pub(crate) async fn connect(&self, identity: &Identity) -> Client {
         let connected = connect(&self.address, identity).await;
         connected.expect("the node answers")
