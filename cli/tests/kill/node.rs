@@ -111,14 +111,6 @@ impl Place {
 }
 
 impl Node {
-    /// A port below those that systems give to outgoing connections: it must still be free after each kill.
-    fn free_port() -> u16 {
-        let first = 20_000 + u16::try_from(std::process::id() % 1000).unwrap_or(0) * 10;
-        let mut ports = first..first + 1000;
-        let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-        free.expect("not all of them are taken")
-    }
-
     pub(crate) async fn connect(&self, identity: &Identity) -> Client {
         let connected = connect(&self.address, identity).await;
         connected.expect("the node answers")
@@ -158,6 +150,14 @@ pub(crate) async fn connect(
         ..ConnectOptions::default()
     };
     Client::connect(identity, &target, &options).await
+}
+
+/// A port below those that systems give to outgoing connections: it must still be free after each kill.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 1000).unwrap_or(0) * 10;
+    let mut ports = first..first + 1000;
+    let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.expect("not all of them are taken")
 }
 
 impl Modules {
