@@ -256,6 +256,7 @@ async fn half_a_frame_is_not_waited_for_for_ever_however_it_dawdles() {
     tokio::select! {
         () = dawdling => {}
         read = reader.read_to_end(&mut said) => drop(read),
+        () = tokio::time::sleep(Duration::from_secs(20)) => panic!("it dawdles on"),
     }
     serves(&network).await;
 }

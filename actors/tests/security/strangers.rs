@@ -367,7 +367,8 @@ async fn a_watch_that_is_cancelled_before_it_begins_ends() {
     peer.say(&both).await;
     let mut ended = 0;
     while ended < 50 {
-        match peer.answer().await.unwrap().body {
+        let answer = tokio::time::timeout(Duration::from_secs(20), peer.answer()).await;
+        match answer.expect("each of them ends").unwrap().body {
             Ok(ResponseBody::Ended) => ended += 1,
             Ok(ResponseBody::Watch(WatchEvent::Rows { .. })) => {}
             other => panic!("{other:?}"),
