@@ -49,10 +49,12 @@ impl Owner {
                     let end = self.deploy(&self.modules.ledger.clone()).await;
                     self.load_was_ordered(&end);
                 }
-                1 => drop(self.deploy(&self.modules.vault.clone()).await),
+                1 => {
+                    self.deploy(&self.modules.vault.clone()).await;
+                }
                 2 => {
                     self.orders.mirror_deploys += 1;
-                    drop(self.deploy(&self.modules.mirror.clone()).await);
+                    self.deploy(&self.modules.mirror.clone()).await;
                 }
                 3 => self.change_echo().await,
                 4 => self.change_ledger().await,
