@@ -63,7 +63,7 @@ where
 
 /// A timer has fired.
 #[reducer]
-fn ring<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
+pub fn ring<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanInsert<Rung>,
 {
@@ -73,7 +73,7 @@ where
 
 /// One link of the chain of `init`.
 #[reducer]
-fn beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
+pub fn beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Beat> + CanUpdate<Beat>,
 {
@@ -83,7 +83,7 @@ where
 
 /// One link of the chain of `load`.
 #[reducer]
-fn load_beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
+pub fn load_beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Beat> + CanUpdate<Beat>,
 {
