@@ -105,7 +105,11 @@ async fn whoever_waits_for_an_actor_that_has_panicked_is_answered_then_and_later
     assert!(!core.has_work());
     core.place(rows(4, &replies));
     assert_eq!(replies.in_flight(), 0, "who comes later is told at once");
-    let lines = core.shared().lines.kept(None, 10);
+    let lines = core
+        .shared()
+        .lines
+        .kept(None, crate::lines::Begin::Tail(10))
+        .expect("lines are kept");
     let said = lines.iter().any(|line| line.text.contains("this is a bug"));
     assert!(said, "{lines:?}");
 }
