@@ -67,6 +67,7 @@ fn frames() {
         RequestBody::Logs {
             module: None,
             tail: 10,
+            after: None,
             follow: LogsMode::Follow,
         },
         RequestBody::UploadBegin {
