@@ -48,7 +48,7 @@ struct Writer {
     latencies: Mutex<Tally>,
 }
 
-/// One writer at [`RATE`], [`WATCHES`] watches. Every change must reach every watch.
+/// One writer at so many calls a second, many watches. Every change must reach every watch.
 ///
 /// # Errors
 /// When a change does not arrive.
@@ -202,7 +202,7 @@ const EVERY_MS: u64 = 1;
 /// How long they tick before it is measured, and while it is.
 const TICKING: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
-/// [`TIMERS`] timers that set themselves again; how often they tick, as the module counts it.
+/// Timers that set themselves again; how often they tick, as the module counts it.
 ///
 /// # Errors
 /// When the module refuses.
