@@ -11,23 +11,17 @@ use std::{
 };
 
 /// What is carried, relative to the workspace: single files, and folders with everything below.
-const CARRIED: [&str; 16] = [
+const CARRIED: [&str; 10] = [
     "Cargo.toml",
     "LICENSE",
     "macros/Cargo.toml",
     "macros/src",
-    "modules/Cargo.toml",
-    "modules/Cargo.lock",
-    "modules/audit",
-    "modules/bank",
-    "modules/benchmark",
-    "modules/caller",
-    "modules/hello",
+    "modules",
     "rust-toolchain.toml",
     "sdk/Cargo.toml",
-    "sdk/src",
     "sdk/abi/Cargo.toml",
     "sdk/abi/src",
+    "sdk/src",
 ];
 
 /// Folders of the carried crates that are made by building, not by writing.
