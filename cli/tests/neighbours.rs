@@ -215,6 +215,7 @@ async fn round(criminal: &Peer, peer: &Peer, crime: &Crime, window: Duration) ->
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures for a minute; run it on a quiet machine with --ignored"]
 async fn the_p99_of_a_neighbour_stays_within_three_times_of_what_it_was() {
     let chosen = std::env::var("INTERSTICE_CRIMES").ok();
     let window = std::env::var("INTERSTICE_WINDOW_MS").ok();
