@@ -36,6 +36,8 @@ mod module;
 
 mod record;
 
+mod history;
+
 #[doc(hidden)]
 pub mod remote;
 

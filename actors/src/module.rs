@@ -31,7 +31,7 @@ pub(crate) mod broken;
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{failure::Failure, id::ModuleName};
 use interstice_host::module::Revocation;
-use interstice_host::table::Savepoint;
+use interstice_host::table::{Hashed, Savepoint};
 use tokio::sync::oneshot;
 
 use self::{
@@ -39,7 +39,7 @@ use self::{
     core::{Core, Statistics, StatisticsDepth},
     lane::Conduct,
     nested::{NestedCall, NestedRead},
-    query::{ClientQuery, ReadRows},
+    query::{ClientQuery, Pass, ReadRows},
     turn::{Ticket, Turn},
     watch::StartWatch,
 };
@@ -63,6 +63,8 @@ pub(crate) enum NewPlace {
     Watch(Box<StartWatch>),
     /// A marker passes: hand over what it wants.
     Marker(Ticket, Passing, oneshot::Sender<Frozen>),
+    /// Something waits until every earlier turn has ended here.
+    Pass(Box<Pass>),
 }
 
 /// What module actors say to each other about a turn or query that has a place with both.
@@ -89,6 +91,8 @@ pub(crate) enum Traffic {
 pub(crate) enum Order {
     /// Counts and sizes, now.
     Statistics(StatisticsDepth, oneshot::Sender<Statistics>),
+    /// Digests of pages that were handed out with the statistics.
+    Hashed(Hashed),
     /// Only while nothing runs: these grants are taken back.
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.

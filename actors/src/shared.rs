@@ -10,6 +10,7 @@ use interstice_abi::id::{Epoch, ModuleName, NodeId};
 use interstice_host::log::Log;
 
 use crate::{
+    history::History,
     lines::Lines,
     module::{lane::Lane, watch::watchers::Watchers},
     remote::Remote,
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) remote: Arc<dyn Remote>,
     /// Where long work goes on.
     pub(crate) lane: Lane,
+    /// What is remembered of the log for those who ask for history.
+    pub(crate) history: History,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
@@ -60,6 +63,7 @@ impl Shared {
             recorded_bytes: AtomicU64::new(0),
             remote,
             lane,
+            history: History::default(),
             supervisor: OnceLock::new(),
         }
     }

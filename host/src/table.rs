@@ -41,7 +41,7 @@ use interstice_abi::{
 };
 
 pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
-pub use digest::Digest;
+pub use digest::{Digest, Hashed, Hashing};
 pub use snapshot::Snapshot;
 pub use storage::{PageBytes, PageWrite};
 
@@ -133,23 +133,6 @@ impl Tables {
     #[must_use]
     pub fn timers_table(&self) -> TableId {
         TableId(u16::try_from(self.schema.tables.len()).unwrap_or(u16::MAX))
-    }
-
-    /// The digest of logged and stateful tables, counters and timers. Costs a hash per row of the pages that changed
-    /// since it was asked for the last time.
-    pub fn digest(&mut self) -> Digest {
-        let mut digest = Digest::default();
-        for table in &mut self.tables {
-            if table.is_kept() {
-                digest.add(table.pages.digest(&table.name));
-            }
-            for counter in table.counters.iter().filter(|counter| counter.last > 0) {
-                let key = storage::counter_key(&table.name, table.column_name(counter.field));
-                let value = counter.last.to_le_bytes();
-                digest.add(Digest::of_row(storage::COUNTERS_TREE, &key, &value));
-            }
-        }
-        digest
     }
 
     /// How full each declared table is.

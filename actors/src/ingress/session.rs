@@ -124,7 +124,12 @@ impl Session {
             }
             body => match self.place(id, bytes, work) {
                 Ok(()) => {
-                    if matches!(body, RequestBody::Watch { .. } | RequestBody::Logs { .. }) {
+                    if matches!(
+                        body,
+                        RequestBody::Watch { .. }
+                            | RequestBody::Logs { .. }
+                            | RequestBody::RowsAt { .. }
+                    ) {
                         self.replies.stream_begun(id);
                     }
                     work.push(Work::Request(Request { id, body }));

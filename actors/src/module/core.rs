@@ -14,7 +14,7 @@ use interstice_abi::{
 };
 use interstice_host::{
     module::Module,
-    table::{Digest, TableStatistics, Tables},
+    table::{Hashing, TableStatistics, Tables},
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
     checkpoint::{Frozen, Passing},
     lane::Breather,
     nested::{NestedCall, NestedRead},
-    query::{ClientQuery, ReadRows},
+    query::{ClientQuery, Pass, ReadRows},
     queue::Queue,
     turn::{Turn, Waiter},
     watch::StartWatch,
@@ -52,6 +52,7 @@ pub(crate) enum Work {
     Commit,
     Undo(interstice_host::table::Savepoint),
     Rows(Box<ReadRows>),
+    Pass(Box<Pass>),
     Watch(Box<StartWatch>),
     Marker(Passing, tokio::sync::oneshot::Sender<Frozen>),
 }
@@ -89,7 +90,7 @@ pub(crate) struct Acks {
 pub(crate) enum StatisticsDepth {
     /// What is counted anyhow.
     Counts,
-    /// The digest too, for which changed pages are hashed.
+    /// The digest too, for whoever asks to finish.
     WithDigest,
 }
 
@@ -103,8 +104,8 @@ pub(crate) struct Statistics {
     pub(crate) queue_depth: u64,
     /// The last fault.
     pub(crate) last_fault: Option<String>,
-    /// The digest of all tables; `None` while a step has them open.
-    pub(crate) digest: Option<Digest>,
+    /// The digest of all tables, as far as it is known; `None` while a step has them open.
+    pub(crate) digest: Option<Hashing>,
 }
 
 impl Core {
@@ -161,6 +162,7 @@ impl Core {
             NewPlace::Turn(turn) => self.open(turn.ticket, Work::Turn(turn)),
             NewPlace::Query(query) => self.open(query.ticket, Work::Query(query)),
             NewPlace::Rows(rows) => self.open(rows.ticket, Work::Rows(rows)),
+            NewPlace::Pass(pass) => self.open(pass.ticket, Work::Pass(pass)),
             NewPlace::Watch(watch) => self.open(watch.ticket, Work::Watch(watch)),
             NewPlace::Marker(ticket, passing, reply) => {
                 self.open(ticket, Work::Marker(passing, reply));
@@ -199,6 +201,7 @@ impl Core {
                 // Nobody waits any more when the asker has gone.
                 let _ = reply.send(self.statistics(depth));
             }
+            Order::Hashed(hashed) => self.module.tables_mut().keep_digests(hashed),
             Order::Revoke(revocations) => self.module.set_revoked(revocations),
             Order::Reset(reply) => {
                 self.module.renew();
@@ -213,14 +216,14 @@ impl Core {
         }
     }
 
-    fn statistics(&mut self, depth: StatisticsDepth) -> Statistics {
+    fn statistics(&self, depth: StatisticsDepth) -> Statistics {
         let idle = depth == StatisticsDepth::WithDigest && !self.module.tables().has_open_changes();
         Statistics {
             tables: self.module.tables().statistics(),
             counters: self.counters,
             queue_depth: u64::try_from(self.queue.depth()).unwrap_or(u64::MAX),
             last_fault: self.last_fault.clone(),
-            digest: idle.then(|| self.module.tables_mut().digest()),
+            digest: idle.then(|| self.module.tables().begin_digest()),
         }
     }
 

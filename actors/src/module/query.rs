@@ -8,6 +8,7 @@ use interstice_abi::{
     failure::Failure,
     host_call::Invocation,
     id::{Seq, StepIndex, TableId},
+    schema::ModuleSchema,
     walk::{Layout, Node},
     wire::{Ack, Response, ResponseBody, RowFilter, RowsPage},
 };
@@ -45,6 +46,13 @@ pub(crate) struct ClientQuery {
     pub(crate) replies: Replies,
     pub(crate) request: u64,
     pub(crate) ack: Ack,
+}
+
+/// Something to do once every earlier turn has ended for this module. It must be quick.
+pub(crate) struct Pass {
+    pub(crate) ticket: Ticket,
+    pub(crate) module: ModuleIndex,
+    pub(crate) then: Box<dyn FnOnce() + Send>,
 }
 
 /// A page of a table's rows that a client has asked for.
@@ -134,6 +142,13 @@ impl Core {
         self.end_place(rows.module, 0);
     }
 
+    /// What has waited for the turns before it goes on elsewhere.
+    pub(super) fn pass(&mut self, pass: Pass) {
+        (pass.then)();
+        self.queue.release(pass.ticket);
+        self.end_place(pass.module, 0);
+    }
+
     fn page(&self, rows: &ReadRows) -> Result<RowsPage, Failure> {
         let limit = usize::try_from(rows.limit.clamp(1, interstice_abi::wire::ROWS_PER_PAGE_MAX))
             .unwrap_or(1);
@@ -141,7 +156,7 @@ impl Core {
         let filter = rows
             .filter
             .as_ref()
-            .map(|filter| self.filter(rows.table, filter))
+            .map(|filter| Filter::new(tables.schema(), rows.table, filter))
             .transpose()?;
         let mut found = Vec::new();
         let mut next = rows.after.clone();
@@ -176,9 +191,26 @@ impl Core {
             seq: rows.seq,
         })
     }
+}
 
-    fn filter(&self, table: TableId, filter: &RowFilter) -> Result<Filter, Failure> {
-        let schema = self.module.tables().schema();
+/// A column and the value that it must have.
+pub(crate) struct Filter {
+    layout: Layout,
+    columns: Vec<Node>,
+    place: usize,
+    value: Vec<u8>,
+}
+
+impl Filter {
+    /// What `filter` says of a table.
+    ///
+    /// # Errors
+    /// `NotFound` for a column that the table does not have.
+    pub(crate) fn new(
+        schema: &ModuleSchema,
+        table: TableId,
+        filter: &RowFilter,
+    ) -> Result<Self, Failure> {
         let found = schema
             .tables
             .get(usize::from(table.0))
@@ -195,26 +227,16 @@ impl Core {
         let columns = layout
             .resolve_fields(&found.fields)
             .map_err(Failure::internal)?;
-        Ok(Filter {
+        Ok(Self {
             layout,
             columns,
             place,
             value: filter.value.clone(),
         })
     }
-}
 
-/// A column and the value that it must have.
-struct Filter {
-    layout: Layout,
-    columns: Vec<Node>,
-    place: usize,
-    value: Vec<u8>,
-}
-
-impl Filter {
     /// Rows have one encoding, so equal values have equal bytes.
-    fn matches(&self, row: &[u8]) -> bool {
+    pub(crate) fn matches(&self, row: &[u8]) -> bool {
         let mut found = false;
         let walked = self.layout.walk(&self.columns, row, |place, bytes| {
             found |= place == self.place && bytes == self.value;

@@ -5,6 +5,8 @@
 
 pub(crate) mod sight;
 
+mod past;
+
 mod placed;
 
 use std::sync::Arc;
@@ -64,7 +66,8 @@ impl Supervisor {
             RequestBody::Call { .. }
             | RequestBody::Query { .. }
             | RequestBody::Rows { .. }
-            | RequestBody::Watch { .. } => {
+            | RequestBody::Watch { .. }
+            | RequestBody::RowsAt { .. } => {
                 self.park_or(
                     Parked::Request {
                         peer: peer.clone(),
@@ -155,6 +158,15 @@ impl Supervisor {
                 let index = self.catalogue.find(&module)?;
                 let entries = self.entry(index)?.installed.grants.entries().to_vec();
                 Ok(Some(ResponseBody::Grants(entries)))
+            }
+            RequestBody::History {
+                module,
+                from,
+                order,
+                limit,
+            } => {
+                self.turns(peer, &module, (from, order, limit), (replies, id))?;
+                Ok(None)
             }
             RequestBody::Stop => {
                 owner(peer)?;

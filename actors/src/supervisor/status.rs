@@ -1,18 +1,19 @@
 //! How the node and its modules do, for whoever asks; and the order to stop.
 
-use actix::prelude::{AsyncContext, Context};
+use actix::prelude::{Addr, AsyncContext, Context};
 use interstice_abi::{
     failure::Failure,
     schema::{TableSchema, Visibility},
     wire::{ModuleStatus, NodeStatus, Response, ResponseBody, Standing, TableStatus},
 };
+use interstice_host::table::Hashing;
 use tokio::sync::oneshot;
 
 use super::{Drain, Supervisor, catalogue::Entry};
 use crate::{
     ingress::{Peer, Replies},
     module::{
-        Order,
+        ModuleActor, Order,
         core::{Statistics, StatisticsDepth},
     },
     version,
@@ -71,14 +72,18 @@ impl Supervisor {
             asked.push((
                 status_without_counts(entry),
                 entry.installed.schema.tables.clone(),
+                entry.installed.address.clone(),
                 answer,
             ));
         }
         let work = async move {
             let mut modules = Vec::new();
-            for (mut status, tables, answer) in asked {
+            for (mut status, tables, address, answer) in asked {
                 // A module that goes meanwhile is no longer there to tell of.
-                if let Ok(statistics) = answer.await {
+                if let Ok(mut statistics) = answer.await {
+                    if let Some(hashing) = statistics.digest.take().filter(|_| is_owner) {
+                        status.digest = digest(hashing, &address).await;
+                    }
                     fill(&mut status, &tables, statistics, is_owner);
                     modules.push(status);
                 }
@@ -135,7 +140,6 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
     status.queue_depth = statistics.queue_depth;
     if is_owner {
         status.last_fault = statistics.last_fault;
-        status.digest = statistics.digest.map(|digest| digest.0);
     }
     for counted in statistics.tables {
         let Some(table) = tables.iter().find(|table| table.name == counted.name) else {
@@ -151,6 +155,14 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
             });
         }
     }
+}
+
+/// Hashes pages on a thread where nobody waits for it, and lets the module remember them. `None` when that thread has panicked.
+async fn digest(hashing: Hashing, module: &Addr<ModuleActor>) -> Option<[u64; 4]> {
+    let hashed = tokio::task::spawn_blocking(|| hashing.finish());
+    let (digest, pages) = hashed.await.ok()?;
+    module.do_send(Order::Hashed(pages));
+    Some(digest.0)
 }
 
 /// Resident memory of this process, where the system tells it in `/proc`.

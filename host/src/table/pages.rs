@@ -245,13 +245,25 @@ impl Pages {
         self.bytes = 0;
     }
 
-    pub(super) fn digest(&mut self, table: &str) -> Digest {
-        let mut digest = Digest::default();
-        for slot in self.slots.values_mut() {
-            let page = &slot.page;
-            digest.add(*slot.digest.get_or_insert_with(|| page.digest(table)));
+    /// The sum over the pages whose digest is known; the others are handed to `each`.
+    pub(super) fn known_digest(&self, mut each: impl FnMut(&KeyBytes, &Arc<Page>)) -> Digest {
+        let mut known = Digest::default();
+        for (bound, slot) in &self.slots {
+            match slot.digest {
+                Some(digest) => known.add(digest),
+                None => each(bound, &slot.page),
+            }
         }
-        digest
+        known
+    }
+
+    /// The page at `bound` has this digest, if it is still this page. Whoever hashes it holds it, so a write has made another one.
+    pub(super) fn keep_digest(&mut self, bound: &KeyBytes, page: &Arc<Page>, digest: Digest) {
+        if let Some(slot) = self.slots.get_mut(bound)
+            && Arc::ptr_eq(&slot.page, page)
+        {
+            slot.digest = Some(digest);
+        }
     }
 
     /// The changed pages from right to left, then the bounds to remove; all count as stored from here on.

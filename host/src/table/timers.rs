@@ -122,6 +122,16 @@ impl Tables {
     }
 }
 
+impl Timer {
+    /// The timer that a row of the hidden table says.
+    ///
+    /// # Errors
+    /// [`Damaged`] for what is no such row.
+    pub fn from_row(row: &[u8]) -> Result<Self, Damaged> {
+        read(row)
+    }
+}
+
 fn read(row: &[u8]) -> Result<Timer, Damaged> {
     let (id, due_ms, reducer, of_load) = Column::from_bytes(row)?;
     Ok(Timer {

@@ -3,11 +3,12 @@
 //! A frame is a length (`u32`, little-endian, at most [`FRAME_BYTES_MAX`]) and that many bytes of postcard: a [`Request`]
 //! towards the node, a [`Response`] back. Requests are pipelined: answers carry the request's id and come in any order.
 //! The first request on a stream is [`RequestBody::Hello`]. Who asks is known from the connection's key, not from the
-//! messages. A stream of answers ([`RequestBody::Watch`], [`RequestBody::Logs`]) goes on until it fails, ends, or is ended by
+//! messages. A stream of answers ([`RequestBody::Watch`], [`RequestBody::Logs`], [`RequestBody::RowsAt`]) goes on until it fails, ends, or is ended by
 //! [`RequestBody::Cancel`]; every other request has exactly one answer.
 
 mod admin;
 mod bytes;
+mod history;
 mod status;
 
 use alloc::{string::String, vec::Vec};
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 
 pub use admin::{
     DeployOptions, DeployReport, GrantEntry, GrantTarget, LogLevel, LogLine, OnConflict, Subject,
+};
+pub use history::{
+    HistoryBytes, HistoryCursor, HistoryEffect, HistoryInput, HistoryOrder, HistoryPage,
+    HistoryReducer, HistoryStep, SHOWN_BYTES_MAX, TURNS_PER_PAGE_MAX, TableAt, TimerChange,
 };
 pub use status::{CallCounters, ModuleState, ModuleStatus, NodeStatus, TableStatus};
 
@@ -206,6 +211,31 @@ pub enum RequestBody {
         /// The backup's number.
         number: u64,
     },
+    /// Turns that have touched a module, whether it is still there or not. Owners only. Answer: [`ResponseBody::History`].
+    History {
+        /// The module.
+        module: String,
+        /// Where to begin: a turn, or the [`HistoryPage::next`] of the page before. Without it: the oldest kept turn, or, in
+        /// reverse, the last one.
+        from: Option<HistoryCursor>,
+        /// Which way.
+        order: HistoryOrder,
+        /// Most turns wanted; [`TURNS_PER_PAGE_MAX`] bounds it.
+        limit: u32,
+    },
+    /// The rows of a logged table as they were at the end of a turn. Answers: [`ResponseBody::TableAt`], many.
+    RowsAt {
+        /// The module.
+        module: String,
+        /// The table.
+        table: String,
+        /// The turn.
+        at: Seq,
+        /// Most rows wanted; 0 asks for the schema alone.
+        limit: u64,
+        /// Only rows that have this value in a column, by the schema of that turn.
+        filter: Option<RowFilter>,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -295,6 +325,10 @@ pub enum ResponseBody {
         #[serde(with = "bytes")]
         bytes: Vec<u8>,
     },
+    /// Turns of a module.
+    History(HistoryPage),
+    /// A table as it was.
+    TableAt(TableAt),
 }
 
 /// Who answers.

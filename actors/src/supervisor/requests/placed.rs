@@ -11,6 +11,7 @@ use interstice_abi::{
     wire::{Ack, Request, RequestBody, Response, RowFilter, Standing},
 };
 
+use super::past::RowsAtWanted;
 use crate::{
     ingress::{Peer, Replies},
     lines::now_ms,
@@ -99,6 +100,18 @@ impl Supervisor {
                 table,
                 from,
             } => self.watch(peer, (&module, &table), from, &replies, id),
+            RequestBody::RowsAt {
+                module,
+                table,
+                at,
+                limit,
+                filter,
+            } => self.rows_at(
+                peer,
+                (&module, table),
+                RowsAtWanted { at, limit, filter },
+                (&replies, id),
+            ),
             _ => Err(Failure::internal(
                 "a request was parked that takes no place",
             )),

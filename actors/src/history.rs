@@ -1,0 +1,204 @@
+//! Reading a node's past: turns of a module ([`turns`]) and tables as they were ([`table_at`]).
+//!
+//! Everything here runs on threads of its own, at most [`READERS_MAX`] of them, and reads what is durable in the log; no actor waits
+//! for it. [`index`] remembers where in the log which turns and modules are, [`versions`] which schema held when, and [`page`] puts
+//! records into the shapes of the protocol. Who may ask, and what is known without the log, is in
+//! `supervisor/requests/past.rs`.
+
+mod index;
+
+mod page;
+
+mod table_at;
+
+mod turns;
+
+mod versions;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{ModuleName, Seq},
+    schema::ModuleSchema,
+};
+use interstice_host::{limits::Limits, log::LogError};
+
+pub(crate) use self::{
+    table_at::{TableAtRequest, Viewer},
+    turns::TurnsRequest,
+};
+use self::index::Index;
+use crate::{shared::Shared, supervisor::install::installer::Installer};
+
+/// Requests that read the log at the same time; each is a thread.
+const READERS_MAX: usize = 4;
+
+/// Those of them that guests may have: owners find a place even when strangers read all day.
+const GUEST_READERS_MAX: usize = 2;
+
+/// Schemas of older binaries that are kept in memory.
+const SCHEMAS_MAX: usize = 64;
+
+/// What a node remembers of its log between requests.
+#[derive(Default)]
+pub(crate) struct History {
+    index: Mutex<Index>,
+    /// Schemas of binaries that no longer run, by hash.
+    schemas: Mutex<HashMap<[u8; 32], Arc<ModuleSchema>>>,
+    readers: AtomicUsize,
+}
+
+/// One of the places of [`READERS_MAX`], given back when dropped.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+}
+
+/// A module that is installed when history is asked for.
+pub(crate) struct Present {
+    /// The turn from which this version runs.
+    pub(crate) since: Seq,
+    /// BLAKE3 of its binary.
+    pub(crate) hash: [u8; 32],
+    /// Its schema.
+    pub(crate) schema: Arc<ModuleSchema>,
+}
+
+/// What a request knows of the node beside its log.
+pub(crate) struct Around {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) installer: Installer,
+    pub(crate) limits: Limits,
+    pub(crate) present: HashMap<ModuleName, Present>,
+    /// Every turn behind this one is in the kept log; 0: all there ever were.
+    pub(crate) kept_after: Seq,
+    /// The last turn that was stamped.
+    pub(crate) last: Seq,
+}
+
+impl History {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        // What a panic leaves is an index of a part of the log, which the next request continues.
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn schemas(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<ModuleSchema>>> {
+        // Each change of the map is one call.
+        self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader {
+    /// A place for an owner, or for a guest.
+    ///
+    /// # Errors
+    /// `Busy` when all are taken.
+    pub(crate) fn begin(shared: &Arc<Shared>, is_owner: bool) -> Result<Self, Failure> {
+        let most = if is_owner {
+            READERS_MAX
+        } else {
+            GUEST_READERS_MAX
+        };
+        let one_more = |readers: usize| (readers < most).then_some(readers + 1);
+        let readers = &shared.history.readers;
+        match readers.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
+            Ok(_) => Ok(Self {
+                shared: shared.clone(),
+            }),
+            Err(readers) => Err(Failure::new(
+                Code::Busy,
+                format!("{readers} requests read the log already, which is the limit; try again in a moment"),
+            )),
+        }
+    }
+
+    /// Runs `read` on a thread of its own, once everything that is in the log so far is durable.
+    pub(crate) fn when_durable(self, read: impl FnOnce(Result<(), Failure>) + Send + 'static) {
+        let log = self.shared.log.clone();
+        log.when_durable(Box::new(move |durable| {
+            let durable = durable.map(drop).map_err(|error| {
+                Failure::new(
+                    Code::Unavailable,
+                    format!("the log could not be written: {error}"),
+                )
+            });
+            // Detached: it ends by itself when the log has been read or the client has gone.
+            std::thread::spawn(move || {
+                let _place = self;
+                read(durable);
+            });
+        }));
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.history.readers.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Around {
+    /// The oldest turn that is kept.
+    fn kept_from(&self) -> Seq {
+        Seq(self.kept_after.0 + 1)
+    }
+
+    /// Whether a table can be read as of turn `at`.
+    ///
+    /// # Errors
+    /// When the turn has not been, or is no longer kept.
+    pub(crate) fn check(&self, at: Seq) -> Result<(), Failure> {
+        if at > self.last {
+            return Err(self.too_young(at));
+        }
+        if at <= self.kept_after && self.kept_after > Seq(0) {
+            return Err(self.too_old(at));
+        }
+        if self.kept_after > Seq(0) {
+            return Err(Failure::new(
+                Code::Unavailable,
+                "the node has dropped the beginning of its log and has no base to read tables from",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The failure of whoever asks for a turn before the kept ones.
+    fn too_old(&self, seq: Seq) -> Failure {
+        Failure::new(
+            Code::NotFound,
+            format!(
+                "turn {seq} is no longer in the log: history is kept from turn {} on",
+                self.kept_from()
+            ),
+        )
+    }
+
+    /// The failure of whoever asks for a turn that has not been.
+    fn too_young(&self, seq: Seq) -> Failure {
+        Failure::new(
+            Code::BadArguments,
+            format!(
+                "turn {seq} has not been yet: the last turn of the node is {}",
+                self.last
+            ),
+        )
+    }
+}
+
+/// What a failure to read the log means for whoever asks for history.
+fn unreadable(error: &LogError) -> Failure {
+    match error {
+        LogError::Truncated { .. } => Failure::new(
+            Code::NotFound,
+            "that part of the history was dropped while it was being read; ask again",
+        ),
+        other => Failure::new(Code::Corrupt, other.to_string()),
+    }
+}

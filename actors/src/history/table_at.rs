@@ -1,0 +1,420 @@
+//! A logged table as it was at the end of a turn: every change up to that turn, played in log order.
+//!
+//! Rows are gathered in windows of at most [`WINDOW_BYTES_MAX`], from the smallest key on: a table that is larger costs one reading of
+//! the log per window, and never more memory than that. At an upgrade the window's rows move to the new schema as they did then, by
+//! [`Tables::migrate`]. What is sent waits for the client, as every stream of answers does.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{ModuleName, Seq, TableId},
+    schema::{ModuleSchema, Persistence, TableSchema, Visibility},
+    wire::{OnConflict, ROWS_PER_PAGE_MAX, Response, ResponseBody, RowFilter, TableAt},
+};
+use interstice_host::{
+    module::Effect,
+    table::{Change, RowLimits, Tables},
+};
+
+use super::{
+    Around, Reader,
+    index::{Range, for_each_step},
+};
+use crate::{
+    ingress::Replies,
+    module::query::Filter,
+    record::{Input, Outcome, StepRecord},
+};
+
+/// Most bytes of rows that are held for one request.
+const WINDOW_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Bytes of rows in one answer.
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Viewer {
+    /// An owner of the node: sees private tables, and modules that are gone.
+    Owner,
+    /// Anybody else.
+    Guest,
+}
+
+/// A table as it was, that a client has asked for.
+pub(crate) struct TableAtRequest {
+    pub(crate) module: ModuleName,
+    /// What to answer when the log does not know the module: `None` when it is installed.
+    pub(crate) unknown: Option<Failure>,
+    pub(crate) table: String,
+    pub(crate) at: Seq,
+    pub(crate) limit: u64,
+    pub(crate) filter: Option<RowFilter>,
+    pub(crate) viewer: Viewer,
+    pub(crate) replies: Replies,
+    pub(crate) request: u64,
+}
+
+/// Rows by their ordered keys.
+type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+impl TableAtRequest {
+    /// Reads the log on a thread of its own, and answers. Everything up to the turn has been appended to the log.
+    pub(crate) fn start(self, around: Around) {
+        match Reader::begin(&around.shared, self.viewer == Viewer::Owner) {
+            Ok(reader) => reader.when_durable(move |durable| {
+                let outcome = durable.and_then(|()| self.run(&around));
+                self.answer(outcome.map(|()| ResponseBody::Ended));
+            }),
+            Err(busy) => self.answer(Err(busy)),
+        }
+    }
+
+    fn answer(&self, body: Result<ResponseBody, Failure>) {
+        self.replies.send(Response {
+            id: self.request,
+            body,
+        });
+    }
+
+    fn run(&self, around: &Around) -> Result<(), Failure> {
+        let history = &around.shared.history;
+        history.index().catch_up(&around.shared.log)?;
+        if let Some(unknown) = &self.unknown
+            && !history.index().knows(&self.module)
+        {
+            return Err(unknown.clone());
+        }
+        let schema = self.schema(around)?;
+        let table = self.table(&schema)?;
+        let filter = self
+            .filter
+            .as_ref()
+            .map(|filter| Filter::new(&schema, table, filter))
+            .transpose()?;
+        let shown = match self.viewer {
+            Viewer::Owner => schema.as_ref().clone(),
+            Viewer::Guest => schema.public_view(),
+        };
+        self.send(TableAt::Schema(shown));
+        let ranges = history
+            .index()
+            .ranges(Seq(0), self.at, Some(&self.module));
+        let mut left = self.limit;
+        let mut from = Box::default();
+        while left > 0 {
+            let mut window = Window::new(self, around.limits.rows(), from);
+            window.play(around, &ranges)?;
+            let Some(sent) = self.send_rows(window.rows, filter.as_ref(), left) else {
+                break;
+            };
+            left -= sent;
+            match window.bound {
+                Some(bound) => from = bound,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// The schema of the module's version at the turn.
+    fn schema(&self, around: &Around) -> Result<Arc<ModuleSchema>, Failure> {
+        let (module, at) = (&self.module, self.at);
+        let missing = |what: String| Err(Failure::new(Code::NotFound, what));
+        if around
+            .present
+            .get(module)
+            .is_none_or(|present| present.since > at)
+        {
+            let index = around.shared.history.index();
+            let arrivals = index.arrivals(module);
+            match arrivals.iter().rev().find(|arrival| arrival.seq <= at) {
+                Some(arrival) if arrival.hash.is_none() => {
+                    return missing(format!(
+                        "module `{module}` was not installed at turn {at}: it was removed at turn {}",
+                        arrival.seq
+                    ));
+                }
+                Some(_) => {}
+                None => {
+                    let since = arrivals.first().map_or_else(String::new, |arrival| {
+                        format!(": it came at turn {}", arrival.seq)
+                    });
+                    return missing(format!(
+                        "module `{module}` was not installed at turn {at}{since}"
+                    ));
+                }
+            }
+        }
+        match around.version(module, at) {
+            Some(version) => Ok(version.schema),
+            None => Err(Failure::new(
+                Code::Unavailable,
+                format!(
+                    "the version of module `{module}` at turn {at} is no longer stored, so its rows cannot be read"
+                ),
+            )),
+        }
+    }
+
+    /// The table in that version.
+    fn table(&self, schema: &ModuleSchema) -> Result<TableId, Failure> {
+        let may_read = |table: &TableSchema| {
+            self.viewer == Viewer::Owner
+                || (table.visibility == Visibility::Public
+                    && schema.visibility == Visibility::Public)
+        };
+        let Some((id, table)) = schema.table(&self.table) else {
+            let readable = schema.tables.iter().filter(|table| may_read(table));
+            let known = readable.map(|table| table.name.as_str());
+            let mut failure = Failure::not_found("table", &self.table, known);
+            failure.message = format!(
+                "{} in module `{}` {} at turn {}",
+                failure.message, schema.name, schema.version, self.at
+            );
+            return Err(failure);
+        };
+        if !may_read(table) {
+            return Err(Failure::new(
+                Code::Denied,
+                format!(
+                    "table `{}` of module `{}` was private at turn {}",
+                    table.name, schema.name, self.at
+                ),
+            ));
+        }
+        let kind = match table.persistence {
+            Persistence::Logged => return Ok(id),
+            Persistence::Stateful => "stateful",
+            Persistence::Ephemeral => "ephemeral",
+        };
+        Err(Failure::new(
+            Code::BadArguments,
+            format!(
+                "table `{}` of module `{}` is {kind} and keeps no history; only logged tables can be read as they were",
+                table.name, schema.name
+            ),
+        ))
+    }
+
+    fn send(&self, what: TableAt) {
+        self.replies.more(Response {
+            id: self.request,
+            body: Ok(ResponseBody::TableAt(what)),
+        });
+    }
+
+    /// Sends rows as the client takes them, at most `left`. How many; `None` when the client wants no more.
+    fn send_rows(&self, rows: Rows, filter: Option<&Filter>, left: u64) -> Option<u64> {
+        let most = usize::try_from(ROWS_PER_PAGE_MAX).unwrap_or(1);
+        let mut sent = 0;
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        let mut wanted = rows
+            .into_values()
+            .filter(|row| filter.is_none_or(|filter| filter.matches(row)))
+            .take(usize::try_from(left).unwrap_or(usize::MAX))
+            .peekable();
+        while let Some(row) = wanted.next() {
+            bytes += row.len();
+            sent += 1;
+            page.push(row.into_vec());
+            let next = wanted.peek().map(|row| row.len());
+            let is_full = next.is_none_or(|next| bytes + next > PAGE_BYTES_MAX);
+            if is_full || page.len() >= most {
+                futures::executor::block_on(self.replies.room());
+                if self.replies.is_closed() || !self.replies.is_streaming(self.request) {
+                    return None;
+                }
+                self.send(TableAt::Rows(std::mem::take(&mut page)));
+                bytes = 0;
+            }
+        }
+        Some(sent)
+    }
+}
+
+/// The rows of a range of keys while changes are played.
+struct Window<'a> {
+    request: &'a TableAtRequest,
+    limits: RowLimits,
+    /// Its first key: where the window before ended.
+    from: Box<[u8]>,
+    /// Where it ends, when the rows behind did not fit.
+    bound: Option<Box<[u8]>>,
+    rows: Rows,
+    bytes: usize,
+    /// The version that the rows are of.
+    schema: Option<Arc<ModuleSchema>>,
+}
+
+impl<'a> Window<'a> {
+    fn new(request: &'a TableAtRequest, limits: RowLimits, from: Box<[u8]>) -> Self {
+        Self {
+            request,
+            limits,
+            from,
+            bound: None,
+            rows: Rows::new(),
+            bytes: 0,
+            schema: None,
+        }
+    }
+
+    /// Plays what the log says, from the beginning up to the turn.
+    fn play(&mut self, around: &Around, ranges: &[Range]) -> Result<(), Failure> {
+        for range in ranges {
+            if !self
+                .request
+                .replies
+                .is_streaming(self.request.request)
+            {
+                break;
+            }
+            for_each_step(&around.shared.log, range.start, range.end, |_, step| {
+                if step.seq <= self.request.at {
+                    self.step(around, step)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, around: &Around, step: &StepRecord) -> Result<(), Failure> {
+        if step.outcome == Outcome::Committed {
+            match &step.input {
+                Some(Input::Install {
+                    module,
+                    hash,
+                    on_conflict,
+                    ..
+                }) if *module == self.request.module => {
+                    self.install(around, hash, *on_conflict, step.seq)?;
+                }
+                Some(Input::Remove { module }) if *module == self.request.module => {
+                    self.rows.clear();
+                    self.bytes = 0;
+                    self.schema = None;
+                }
+                _ => {}
+            }
+        }
+        let Some(table) = self.table() else {
+            return Ok(());
+        };
+        for effect in &step.effects {
+            if let Effect::Change { module, change } = effect
+                && *module == self.request.module
+                && change.table == table
+            {
+                self.change(change);
+            }
+        }
+        Ok(())
+    }
+
+    /// The table's place in the version at hand.
+    fn table(&self) -> Option<TableId> {
+        let schema = self.schema.as_ref()?;
+        schema.table(&self.request.table).map(|(id, _)| id)
+    }
+
+    fn change(&mut self, change: &Change) {
+        if change.key < self.from || self.bound.as_ref().is_some_and(|bound| change.key >= *bound) {
+            return;
+        }
+        let before = match &change.after {
+            Some(row) => {
+                self.bytes += change.key.len() + row.len();
+                self.rows.insert(change.key.clone(), row.clone())
+            }
+            None => self.rows.remove(&change.key),
+        };
+        if let Some(before) = before {
+            self.bytes -= change.key.len() + before.len();
+        }
+        while self.bytes > WINDOW_BYTES_MAX && self.rows.len() > 1 {
+            if let Some((key, row)) = self.rows.pop_last() {
+                self.bytes -= key.len() + row.len();
+                self.bound = Some(key);
+            }
+        }
+    }
+
+    /// Moves the rows to the version that comes at turn `seq`.
+    fn install(
+        &mut self,
+        around: &Around,
+        hash: &[u8; 32],
+        on_conflict: OnConflict,
+        seq: Seq,
+    ) -> Result<(), Failure> {
+        let module = &self.request.module;
+        let new = around.schema(hash).ok_or_else(|| {
+            Failure::new(
+                Code::Unavailable,
+                format!("the version of module `{module}` that came at turn {seq} is no longer stored"),
+            )
+        })?;
+        let old = self.schema.replace(new.clone());
+        let name = &self.request.table;
+        let places = old
+            .as_ref()
+            .and_then(|old| old.table(name))
+            .zip(new.table(name));
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let (Some(old), Some(((before, old_table), (after, new_table)))) = (&old, places) else {
+            return Ok(());
+        };
+        let is_part = !self.from.is_empty() || self.bound.is_some();
+        if is_part && on_conflict == OnConflict::Wipe && gains_unique(old_table, new_table) {
+            return Err(Failure::new(
+                Code::TooLarge,
+                format!(
+                    "table `{name}` has more rows than fit {WINDOW_BYTES_MAX} bytes, so it is not known whether the upgrade with \
+                     --wipe at turn {seq} has dropped it; read it as of an earlier turn"
+                ),
+            ));
+        }
+        let mut tables = Tables::new(old.clone(), self.limits)?;
+        let changes: Vec<Change> = rows
+            .into_iter()
+            .map(|(key, row)| Change {
+                table: before,
+                key,
+                before: None,
+                after: Some(row),
+            })
+            .collect();
+        tables.redo(&changes, &[])?;
+        drop(changes);
+        let moved = tables.migrate(new.clone(), on_conflict == OnConflict::Wipe);
+        let moved = moved.map_err(|(_, difference)| {
+            Failure::internal(format!(
+                "the upgrade of `{module}` at turn {seq} does not fit: {difference}"
+            ))
+        })?;
+        let rows = moved.rows_after(after, None, usize::MAX, usize::MAX)?;
+        self.bytes = rows.iter().map(|(key, row)| key.len() + row.len()).sum();
+        self.rows = rows.into_iter().collect();
+        Ok(())
+    }
+}
+
+/// Whether rows that were allowed may break a unique index that is added.
+fn gains_unique(old: &TableSchema, new: &TableSchema) -> bool {
+    let field = |table: &TableSchema, place: u16| {
+        table
+            .fields
+            .get(usize::from(place))
+            .map(|field| field.name.clone())
+    };
+    new.indexes.iter().filter(|index| index.unique).any(|index| {
+        let name = field(new, index.field);
+        !old.indexes
+            .iter()
+            .any(|known| known.unique && field(old, known.field) == name)
+    })
+}

@@ -1,0 +1,132 @@
+//! Requests about the past: who may make them, and what the node knows without its log. The rest is done by [`crate::history`].
+//!
+//! A module that is gone has a past, too, for owners. A table as it was takes a place in its module's queue, so that a turn which is
+//! under way has ended when the log is read.
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    id::{ModuleName, Seq},
+    wire::{HistoryCursor, HistoryOrder, RowFilter, Standing},
+};
+
+use super::sight::owner;
+use crate::{
+    history::{Around, Present, Reader, TableAtRequest, TurnsRequest, Viewer},
+    ingress::{Peer, Replies},
+    module::{NewPlace, query::Pass},
+    supervisor::{Supervisor, catalogue::ModuleIndex},
+};
+
+/// Which rows of the past a client wants.
+pub(super) struct RowsAtWanted {
+    pub(super) at: Seq,
+    pub(super) limit: u64,
+    pub(super) filter: Option<RowFilter>,
+}
+
+/// A module of now or of before: its index when it is installed, else what to answer when it never was.
+type Named = (ModuleName, Result<ModuleIndex, Failure>);
+
+impl Supervisor {
+    /// A page of a module's turns.
+    pub(super) fn turns(
+        &self,
+        peer: &Peer,
+        module: &str,
+        (from, order, limit): (Option<HistoryCursor>, HistoryOrder, u32),
+        (replies, request): (&Replies, u64),
+    ) -> Result<(), Failure> {
+        owner(peer)?;
+        let (module, found) = self.of_any_time(module)?;
+        let reader = Reader::begin(&self.shared, true)?;
+        let turns = TurnsRequest {
+            module,
+            unknown: found.err(),
+            from,
+            order,
+            limit,
+            replies: replies.clone(),
+            request,
+        };
+        turns.start(self.around(), reader);
+        Ok(())
+    }
+
+    /// The rows of a table as they were.
+    pub(super) fn rows_at(
+        &mut self,
+        peer: &Peer,
+        (module, table): (&str, String),
+        wanted: RowsAtWanted,
+        (replies, request): (&Replies, u64),
+    ) -> Result<(), Failure> {
+        let viewer = match peer.standing {
+            Standing::Owner => Viewer::Owner,
+            Standing::Guest => {
+                // What is private today was not meant for guests; whether it was public then is checked with the schema of then.
+                self.readable(peer, (module, &table))?;
+                Viewer::Guest
+            }
+        };
+        let (module, found) = self.of_any_time(module)?;
+        let around = self.around();
+        around.check(wanted.at)?;
+        let index = found.as_ref().ok().copied();
+        let rows = TableAtRequest {
+            module,
+            unknown: found.err(),
+            table,
+            at: wanted.at,
+            limit: wanted.limit,
+            filter: wanted.filter,
+            viewer,
+            replies: replies.clone(),
+            request,
+        };
+        let Some(index) = index else {
+            // Nothing that is under way can reach a module that is gone.
+            rows.start(around);
+            return Ok(());
+        };
+        self.admission.check(&self.name_of(index), index, 0)?;
+        let pass = Pass {
+            ticket: self.stamper.ticket(),
+            module: index,
+            then: Box::new(move || rows.start(around)),
+        };
+        self.admission.enter(Some(index), 0);
+        self.outgoing.add(index, NewPlace::Pass(Box::new(pass)));
+        Ok(())
+    }
+
+    fn of_any_time(&self, module: &str) -> Result<Named, Failure> {
+        match self.catalogue.find(module) {
+            Ok(index) => Ok((self.name_of(index), Ok(index))),
+            Err(failure) if failure.code == Code::NotFound => match ModuleName::new(module) {
+                Ok(name) => Ok((name, Err(failure))),
+                Err(_) => Err(failure),
+            },
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn around(&self) -> Around {
+        let present = self.catalogue.entries().map(|(_, entry)| {
+            let installed = &entry.installed;
+            let present = Present {
+                since: installed.since,
+                hash: installed.hash,
+                schema: installed.schema.clone(),
+            };
+            (installed.schema.name.clone(), present)
+        });
+        Around {
+            shared: self.shared.clone(),
+            installer: self.installer.clone(),
+            limits: self.config.limits.clone(),
+            present: present.collect(),
+            kept_after: self.checkpoints.history_start(),
+            last: self.stamper.last_seq(),
+        }
+    }
+}
