@@ -30,11 +30,11 @@ use interstice_abi::{
 };
 use interstice_host::{limits::Limits, log::LogError};
 
+use self::index::Index;
 pub(crate) use self::{
     table_at::{TableAtRequest, Viewer},
     turns::TurnsRequest,
 };
-use self::index::Index;
 use crate::{shared::Shared, supervisor::install::installer::Installer};
 
 /// Requests that read the log at the same time; each is a thread.
@@ -113,7 +113,9 @@ impl Reader {
             }),
             Err(readers) => Err(Failure::new(
                 Code::Busy,
-                format!("{readers} requests read the log already, which is the limit; try again in a moment"),
+                format!(
+                    "{readers} requests read the log already, which is the limit; try again in a moment"
+                ),
             )),
         }
     }

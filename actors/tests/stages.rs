@@ -19,6 +19,8 @@ mod crimes;
 mod deploys;
 #[path = "stages/durability.rs"]
 mod durability;
+#[path = "stages/history.rs"]
+mod history;
 #[path = "stages/rights.rs"]
 mod rights;
 #[path = "stages/timers.rs"]

@@ -12,6 +12,7 @@ mod dev;
 mod down;
 mod example;
 mod grants;
+mod history;
 mod init;
 mod install;
 mod logs;
@@ -50,6 +51,7 @@ pub(crate) enum Command {
     CallQuery(query::CallQuery),
     Table(table::Table),
     Watch(watch::Watch),
+    History(history::History),
     Logs(logs::Logs),
     /// The nodes that have a name here
     #[command(
@@ -111,6 +113,7 @@ impl Command {
             Self::CallQuery(command) => command.run(app).await,
             Self::Table(command) => command.run(app).await,
             Self::Watch(command) => command.run(app).await,
+            Self::History(command) => command.run(app).await,
             Self::Logs(command) => command.run(app).await,
             Self::Node(command) => command.run(app).await,
             Self::Bindings(command) => command.run(app).await,

@@ -7,8 +7,9 @@ use interstice_abi::{
     id::{NodeId, Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget, LogLine,
-        LogsMode, ModuleStatus, NodeStatus, RowFilter, RowsPage, Standing, WatchEvent,
+        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget,
+        HistoryCursor, HistoryOrder, HistoryPage, LogLine, LogsMode, ModuleStatus, NodeStatus,
+        RowFilter, RowsPage, Standing, TableAt, WatchEvent,
     },
 };
 use interstice_client::{Client, ConnectOptions, Error, Identity, Subscription};
@@ -194,6 +195,35 @@ impl Session {
         filter: Option<RowFilter>,
     ) -> Outcome<RowsPage> {
         self.said(self.client.rows(module, table, after, limit, filter).await)
+    }
+
+    /// A page of a module's turns.
+    ///
+    /// # Errors
+    /// When there is no such module or turn, or the asker is no owner.
+    pub async fn history(
+        &self,
+        module: &str,
+        from: Option<HistoryCursor>,
+        order: HistoryOrder,
+        limit: u32,
+    ) -> Outcome<HistoryPage> {
+        self.said(self.client.history(module, from, order, limit).await)
+    }
+
+    /// A table as it was.
+    ///
+    /// # Errors
+    /// When the connection is lost.
+    pub fn rows_at(
+        &self,
+        (module, table): (&str, &str),
+        at: Seq,
+        limit: u64,
+        filter: Option<RowFilter>,
+    ) -> Outcome<Answers<TableAt>> {
+        let inner = self.said(self.client.rows_at(module, table, at, limit, filter))?;
+        Ok(self.answers(inner))
     }
 
     /// A table's rows, then its changes.

@@ -2,7 +2,7 @@
 //! and the nearest name.
 
 use interstice_abi::{
-    codec::Input,
+    codec::{Damaged, Input},
     failure::nearest,
     schema::{ModuleSchema, QuerySchema, ReducerSchema},
     types::{ColumnType, Field, TypeSet},
@@ -151,7 +151,7 @@ pub fn encode_arguments(
 /// # Errors
 /// When the node has sent what its schema does not say.
 pub fn decode_json(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Json> {
-    let damaged = |error: interstice_abi::codec::Damaged| {
+    let damaged = |error: Damaged| {
         Problem::failed(format!(
             "the node's answer does not fit its schema: {error}"
         ))
@@ -161,6 +161,24 @@ pub fn decode_json(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Js
     let value = decode(ty, types, &mut input).map_err(damaged)?;
     input.finish().map_err(damaged)?;
     Ok(json::to_json(&value))
+}
+
+/// The values of arguments from their encodings, as JSON.
+///
+/// # Errors
+/// When they are not what the signature says.
+pub fn decode_arguments(
+    bytes: &[u8],
+    arguments: &[Field],
+    types: &TypeSet,
+) -> Result<Vec<Json>, Damaged> {
+    let mut input = Input::new(bytes);
+    let values = arguments
+        .iter()
+        .map(|field| decode(&field.ty, types, &mut input).map(|value| json::to_json(&value)))
+        .collect::<Result<Vec<Json>, Damaged>>()?;
+    input.finish()?;
+    Ok(values)
 }
 
 #[cfg(test)]

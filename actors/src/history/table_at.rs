@@ -98,9 +98,7 @@ impl TableAtRequest {
             Viewer::Guest => schema.public_view(),
         };
         self.send(TableAt::Schema(shown));
-        let ranges = history
-            .index()
-            .ranges(Seq(0), self.at, Some(&self.module));
+        let ranges = history.index().ranges(Seq(0), self.at, Some(&self.module));
         let mut left = self.limit;
         let mut from = Box::default();
         while left > 0 {
@@ -237,6 +235,7 @@ impl TableAtRequest {
 /// The rows of a range of keys while changes are played.
 struct Window<'a> {
     request: &'a TableAtRequest,
+    bytes_max: usize,
     limits: RowLimits,
     /// Its first key: where the window before ended.
     from: Box<[u8]>,
@@ -252,6 +251,7 @@ impl<'a> Window<'a> {
     fn new(request: &'a TableAtRequest, limits: RowLimits, from: Box<[u8]>) -> Self {
         Self {
             request,
+            bytes_max: WINDOW_BYTES_MAX,
             limits,
             from,
             bound: None,
@@ -264,11 +264,7 @@ impl<'a> Window<'a> {
     /// Plays what the log says, from the beginning up to the turn.
     fn play(&mut self, around: &Around, ranges: &[Range]) -> Result<(), Failure> {
         for range in ranges {
-            if !self
-                .request
-                .replies
-                .is_streaming(self.request.request)
-            {
+            if !self.request.replies.is_streaming(self.request.request) {
                 break;
             }
             for_each_step(&around.shared.log, range.start, range.end, |_, step| {
@@ -321,7 +317,12 @@ impl<'a> Window<'a> {
     }
 
     fn change(&mut self, change: &Change) {
-        if change.key < self.from || self.bound.as_ref().is_some_and(|bound| change.key >= *bound) {
+        if change.key < self.from
+            || self
+                .bound
+                .as_ref()
+                .is_some_and(|bound| change.key >= *bound)
+        {
             return;
         }
         let before = match &change.after {
@@ -334,7 +335,7 @@ impl<'a> Window<'a> {
         if let Some(before) = before {
             self.bytes -= change.key.len() + before.len();
         }
-        while self.bytes > WINDOW_BYTES_MAX && self.rows.len() > 1 {
+        while self.bytes > self.bytes_max && self.rows.len() > 1 {
             if let Some((key, row)) = self.rows.pop_last() {
                 self.bytes -= key.len() + row.len();
                 self.bound = Some(key);
@@ -354,7 +355,9 @@ impl<'a> Window<'a> {
         let new = around.schema(hash).ok_or_else(|| {
             Failure::new(
                 Code::Unavailable,
-                format!("the version of module `{module}` that came at turn {seq} is no longer stored"),
+                format!(
+                    "the version of module `{module}` that came at turn {seq} is no longer stored"
+                ),
             )
         })?;
         let old = self.schema.replace(new.clone());
@@ -411,10 +414,74 @@ fn gains_unique(old: &TableSchema, new: &TableSchema) -> bool {
             .get(usize::from(place))
             .map(|field| field.name.clone())
     };
-    new.indexes.iter().filter(|index| index.unique).any(|index| {
-        let name = field(new, index.field);
-        !old.indexes
-            .iter()
-            .any(|known| known.unique && field(old, known.field) == name)
-    })
+    new.indexes
+        .iter()
+        .filter(|index| index.unique)
+        .any(|index| {
+            let name = field(new, index.field);
+            !old.indexes
+                .iter()
+                .any(|known| known.unique && field(old, known.field) == name)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn request() -> TableAtRequest {
+        TableAtRequest {
+            module: ModuleName::new("m").expect("is a name"),
+            unknown: None,
+            table: "t".to_string(),
+            at: Seq(1),
+            limit: 0,
+            filter: None,
+            viewer: Viewer::Owner,
+            replies: Replies::new(1000, 1000),
+            request: 1,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn windows_have_every_row_once_and_little_at_a_time(
+            changes in prop::collection::vec((any::<u8>(), prop::option::of(0_usize..40)), 0..200),
+            bytes_max in 1_usize..300,
+        ) {
+            let request = request();
+            let limits = RowLimits { row_bytes_max: 100, stateful_row_bytes_max: 100 };
+            let mut expected = Rows::new();
+            for (key, row) in &changes {
+                let key: Box<[u8]> = [*key].into();
+                match row {
+                    Some(length) => expected.insert(key, vec![7; *length].into()),
+                    None => expected.remove(&key),
+                };
+            }
+            let (mut found, mut from) = (Vec::new(), Box::default());
+            loop {
+                let mut window = Window { bytes_max, ..Window::new(&request, limits, from) };
+                for (key, row) in &changes {
+                    window.change(&Change {
+                        table: TableId(0),
+                        key: [*key].into(),
+                        before: None,
+                        after: row.map(|length| vec![7; length].into()),
+                    });
+                    let held: usize = window.rows.iter().map(|(key, row)| key.len() + row.len()).sum();
+                    prop_assert_eq!(held, window.bytes);
+                    prop_assert!(held <= bytes_max || window.rows.len() == 1);
+                }
+                found.extend(window.rows);
+                match window.bound {
+                    Some(bound) => from = bound,
+                    None => break,
+                }
+            }
+            prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        }
+    }
 }

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use interstice_abi::{
     failure::Failure,
     id::{ModuleName, Seq, StepIndex},
-    wire::{
-        HistoryCursor, HistoryOrder, HistoryPage, Response, ResponseBody, TURNS_PER_PAGE_MAX,
-    },
+    wire::{HistoryCursor, HistoryOrder, HistoryPage, Response, ResponseBody, TURNS_PER_PAGE_MAX},
 };
 
 use super::{
@@ -117,12 +115,11 @@ impl TurnsRequest {
         count: usize,
     ) -> Result<BTreeSet<u64>, Failure> {
         let (first, last) = window.seqs();
-        let mut ranges =
-            around
-                .shared
-                .history
-                .index()
-                .ranges(first, last, Some(&self.module));
+        let mut ranges = around
+            .shared
+            .history
+            .index()
+            .ranges(first, last, Some(&self.module));
         if window.order == HistoryOrder::Reverse {
             ranges.reverse();
         }
@@ -158,19 +155,24 @@ impl TurnsRequest {
         around: &Around,
         window: Window,
         turns: &BTreeSet<u64>,
-    ) -> Result<(BTreeMap<(u64, StepIndex), StepRecord>, Option<HistoryCursor>), Failure> {
+    ) -> Result<
+        (
+            BTreeMap<(u64, StepIndex), StepRecord>,
+            Option<HistoryCursor>,
+        ),
+        Failure,
+    > {
         let mut gathered = Gathered::default();
         let ends = turns.first().zip(turns.last());
         let Some((first, last)) = ends.map(|(one, other)| (window.seq(*one), window.seq(*other)))
         else {
             return Ok((gathered.steps, None));
         };
-        let ranges =
-            around
-                .shared
-                .history
-                .index()
-                .ranges(first.min(last), first.max(last), None);
+        let ranges = around
+            .shared
+            .history
+            .index()
+            .ranges(first.min(last), first.max(last), None);
         let begin = (window.rank(window.from.seq), window.from.step);
         for range in ranges {
             for_each_step(&around.shared.log, range.start, range.end, |_, step| {

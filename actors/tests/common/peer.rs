@@ -7,11 +7,12 @@ use futures::StreamExt;
 use interstice_abi::{
     codec::{Column, Input},
     failure::{Code, Failure},
-    id::Position,
+    id::{Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, LogLine, LogsMode, ModuleStatus, NodeStatus,
-        OnConflict, RequestBody, WatchEvent, WatchedChange,
+        Ack, Called, DeployOptions, DeployReport, HistoryCursor, HistoryOrder, HistoryPage,
+        LogLine, LogsMode, ModuleStatus, NodeStatus, OnConflict, RequestBody, RowFilter, TableAt,
+        WatchEvent, WatchedChange,
     },
 };
 use interstice_client::{Client, ConnectOptions, Error, Identity, Target, Watch};
@@ -171,6 +172,55 @@ impl Peer {
                 None => return Ok(rows),
             }
         }
+    }
+
+    /// A page of a module's turns.
+    pub(crate) async fn history(
+        &self,
+        module: &str,
+        from: Option<HistoryCursor>,
+        order: HistoryOrder,
+        limit: u32,
+    ) -> Result<HistoryPage, Failure> {
+        within(self.client.history(module, from, order, limit))
+            .await
+            .map_err(failure)
+    }
+
+    /// Every row as it was, in key order.
+    pub(crate) async fn rows_at(
+        &self,
+        module: &str,
+        table: &str,
+        at: Seq,
+    ) -> Result<Vec<Vec<u64>>, Failure> {
+        self.some_rows_at(module, table, at, u64::MAX, None).await
+    }
+
+    pub(crate) async fn some_rows_at(
+        &self,
+        module: &str,
+        table: &str,
+        at: Seq,
+        limit: u64,
+        filter: Option<(&str, u64)>,
+    ) -> Result<Vec<Vec<u64>>, Failure> {
+        let filter = filter.map(|(column, value)| RowFilter {
+            column: column.into(),
+            value: encoded(&[value]),
+        });
+        let answers = self.client.rows_at(module, table, at, limit, filter);
+        let mut answers = answers.expect("the connection is there");
+        within(async {
+            let mut all = Vec::new();
+            while let Some(part) = answers.next().await {
+                if let TableAt::Rows(rows) = part.map_err(failure)? {
+                    all.extend(rows.iter().map(|row| decoded(row)));
+                }
+            }
+            Ok(all)
+        })
+        .await
     }
 
     pub(crate) async fn watch(
@@ -369,7 +419,7 @@ fn encoded(arguments: &[u64]) -> Vec<u8> {
     bytes
 }
 
-fn decoded(row: &[u8]) -> Vec<u64> {
+pub(crate) fn decoded(row: &[u8]) -> Vec<u64> {
     let mut input = Input::new(row);
     let mut columns = Vec::new();
     while input.left() > 0 {

@@ -75,7 +75,7 @@ pub(crate) struct Revoke {
 
 /// A grant in one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Word(GrantTarget);
+pub(crate) struct Word(pub(crate) GrantTarget);
 
 impl fmt::Display for Word {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,9 @@ use serde_json::{Value as Json, json};
 
 use crate::{app::App, clock, problem::Outcome, schema_text, session::Session};
 
+/// Digits of a digest in the list; `node show` and `--json` have all 64.
+const DIGEST_DIGITS: usize = 16;
+
 /// List the modules of a node
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
@@ -33,6 +36,7 @@ impl Modules {
             "calls",
             "queries",
             "waiting",
+            "digest",
         ];
         app.output.table(&header, modules.iter().map(row))?;
         for module in &modules {
@@ -61,6 +65,7 @@ fn row(module: &ModuleStatus) -> Vec<String> {
         module.counters.reducers.to_string(),
         module.counters.queries.to_string(),
         module.queue_depth.to_string(),
+        shortened(digest_of(module)),
     ]
 }
 
@@ -106,7 +111,7 @@ pub(crate) fn to_json(module: &ModuleStatus) -> Json {
         "restarts": module.counters.restarts,
         "queue_depth": module.queue_depth,
         "last_fault": module.last_fault,
-        "digest": module.digest.map(digest),
+        "digest": digest_of(module),
     })
 }
 
@@ -117,4 +122,17 @@ pub(super) fn digest(words: [u64; 4]) -> String {
         .flat_map(|word| word.to_le_bytes())
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// The digest of a module's tables, in hexadecimal digits. `None` for guests, and while a step has the tables open.
+pub(crate) fn digest_of(module: &ModuleStatus) -> Option<String> {
+    module.digest.map(digest)
+}
+
+/// The beginning of a digest: enough to see that two are the same.
+fn shortened(digest: Option<String>) -> String {
+    digest.map_or_else(
+        || "-".to_string(),
+        |digest| digest.chars().take(DIGEST_DIGITS).collect(),
+    )
 }

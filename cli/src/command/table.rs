@@ -3,9 +3,10 @@
 use clap::Args;
 use interstice_abi::{
     failure::{Failure, nearest},
+    id::Seq,
     schema::{ModuleSchema, TableSchema},
     types::ColumnType,
-    wire::RowFilter,
+    wire::{RowFilter, TableAt},
 };
 use serde_json::Value as Json;
 
@@ -28,11 +29,14 @@ const SHOWN_ROWS: u64 = 1000;
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show the rows of a table in the order of their keys; with --json, one per line.\n\n\
-        Owners of the node see private tables, too.",
+        Owners of the node see private tables, too.\n\n\
+        --at shows a logged table as it was at the end of a turn, also of a module that has been upgraded or removed since. \
+        The node reads the kept log up to that turn for it, once for each 32 MiB of rows.",
     after_help = "Examples:\n  \
         interstice-cli table hello-example greetings\n  \
         interstice-cli table audit entry --where account=1 --limit 10\n  \
-        interstice-cli table bank account --json"
+        interstice-cli table bank account --json\n  \
+        interstice-cli table bank account --at 17"
 )]
 pub(crate) struct Table {
     /// The module, or MODULE@MAJOR
@@ -45,11 +49,17 @@ pub(crate) struct Table {
     /// Most rows to show
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
+    /// The rows at the end of this turn
+    #[arg(long, value_name = "SEQ")]
+    at: Option<u64>,
 }
 
 impl Table {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open(app, None).await?;
+        if let Some(at) = self.at {
+            return self.run_at(app, &session, Seq(at)).await;
+        }
         let schema = session.schema(&self.module).await?;
         let table = find(&schema, &self.table)?;
         let filter = self
@@ -57,11 +67,7 @@ impl Table {
             .as_deref()
             .map(|text| filter(text, table, &schema))
             .transpose()?;
-        let wanted = match self.limit {
-            Some(limit) => limit,
-            None if app.output.is_json() => u64::MAX,
-            None => SHOWN_ROWS,
-        };
+        let wanted = self.wanted(app);
         let row_type = ColumnType::Named(table.type_name.clone());
         let columns: Vec<String> = table
             .fields
@@ -96,13 +102,88 @@ impl Table {
             let header: Vec<&str> = columns.iter().map(String::as_str).collect();
             app.output.table(&header, shown)?;
             if after.is_some() && self.limit.is_none() {
-                app.output.say(format!(
-                    "these are the first {wanted} rows; --limit shows more, --json all"
-                ));
+                say_more(app, wanted);
             }
         }
         Ok(())
     }
+
+    /// How many rows are shown.
+    fn wanted(&self, app: &App) -> u64 {
+        match self.limit {
+            Some(limit) => limit,
+            None if app.output.is_json() => u64::MAX,
+            None => SHOWN_ROWS,
+        }
+    }
+
+    /// Shows the table as it was.
+    async fn run_at(&self, app: &App, session: &Session, at: Seq) -> Outcome<()> {
+        let named = (self.module.as_str(), self.table.as_str());
+        let filter = match &self.filter {
+            None => None,
+            Some(text) => {
+                let mut answers = session.rows_at(named, at, 0, None)?;
+                let Some(TableAt::Schema(schema)) = answers.next().await? else {
+                    return Err(Problem::failed("the node has sent no schema"));
+                };
+                Some(filter(text, find(&schema, &self.table)?, &schema)?)
+            }
+        };
+        let wanted = self.wanted(app);
+        // One more tells whether there are more.
+        let mut answers = session.rows_at(named, at, wanted.saturating_add(1), filter)?;
+        let (mut schema, mut columns) = (None, Vec::new());
+        let (mut shown, mut left, mut more) = (Vec::new(), wanted, false);
+        while let Some(part) = answers.next().await? {
+            let (rows, schema) = match (part, &schema) {
+                (TableAt::Schema(then), _) => {
+                    let table = find(&then, &self.table)?;
+                    columns = table
+                        .fields
+                        .iter()
+                        .map(|field| field.name.clone())
+                        .collect();
+                    schema = Some(then);
+                    continue;
+                }
+                (TableAt::Rows(rows), Some(schema)) => (rows, schema),
+                (TableAt::Rows(_), None) => {
+                    return Err(Problem::failed(
+                        "the node has sent rows before their schema",
+                    ));
+                }
+            };
+            let table = find(schema, &self.table)?;
+            for bytes in &rows {
+                if left == 0 {
+                    more = true;
+                    break;
+                }
+                left -= 1;
+                let row = row(bytes, table, schema)?;
+                if app.output.is_json() {
+                    app.output.line(row)?;
+                } else {
+                    shown.push(cells(&row, &columns));
+                }
+            }
+        }
+        if !app.output.is_json() {
+            let header: Vec<&str> = columns.iter().map(String::as_str).collect();
+            app.output.table(&header, shown)?;
+            if more && self.limit.is_none() {
+                say_more(app, wanted);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn say_more(app: &App, shown: u64) {
+    app.output.say(format!(
+        "these are the first {shown} rows; --limit shows more, --json all"
+    ));
 }
 
 /// The table called `name`.

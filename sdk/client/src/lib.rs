@@ -30,6 +30,7 @@ mod error;
 
 mod backup;
 mod client;
+mod history;
 mod rows;
 mod subscription;
 mod upload;
@@ -48,6 +49,7 @@ pub use backup::Backup;
 pub use client::Client;
 pub use connect::ConnectOptions;
 pub use error::Error;
+pub use history::RowsAt;
 pub use identity::{Identity, IdentityError};
 pub use pipeline::Pipeline;
 pub use small_file::read_small_file;

@@ -1,4 +1,4 @@
-//! Streams of answers: watches and logs. Dropping one ends it at the node.
+//! Streams of answers: watches, logs, tables as they were. Dropping one ends it at the node.
 
 use std::{
     marker::PhantomData,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::Stream;
-use interstice_abi::wire::{LogLine, RequestBody, ResponseBody, WatchEvent};
+use interstice_abi::wire::{LogLine, RequestBody, ResponseBody, TableAt, WatchEvent};
 
 use crate::{Error, client::Shared, link::Arriving};
 
@@ -38,7 +38,7 @@ enum State {
 pub trait Streamed: Sized + sealed::Sealed {}
 
 mod sealed {
-    use interstice_abi::wire::{LogLine, ResponseBody, WatchEvent};
+    use interstice_abi::wire::{LogLine, ResponseBody, TableAt, WatchEvent};
 
     use crate::{Error, link::unexpected};
 
@@ -65,10 +65,20 @@ mod sealed {
             }
         }
     }
+
+    impl Sealed for TableAt {
+        fn pick(body: ResponseBody) -> Result<Self, Error> {
+            match body {
+                ResponseBody::TableAt(part) => Ok(part),
+                other => Err(unexpected("rows as they were", &other)),
+            }
+        }
+    }
 }
 
 impl Streamed for WatchEvent {}
 impl Streamed for Vec<LogLine> {}
+impl Streamed for TableAt {}
 
 impl<T> Subscription<T> {
     pub(crate) fn start(shared: &Arc<Shared>, body: RequestBody) -> Result<Self, Error> {

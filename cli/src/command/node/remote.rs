@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use interstice_client::Target as Address;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::{Add, Ping, Schema, Show};
 use crate::{
     address::check_id,
     app::App,
     clock,
+    command::modules::digest_of,
     output::clean_lines,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
@@ -58,6 +59,11 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
     let target = Target::chosen(app, command.name.as_deref())?;
     let session = Session::to(app, &target).await?;
     let status = session.status().await?;
+    let modules = session.modules().await?;
+    let digests = modules.iter().filter_map(|module| {
+        digest_of(module).map(|digest| (module.name.to_string(), Json::from(digest)))
+    });
+    let digests: Map<String, Json> = digests.collect();
     let standing = if session.is_owner() { "owner" } else { "guest" };
     let folder = target
         .folder
@@ -73,6 +79,7 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
             object.insert("version".to_string(), status.version.to_string().into());
             object.insert("standing".to_string(), standing.into());
             object.insert("folder".to_string(), folder.into());
+            object.insert("digests".to_string(), Json::Object(digests));
         }
         return app.output.json(&json);
     }
@@ -111,6 +118,10 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
             ),
         ),
     ]);
+    lines.extend(digests.iter().map(|(module, digest)| {
+        let digest = digest.as_str().unwrap_or_default();
+        ("digest", format!("{digest} {module}"))
+    }));
     for (name, value) in lines {
         app.output
             .line(format!("{name:<12}{}", clean_lines(&value)))?;
