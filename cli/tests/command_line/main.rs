@@ -9,6 +9,7 @@ mod bindings;
 mod life;
 mod modules;
 mod offline;
+mod past;
 mod place;
 mod replay;
 mod source;

@@ -1,6 +1,7 @@
 //! Tests of the tables: against a naive model, over crashes, through migrations, and with hostile bytes.
 
 mod crash;
+mod digests;
 mod hostile;
 mod migration;
 mod model;
