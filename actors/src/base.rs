@@ -16,6 +16,7 @@ use std::{
 use interstice_abi::{
     failure::{Code, Failure},
     id::{Epoch, ModuleName, NodeId, Seq},
+    schema::ModuleSchema,
 };
 use interstice_host::{
     archive::{ArchiveError, ArchiveReader, ArchiveWriter, Kind},
@@ -39,6 +40,9 @@ const KIND: Kind = Kind {
 
 /// A file that says that the log of a restored node does not reach back to the node's creation, though it begins at its very start.
 pub(crate) const BEGINS_LATER: &str = "begins-later";
+
+/// Bytes of pages that are held while the rows of one table are handed over.
+const ROWS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The end of a base's file name.
 const EXTENSION: &str = "base";
@@ -175,6 +179,58 @@ impl Base {
             head,
             modules: modules.into_iter().collect(),
         })
+    }
+}
+
+impl Base {
+    /// Hands the rows of one table to `each`, with their ordered keys, some pages at a time: never more than those are held. The module's
+    /// hash, of the version that the rows are of; `None` when the base does not have the module. `schema` finds a version by its hash.
+    ///
+    /// # Errors
+    /// `Corrupt` when the file is damaged; those of `schema`.
+    pub(crate) fn rows_of(
+        &self,
+        module: &ModuleName,
+        table: &str,
+        rows: RowLimits,
+        schema: impl FnOnce(&[u8; 32]) -> Result<Arc<ModuleSchema>, Failure>,
+        mut each: impl FnMut(Box<[u8]>, Box<[u8]>),
+    ) -> Result<Option<Arc<ModuleSchema>>, Failure> {
+        let Some(path) = &self.path else {
+            return Ok(None);
+        };
+        let mut reader = ArchiveReader::open(path, KIND).map_err(corrupt)?;
+        let head = head(&mut reader).map_err(corrupt)?;
+        let mut places = (0_u32..).zip(&head.modules);
+        let Some((place, marked)) = places.find(|(_, marked)| marked.name == *module) else {
+            return Ok(None);
+        };
+        let schema = schema(&marked.hash)?;
+        let Some((table, _)) = schema.table(table) else {
+            return Ok(Some(schema));
+        };
+        let mut hand_over = |tables: &Tables| -> Result<(), Failure> {
+            for (key, row) in tables.rows_after(table, None, usize::MAX, usize::MAX)? {
+                each(key, row);
+            }
+            Ok(())
+        };
+        let mut tables = Tables::new(schema.clone(), rows)?;
+        let mut bytes = 0;
+        while let Some(page) = reader.item::<Page>().map_err(corrupt)? {
+            if page.module != place {
+                continue;
+            }
+            bytes += page.page.len();
+            tables.restore_copy(&page.tree, &page.key, &page.page)?;
+            if bytes > ROWS_BYTES_MAX {
+                hand_over(&tables)?;
+                tables = Tables::new(schema.clone(), rows)?;
+                bytes = 0;
+            }
+        }
+        hand_over(&tables)?;
+        Ok(Some(schema))
     }
 }
 

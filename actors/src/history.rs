@@ -17,6 +17,7 @@ mod versions;
 
 use std::{
     collections::HashMap,
+    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -35,7 +36,7 @@ pub(crate) use self::{
     table_at::{TableAtRequest, Viewer},
     turns::TurnsRequest,
 };
-use crate::{shared::Shared, supervisor::install::installer::Installer};
+use crate::{base::Base, shared::Shared, supervisor::install::installer::Installer};
 
 /// Requests that read the log at the same time; each is a thread.
 const READERS_MAX: usize = 4;
@@ -52,8 +53,13 @@ pub(crate) struct History {
     index: Mutex<Index>,
     /// Schemas of binaries that no longer run, by hash.
     schemas: Mutex<HashMap<[u8; 32], Arc<ModuleSchema>>>,
+    /// What stands in the oldest base, beside its file.
+    marked: Mutex<Option<Marked>>,
     readers: AtomicUsize,
 }
+
+/// A base's file, and the binaries of its modules.
+type Marked = (PathBuf, HashMap<ModuleName, [u8; 32]>);
 
 /// One of the places of [`READERS_MAX`], given back when dropped.
 pub(crate) struct Reader {
@@ -76,8 +82,10 @@ pub(crate) struct Around {
     pub(crate) installer: Installer,
     pub(crate) limits: Limits,
     pub(crate) present: HashMap<ModuleName, Present>,
-    /// Every turn behind this one is in the kept log; 0: all there ever were.
+    /// Every turn behind this one, the oldest base's, is in the kept log; 0: all there ever were.
     pub(crate) kept_after: Seq,
+    /// The bases on disk, oldest first.
+    pub(crate) bases: Vec<Base>,
     /// The last turn that was stamped.
     pub(crate) last: Seq,
 }
@@ -91,6 +99,11 @@ impl History {
     fn schemas(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<ModuleSchema>>> {
         // Each change of the map is one call.
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn marked(&self) -> MutexGuard<'_, Option<Marked>> {
+        // It is replaced as a whole.
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +159,25 @@ impl Drop for Reader {
 }
 
 impl Around {
+    /// The newest base that does not reach beyond turn `at`.
+    fn base(&self, at: Seq) -> Option<&Base> {
+        self.bases.iter().rev().find(|base| base.seq <= at)
+    }
+
+    /// The binary with which a module stands in the oldest base: its version before the log says of another.
+    fn marked(&self, module: &ModuleName) -> Option<[u8; 32]> {
+        let oldest = self.bases.first()?;
+        let path = oldest.path.as_ref()?;
+        let mut marked = self.shared.history.marked();
+        if marked.as_ref().is_none_or(|(of, _)| of != path) {
+            let head = oldest.head().ok()??;
+            let modules = head.modules.into_iter();
+            let hashes = modules.map(|module| (module.name, module.hash)).collect();
+            *marked = Some((path.clone(), hashes));
+        }
+        marked.as_ref()?.1.get(module).copied()
+    }
+
     /// The oldest turn that is kept.
     fn kept_from(&self) -> Seq {
         Seq(self.kept_after.0 + 1)
@@ -159,16 +191,11 @@ impl Around {
         if at > self.last {
             return Err(self.too_young(at));
         }
-        if at <= self.kept_after && self.kept_after > Seq(0) {
-            return Err(self.too_old(at));
+        // The end of a base's own turn is what it holds.
+        match self.base(at) {
+            Some(_) => Ok(()),
+            None => Err(self.too_old(at)),
         }
-        if self.kept_after > Seq(0) {
-            return Err(Failure::new(
-                Code::Unavailable,
-                "the node has dropped the beginning of its log and has no base to read tables from",
-            ));
-        }
-        Ok(())
     }
 
     /// The failure of whoever asks for a turn before the kept ones.

@@ -1,4 +1,5 @@
-//! A logged table as it was at the end of a turn: every change up to that turn, played in log order.
+//! A logged table as it was at the end of a turn: the rows of the newest base before it, and every change behind that up to the turn,
+//! played in log order.
 //!
 //! Rows are gathered in windows of at most [`WINDOW_BYTES_MAX`], from the smallest key on: a table that is larger costs one reading of
 //! the log per window, and never more memory than that. At an upgrade the window's rows move to the new schema as they did then, by
@@ -22,6 +23,7 @@ use super::{
     index::{Range, for_each_step},
 };
 use crate::{
+    base::Base,
     ingress::Replies,
     module::query::Filter,
     record::{Input, Outcome, StepRecord},
@@ -82,7 +84,7 @@ impl TableAtRequest {
         let history = &around.shared.history;
         history.index().catch_up(&around.shared.log)?;
         if let Some(unknown) = &self.unknown
-            && !history.index().knows(&self.module)
+            && !around.knows(&self.module)
         {
             return Err(unknown.clone());
         }
@@ -98,12 +100,17 @@ impl TableAtRequest {
             Viewer::Guest => schema.public_view(),
         };
         self.send(TableAt::Schema(shown));
-        let ranges = history.index().ranges(Seq(0), self.at, Some(&self.module));
+        let base = around
+            .base(self.at)
+            .ok_or_else(|| around.too_old(self.at))?;
+        let behind = Seq(base.seq.0 + 1);
+        let ranges = history.index().ranges(behind, self.at, Some(&self.module));
         let mut left = self.limit;
         let mut from = Box::default();
         while left > 0 {
             let mut window = Window::new(self, around.limits.rows(), from);
-            window.play(around, &ranges)?;
+            window.begin(around, base)?;
+            window.play(around, base, &ranges)?;
             let Some(sent) = self.send_rows(window.rows, filter.as_ref(), left) else {
                 break;
             };
@@ -135,6 +142,7 @@ impl TableAtRequest {
                     ));
                 }
                 Some(_) => {}
+                None if around.marked(module).is_some() => {}
                 None => {
                     let since = arrivals.first().map_or_else(String::new, |arrival| {
                         format!(": it came at turn {}", arrival.seq)
@@ -147,12 +155,7 @@ impl TableAtRequest {
         }
         match around.version(module, at) {
             Some(version) => Ok(version.schema),
-            None => Err(Failure::new(
-                Code::Unavailable,
-                format!(
-                    "the version of module `{module}` at turn {at} is no longer stored, so its rows cannot be read"
-                ),
-            )),
+            None => Err(not_stored(module, at)),
         }
     }
 
@@ -261,14 +264,39 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// Plays what the log says, from the beginning up to the turn.
-    fn play(&mut self, around: &Around, ranges: &[Range]) -> Result<(), Failure> {
+    /// Takes in the rows that a base holds.
+    fn begin(&mut self, around: &Around, base: &Base) -> Result<(), Failure> {
+        let (request, limits) = (self.request, self.limits);
+        let schema = |hash: &[u8; 32]| {
+            let stored = around.schema(hash);
+            stored.ok_or_else(|| not_stored(&request.module, base.seq))
+        };
+        let of_base = base.rows_of(
+            &request.module,
+            &request.table,
+            limits,
+            schema,
+            |key, row| {
+                self.change(&Change {
+                    table: TableId(0),
+                    key,
+                    before: None,
+                    after: Some(row),
+                });
+            },
+        )?;
+        self.schema = of_base;
+        Ok(())
+    }
+
+    /// Plays what the log says, from behind the base up to the turn.
+    fn play(&mut self, around: &Around, base: &Base, ranges: &[Range]) -> Result<(), Failure> {
         for range in ranges {
             if !self.request.replies.is_streaming(self.request.request) {
                 break;
             }
             for_each_step(&around.shared.log, range.start, range.end, |_, step| {
-                if step.seq <= self.request.at {
+                if step.seq > base.seq && step.seq <= self.request.at {
                     self.step(around, step)?;
                 }
                 Ok(())
@@ -352,14 +380,7 @@ impl<'a> Window<'a> {
         seq: Seq,
     ) -> Result<(), Failure> {
         let module = &self.request.module;
-        let new = around.schema(hash).ok_or_else(|| {
-            Failure::new(
-                Code::Unavailable,
-                format!(
-                    "the version of module `{module}` that came at turn {seq} is no longer stored"
-                ),
-            )
-        })?;
+        let new = around.schema(hash).ok_or_else(|| not_stored(module, seq))?;
         let old = self.schema.replace(new.clone());
         let name = &self.request.table;
         let places = old
@@ -404,6 +425,15 @@ impl<'a> Window<'a> {
         self.rows = rows.into_iter().collect();
         Ok(())
     }
+}
+
+fn not_stored(module: &ModuleName, seq: Seq) -> Failure {
+    Failure::new(
+        Code::Unavailable,
+        format!(
+            "the version of module `{module}` at turn {seq} is no longer stored, so its rows cannot be read"
+        ),
+    )
 }
 
 /// Whether rows that were allowed may break a unique index that is added.

@@ -50,7 +50,7 @@ impl TurnsRequest {
         let history = &around.shared.history;
         history.index().catch_up(&around.shared.log)?;
         if let Some(unknown) = &self.unknown
-            && !history.index().knows(&self.module)
+            && !around.knows(&self.module)
         {
             return Err(unknown.clone());
         }

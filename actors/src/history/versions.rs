@@ -1,5 +1,5 @@
 //! Which schema of a module held at a turn: that of the version which is installed now, or of an older one, whose binary is still
-//! stored because a kept record names it.
+//! stored because a kept record or base names it.
 
 use std::sync::Arc;
 
@@ -17,6 +17,11 @@ pub(super) struct VersionAt {
 }
 
 impl Around {
+    /// Whether the node remembers the module: the log or the oldest base has it.
+    pub(super) fn knows(&self, module: &ModuleName) -> bool {
+        self.marked(module).is_some() || self.shared.history.index().knows(module)
+    }
+
     /// The version of `module` that held at turn `seq`; `None` when there was none, or its binary cannot be read any more.
     pub(super) fn version(&self, module: &ModuleName, seq: Seq) -> Option<VersionAt> {
         if let Some(present) = self.present.get(module)
@@ -31,8 +36,9 @@ impl Around {
             let index = self.shared.history.index();
             let arrivals = index.arrivals(module).iter().rev();
             let mut earlier = arrivals.filter(|arrival| arrival.seq <= seq);
-            earlier.find_map(|arrival| arrival.hash)?
+            earlier.find_map(|arrival| arrival.hash)
         };
+        let hash = hash.or_else(|| self.marked(module))?;
         let schema = self.schema(&hash)?;
         Some(VersionAt { hash, schema })
     }

@@ -44,6 +44,7 @@ impl Work {
             },
             Self::Query(query) => (&query.replies, query.request),
             Self::Rows(rows) => (&rows.replies, rows.request),
+            Self::Pass(pass) => (&pass.replies, pass.request),
             Self::Watch(watch) => (&watch.replies, watch.request),
             Self::Call(_) | Self::Read(_) | Self::Commit | Self::Undo(_) | Self::Marker(..) => {
                 return None;

@@ -275,6 +275,7 @@ impl Core {
             }
             Work::Undo(savepoint) => self.undo(savepoint),
             Work::Rows(rows) => self.read_rows(*rows),
+            Work::Pass(pass) => self.pass(*pass),
             Work::Watch(watch) => self.start_watch(*watch),
             Work::Marker(passing, reply) => {
                 let _ = reply.send(Frozen::of(&self.name, &mut self.module, passing));

@@ -53,6 +53,9 @@ pub(crate) struct Pass {
     pub(crate) ticket: Ticket,
     pub(crate) module: ModuleIndex,
     pub(crate) then: Box<dyn FnOnce() + Send>,
+    /// Whom to tell when it cannot be done.
+    pub(crate) replies: Replies,
+    pub(crate) request: u64,
 }
 
 /// A page of a table's rows that a client has asked for.

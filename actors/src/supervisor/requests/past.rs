@@ -93,6 +93,8 @@ impl Supervisor {
             ticket: self.stamper.ticket(),
             module: index,
             then: Box::new(move || rows.start(around)),
+            replies: replies.clone(),
+            request,
         };
         self.admission.enter(Some(index), 0);
         self.outgoing.add(index, NewPlace::Pass(Box::new(pass)));
@@ -125,7 +127,8 @@ impl Supervisor {
             installer: self.installer.clone(),
             limits: self.config.limits.clone(),
             present: present.collect(),
-            kept_after: self.checkpoints.history_start(),
+            kept_after: self.checkpoints.history().0,
+            bases: self.checkpoints.bases().to_vec(),
             last: self.stamper.last_seq(),
         }
     }
