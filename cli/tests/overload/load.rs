@@ -2,6 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -180,40 +184,69 @@ pub(crate) async fn closed(
     )
 }
 
-/// All connections together send `rate` calls a second, whatever comes back.
+/// How many calls a second are sent: never less than twice what the node has taken in any second, because the processor that
+/// it was measured with may have been busy with something else.
+struct Pace {
+    rate: AtomicU64,
+    acknowledged: AtomicU64,
+}
+
+impl Pace {
+    async fn keep(&self, until: Instant) {
+        let mut before = 0;
+        let mut last = Instant::now();
+        while Instant::now() < until {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let acknowledged = self.acknowledged.load(Ordering::Relaxed);
+            let taken = (acknowledged - before) as f64 / last.elapsed().as_secs_f64();
+            (before, last) = (acknowledged, Instant::now());
+            self.rate.fetch_max((2.0 * taken) as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All connections together send `rate` calls a second or more, whatever comes back. The rate at the end comes with it.
 pub(crate) async fn open(
     address: &str,
     callers: u64,
     rate: f64,
     lasting: Duration,
-) -> (Counts, Totals) {
+) -> (Counts, Totals, u64) {
     let mut tasks = Vec::new();
-    let each = rate / callers as f64;
-    let burst = BURST * each * TICK.as_secs_f64();
+    let pace = Arc::new(Pace {
+        rate: AtomicU64::new(rate as u64),
+        acknowledged: AtomicU64::new(0),
+    });
+    let until = Instant::now() + lasting;
     for number in 0..callers {
         let mut caller = Caller::connect(address, number).await;
-        let address = address.to_string();
+        let (address, pace) = (address.to_string(), pace.clone());
         tasks.push(tokio::spawn(async move {
             let mut waiting = FuturesUnordered::new();
             let mut ticks = tokio::time::interval(TICK);
-            let (begun, mut due) = (Instant::now(), 0.0);
-            let mut last = begun;
+            let (mut last, mut due) = (Instant::now(), 0.0);
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {
                         caller.reconnect(&address).await;
                         let now = Instant::now();
+                        let each = pace.rate.load(Ordering::Relaxed) as f64 / callers as f64;
+                        let burst = BURST * each * TICK.as_secs_f64();
                         due = (due + each * (now - last).as_secs_f64()).min(burst);
                         last = now;
                         while due >= 1.0 {
                             waiting.push(caller.call());
                             due -= 1.0;
                         }
-                        if now - begun >= lasting {
+                        if now >= until {
                             break;
                         }
                     }
-                    Some(answer) = waiting.next() => caller.take(answer),
+                    Some(answer) = waiting.next() => {
+                        let is_taken = u64::from(answer.1.is_ok());
+                        pace.acknowledged.fetch_add(is_taken, Ordering::Relaxed);
+                        caller.take(answer);
+                    }
                 }
             }
             while let Some(answer) = waiting.next().await {
@@ -222,7 +255,9 @@ pub(crate) async fn open(
             caller
         }));
     }
-    gather(tasks).await
+    pace.keep(until).await;
+    let (counts, totals) = gather(tasks).await;
+    (counts, totals, pace.rate.load(Ordering::Relaxed))
 }
 
 async fn gather(tasks: Vec<tokio::task::JoinHandle<Caller>>) -> (Counts, Totals) {
