@@ -25,6 +25,37 @@ pub(crate) struct Raw {
 
 impl Raw {
     pub(crate) async fn open_at(address: &Multiaddr, identity: &Identity) -> Self {
+        let opened = Self::try_open_at(address, identity).await;
+        opened.expect("the node accepts a stream")
+    }
+
+    pub(crate) async fn greeted_at(address: &Multiaddr, identity: &Identity) -> Self {
+        let greeted = Self::try_greeted_at(address, identity).await;
+        greeted.expect("the node answers a greeting")
+    }
+
+    /// `None` when the node does not let it come so far.
+    pub(crate) async fn try_greeted_at(address: &Multiaddr, identity: &Identity) -> Option<Self> {
+        let mut raw = Self::try_open_at(address, identity).await?;
+        let (id, agent) = (1, "test".into());
+        let mut hello = Vec::new();
+        encode(
+            &Request {
+                id,
+                body: RequestBody::Hello { agent },
+            },
+            &mut hello,
+        )
+        .unwrap();
+        raw.stream.write_all(&hello).await.ok()?;
+        raw.stream.flush().await.ok()?;
+        match raw.answer().await?.body {
+            Ok(ResponseBody::Welcome(_)) => Some(raw),
+            _ => None,
+        }
+    }
+
+    async fn try_open_at(address: &Multiaddr, identity: &Identity) -> Option<Self> {
         let transport = transport(identity.keypair(), Duration::from_secs(10)).unwrap();
         let peer = identity.keypair().public().to_peer_id();
         let mut swarm = Swarm::new(
@@ -37,29 +68,20 @@ impl Raw {
             .dial(DialOpts::unknown_peer_id().address(address.clone()).build())
             .unwrap();
         let stream = loop {
-            if let SwarmEvent::Behaviour(Opened { stream, .. }) = swarm.select_next_some().await {
-                break stream.unwrap();
+            match swarm.select_next_some().await {
+                SwarmEvent::Behaviour(Opened { stream, .. }) => break stream.ok()?,
+                SwarmEvent::OutgoingConnectionError { .. }
+                | SwarmEvent::ConnectionClosed { .. } => {
+                    return None;
+                }
+                _ => {}
             }
         };
         tokio::spawn(async move { while swarm.next().await.is_some() {} });
-        Self {
+        Some(Self {
             stream,
             decoder: Decoder::new(FRAME_BYTES_MAX),
-        }
-    }
-
-    pub(crate) async fn greeted_at(address: &Multiaddr, identity: &Identity) -> Self {
-        let mut raw = Self::open_at(address, identity).await;
-        let agent = "test".into();
-        raw.ask(1, RequestBody::Hello { agent }).await;
-        assert!(matches!(
-            raw.answer().await,
-            Some(Response {
-                id: 1,
-                body: Ok(ResponseBody::Welcome(_))
-            })
-        ));
-        raw
+        })
     }
 
     pub(crate) async fn say(&mut self, bytes: &[u8]) {

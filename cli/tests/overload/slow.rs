@@ -60,7 +60,14 @@ fn named(failure: &Failure) -> Option<Position> {
 async fn begin(address: &str, from: Option<Position>) -> Raw {
     let target: Target = address.parse().expect("an address");
     let to = format!("/ip4/127.0.0.1/tcp/{}", target.port());
-    let mut raw = Raw::greeted_at(&to.parse().expect("an address"), &Identity::generate()).await;
+    let to = to.parse().expect("an address");
+    let mut raw = loop {
+        // A node with more to do than it can may not come to a greeting in time.
+        if let Some(raw) = Raw::try_greeted_at(&to, &Identity::generate()).await {
+            break raw;
+        }
+        eprintln!("a slow watcher was not greeted, and tries again");
+    };
     let watch = RequestBody::Watch {
         module: "counters".into(),
         table: "counts".into(),
