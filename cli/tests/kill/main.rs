@@ -16,14 +16,19 @@ mod node;
 mod owner;
 mod random;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
-use book::Book;
+use book::{Book, Event, Orders};
 use follow::Follower;
 use interstice_client::Identity;
-use load::{CLIENTS, Round};
+use load::{CLIENTS, Load, Round};
 use node::{Modules, Node, Place};
+use owner::Owner;
 use random::Random;
+use tokio::task::JoinHandle;
 
 /// Kills where nobody asks for more.
 const KILLS: u64 = 24;
@@ -58,6 +63,13 @@ struct Life {
     random: Random,
     /// How long the last start took.
     start: Duration,
+}
+
+/// Who works on the node.
+struct AtWork {
+    clients: Vec<JoinHandle<Vec<Event>>>,
+    owner: JoinHandle<Orders>,
+    followers: Vec<JoinHandle<Follower>>,
 }
 
 /// When a round's process is killed.
@@ -126,29 +138,7 @@ impl Life {
             _ => u64::MAX,
         };
         let round = Round::new(kill_at);
-        let mut clients = Vec::new();
-        for (number, identity) in (0..).zip(&self.clients) {
-            let client = node.connect(identity).await;
-            let alive = self.book.alive(number);
-            let load = load::Load::new(client, number, self.book.rounds, alive, self.random.fork());
-            clients.push(tokio::spawn(load.run(round.clone())));
-        }
-        let owner = owner::Owner::new(
-            node.connect(&self.owner).await,
-            modules.clone(),
-            self.book.orders.clone(),
-            self.random.fork(),
-        );
-        let owner = tokio::spawn(owner.run());
-        let followers: Vec<_> = self
-            .followers
-            .drain(..)
-            .map(|follower| {
-                let address = node.address.clone();
-                tokio::spawn(follower.follow(address, self.random.fork()))
-            })
-            .collect();
-
+        let at_work = self.work(modules, &node, &round).await;
         match &moment {
             Moment::Acknowledged(_) => round.reached().await,
             Moment::After(after) => tokio::time::sleep(*after).await,
@@ -160,24 +150,9 @@ impl Life {
             }
         }
         node.kill();
-        total.kills += 1;
-        for client in clients {
-            let events = client
-                .await
-                .expect("a client goes on until the node is gone");
-            total.acknowledged += self.book.note(events);
-        }
-        self.book.orders = owner
-            .await
-            .expect("the owner goes on until the node is gone");
-        for follower in followers {
-            let follower = follower
-                .await
-                .expect("a follower goes on until the node is gone");
-            self.followers.push(follower);
-        }
+        total.acknowledged += self.take_in(at_work).await;
         let starts = self.killed_starts().await;
-        total.kills += starts;
+        total.kills += 1 + starts;
         total.kills_in_start += starts;
 
         let began = Instant::now();
@@ -185,13 +160,8 @@ impl Life {
         self.start = began.elapsed();
         let checked = check::all(&node, &self.owner, &mut self.book, starts);
         let client = within(checked).await;
-        within(check::followers(
-            &node,
-            &client,
-            &mut self.book,
-            &mut self.followers,
-        ))
-        .await;
+        let (book, followers) = (&mut self.book, &mut self.followers);
+        within(check::followers(&node, &client, book, followers)).await;
         eprintln!(
             "{} kills: {moment:?} and {starts} in the start; {} entries, {} acknowledged in all",
             total.kills,
@@ -199,6 +169,49 @@ impl Life {
             total.acknowledged,
         );
         node
+    }
+
+    /// Lets everybody begin.
+    async fn work(&mut self, modules: &Modules, node: &Node, round: &Arc<Round>) -> AtWork {
+        let mut clients = Vec::new();
+        for (number, identity) in (0..).zip(&self.clients) {
+            let client = node.connect(identity).await;
+            let (rounds, alive) = (self.book.rounds, self.book.alive(number));
+            let load = Load::new(client, number, rounds, alive, self.random.fork());
+            clients.push(tokio::spawn(load.run(round.clone())));
+        }
+        let owner = Owner::new(
+            node.connect(&self.owner).await,
+            modules.clone(),
+            self.book.orders.clone(),
+            self.random.fork(),
+        );
+        let owner = tokio::spawn(owner.run());
+        let mut followers = Vec::new();
+        for follower in self.followers.drain(..) {
+            let following = follower.follow(node.address.clone(), self.random.fork());
+            followers.push(tokio::spawn(following));
+        }
+        AtWork {
+            clients,
+            owner,
+            followers,
+        }
+    }
+
+    /// Waits until everybody has noticed that the node is gone, and takes in what they know. How many acknowledgements there are.
+    async fn take_in(&mut self, at_work: AtWork) -> u64 {
+        const GOES_ON: &str = "it goes on until the node is gone";
+        let mut acknowledged = 0;
+        for client in at_work.clients {
+            let events = client.await.expect(GOES_ON);
+            acknowledged += self.book.note(events);
+        }
+        self.book.orders = at_work.owner.await.expect(GOES_ON);
+        for follower in at_work.followers {
+            self.followers.push(follower.await.expect(GOES_ON));
+        }
+        acknowledged
     }
 
     /// Starts that do not get far. How many.
