@@ -18,7 +18,7 @@ use interstice_abi::id::{Epoch, ModuleName, NodeId, Seq};
 use interstice_host::{
     archive::{ArchiveError, ArchiveWriter, Kind},
     log::LogPosition,
-    table::Digest,
+    table::Hashing,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,10 +107,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// With the digests that the modules have handed over.
-    pub(crate) fn with_digests(mut self, digests: Vec<(ModuleName, Digest)>) -> Self {
-        let digests = digests.into_iter().map(|(name, digest)| (name, digest.0));
-        self.head.digests = digests.collect();
+    /// Works out the digests that the modules have handed over. Blocks.
+    pub(crate) fn with_digests(mut self, digests: Vec<(ModuleName, Hashing)>) -> Self {
+        let digests = digests.into_iter();
+        let worked_out = digests.map(|(name, digest)| (name, digest.finish().0.0));
+        self.head.digests = worked_out.collect();
         self
     }
 

@@ -60,7 +60,7 @@ use self::{
     timers::Timers,
 };
 use crate::{
-    backup::serve::{BackupDone, Backups},
+    backup::serve::{BackupDone, BackupPassed, Backups},
     config::Config,
     ingress::{ConnectionId, Peer},
     lines::now_ms,
@@ -345,6 +345,15 @@ impl Handler<Drain> for Supervisor {
         if self.broken.is_some() || self.shared.log.is_poisoned().is_some() {
             self.give_up(ctx);
         }
+        self.after_endings(ctx);
+    }
+}
+
+impl Handler<BackupPassed> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: BackupPassed, ctx: &mut Context<Self>) {
+        self.checkpoints.backup_passed();
         self.after_endings(ctx);
     }
 }

@@ -8,6 +8,12 @@ mod common;
 #[path = "bases/backups.rs"]
 mod backups;
 
+#[path = "bases/moments.rs"]
+mod moments;
+
+#[path = "bases/unlucky.rs"]
+mod unlucky;
+
 use std::{fs, path::PathBuf};
 
 use interstice_abi::{event::RowEvent, schema::Persistence};

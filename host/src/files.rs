@@ -35,6 +35,29 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Gives a finished file its name, durably, and never that of a file that is there. The file must be synced.
+///
+/// # Errors
+/// `AlreadyExists` when the name is taken; what the operating system said otherwise. The file keeps its old name then.
+pub fn name_finished(unfinished: &Path, path: &Path) -> io::Result<()> {
+    // A hard link fails where the name is taken, which a rename does not.
+    match fs::hard_link(unfinished, path) {
+        Ok(()) => {
+            // Both names are good; the other one is only in the way.
+            let _ = fs::remove_file(unfinished);
+        }
+        Err(_) if path.symlink_metadata().is_ok() => {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        // Not every file system has links.
+        Err(_) => fs::rename(unfinished, path)?,
+    }
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => sync_dir(directory),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
 /// Creates `path` and the missing directories above it, readable by the user alone. A directory that exists is left as it is.
 ///
 /// # Errors
@@ -158,7 +181,9 @@ impl DirectoryLock {
 
 #[cfg(test)]
 mod tests {
-    use super::{DirectoryLock, DirectoryLockError, create_private_dir, write_private};
+    use super::{
+        DirectoryLock, DirectoryLockError, create_private_dir, name_finished, write_private,
+    };
     use std::fs;
     use std::path::Path;
 
@@ -187,6 +212,20 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(write_private(&directory.path().join("no/key"), b"x").is_err());
         assert!(write_private(Path::new("/"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_finished_file_never_takes_the_name_of_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let (unfinished, path) = (directory.path().join("a.part"), directory.path().join("a"));
+        fs::write(&unfinished, b"first").unwrap();
+        name_finished(&unfinished, &path).unwrap();
+        assert!(!unfinished.exists());
+        fs::write(&unfinished, b"second").unwrap();
+        let refused = name_finished(&unfinished, &path).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        assert_eq!(fs::read(&unfinished).unwrap(), b"second");
     }
 
     #[cfg(unix)]

@@ -64,6 +64,12 @@ pub enum RestoreError {
         /// Its directory.
         directory: PathBuf,
     },
+    /// Another process restores at this moment.
+    #[error("another restore into {} is under way; try again when it has ended", nodes.display())]
+    UnderWay {
+        /// Where nodes are.
+        nodes: PathBuf,
+    },
     /// What was restored is not what the backup says.
     #[error("the backup does not come to what it says: {problem}; use another backup")]
     Differs {
@@ -84,12 +90,15 @@ pub enum RestoreError {
     Node(#[from] NodeError),
 }
 
+/// Where nodes are unpacked until they are whole, below the folder of nodes.
+const WORKSHOP: &str = ".restoring";
+
 /// The folder under which a node is unpacked goes, whatever happens.
 struct Unfinished(PathBuf);
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        // It is gone when it has got its name.
+        // What cannot be removed is removed by the next restore.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
@@ -116,11 +125,20 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
         });
     }
     make(nodes)?;
-    let folder = nodes.join(format!(".restoring-{}", std::process::id()));
-    // Of a process with the same number that has ended in the middle.
-    let _ = fs::remove_dir_all(&folder);
-    let unfinished = Unfinished(folder);
-    let mut unpacking = Unpacking::new(&unfinished.0, head.epoch, name)?;
+    let workshop = nodes.join(WORKSHOP);
+    make(&workshop)?;
+    // Held until the workshop is gone: locals end in reverse order.
+    let _lock = files::DirectoryLock::acquire(&workshop).map_err(|error| match error {
+        files::DirectoryLockError::AlreadyLocked { directory } => RestoreError::UnderWay {
+            nodes: directory.with_file_name(""),
+        },
+        files::DirectoryLockError::Io { source, .. } => io(&workshop, source),
+    })?;
+    let unfinished = Unfinished(workshop);
+    let folder = unfinished.0.join(&head.node.0);
+    // A restore that was killed has left it half made, with the node's key in it.
+    remove(&folder)?;
+    let mut unpacking = Unpacking::new(&folder, head.epoch, name)?;
     let mut ended = false;
     while let Some(part) = archive.item::<Part>()? {
         if ended {
@@ -132,8 +150,8 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
         return Err(archive.damaged("its end is missing").into());
     }
     let config = unpacking.finish(head.seq)?;
-    verify(&unfinished.0, &config, &head)?;
-    fs::rename(&unfinished.0, &directory).map_err(|source| io(&directory, source))?;
+    verify(&folder, &config, &head)?;
+    fs::rename(&folder, &directory).map_err(|source| io(&directory, source))?;
     files::sync_dir(nodes).map_err(|source| io(nodes, source))?;
     Ok(Restored {
         id: head.node,
@@ -365,6 +383,13 @@ fn log_error(error: &interstice_host::log::LogError) -> NodeError {
 
 fn make(path: &Path) -> Result<(), RestoreError> {
     files::create_private_dir(path).map_err(|source| io(path, source))
+}
+
+fn remove(folder: &Path) -> Result<(), RestoreError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(folder, error)),
+        _ => Ok(()),
+    }
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), RestoreError> {

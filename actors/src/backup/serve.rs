@@ -44,7 +44,23 @@ pub(crate) struct Backups {
 struct Open {
     connection: u64,
     path: PathBuf,
+    state: State,
 }
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Under way.
+    Writing,
+    /// Under way, for nobody: its client has gone.
+    Abandoned,
+    /// To be fetched.
+    Written,
+}
+
+/// The marker of a backup has passed every module, or never will.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct BackupPassed;
 
 /// A backup was written, or not.
 #[derive(Message)]
@@ -61,7 +77,7 @@ impl Backups {
     /// The file of backup `number`, which the client of this connection has asked for.
     fn path(&self, number: u64, connection: u64) -> Result<&Path, Failure> {
         let open = self.open.get(&number);
-        open.filter(|open| open.connection == connection)
+        open.filter(|open| open.connection == connection && open.state == State::Written)
             .map(|open| open.path.as_path())
             .ok_or_else(|| {
                 let text = format!("there is no backup {number} of this connection; ask for one");
@@ -78,11 +94,19 @@ impl Backups {
         self.open.retain(|known, open| {
             let ends =
                 open.connection == connection && number.is_none_or(|number| number == *known);
-            if ends {
-                // One that is still being written goes with the next start.
-                let _ = fs::remove_file(&open.path);
+            match open.state {
+                _ if !ends => true,
+                State::Written => {
+                    // What cannot be removed goes with the next start.
+                    let _ = fs::remove_file(&open.path);
+                    false
+                }
+                // It counts until its writer has ended.
+                State::Writing | State::Abandoned => {
+                    open.state = State::Abandoned;
+                    true
+                }
             }
-            !ends
         });
     }
 }
@@ -129,6 +153,7 @@ impl Supervisor {
             Open {
                 connection: peer.connection.0,
                 path: path.clone(),
+                state: State::Writing,
             },
         );
         self.checkpoints.hold();
@@ -151,17 +176,19 @@ impl Supervisor {
         };
         let supervisor = ctx.address();
         let work = async move {
+            let passed = passed.all().await;
+            supervisor.do_send(BackupPassed);
             let written = async {
-                let (_, frozen) = passed.all().await?;
+                let (_, frozen) = passed?;
                 let digests = frozen
                     .into_iter()
                     .filter_map(|frozen| Some((frozen.module, frozen.digest?)))
                     .collect();
                 writer.shared.synced().await?;
-                let writer = writer.with_digests(digests);
                 let writing = tokio::task::spawn_blocking(move || {
                     interstice_host::files::create_private_dir(&folder)
                         .map_err(|error| error.to_string())?;
+                    let writer = writer.with_digests(digests);
                     writer.write(&path).map_err(|error| error.to_string())
                 });
                 writing.await.map_err(|panic| panic.to_string())?
@@ -195,6 +222,18 @@ impl Supervisor {
     pub(crate) fn finish_backup(&mut self, done: BackupDone) {
         self.checkpoints.release();
         let number = done.number;
+        let open = self.backups.open.get_mut(&number);
+        let abandoned = open.is_none_or(|open| {
+            let abandoned = open.state == State::Abandoned;
+            open.state = State::Written;
+            abandoned
+        });
+        if abandoned || done.written.is_err() {
+            if let Some(open) = self.backups.open.remove(&number) {
+                // A failed one has left nothing; what cannot be removed goes with the next start.
+                let _ = fs::remove_file(open.path);
+            }
+        }
         let body = match done.written {
             Ok(bytes) => Ok(ResponseBody::Backup {
                 number,
@@ -202,16 +241,11 @@ impl Supervisor {
                 seq: done.seq,
             }),
             Err(problem) => {
-                self.backups.open.remove(&number);
                 let text = format!("the backup could not be written: {problem}");
+                self.shared.lines.warn(None, None, &text);
                 Err(Failure::new(Code::Unavailable, text))
             }
         };
-        if !self.backups.open.contains_key(&number) {
-            // Its client has gone.
-            let folder = self.installer.directory.path(FOLDER);
-            let _ = fs::remove_file(folder.join(format!("{number}.backup")));
-        }
         done.replies.send(Response {
             id: done.request,
             body,

@@ -3,7 +3,7 @@
 use interstice_abi::id::ModuleName;
 use interstice_host::{
     module::Module,
-    table::{Digest, PageWrite},
+    table::{Hashing, PageWrite},
 };
 
 /// What a marker wants of the modules that it passes.
@@ -13,7 +13,7 @@ pub(crate) enum Passing {
     Checkpoint,
     /// These, and a copy of everything; the module goes on with a fresh instance.
     Base,
-    /// The digest.
+    /// The digest, to be worked out elsewhere: the module goes on at once.
     Backup,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Frozen {
     /// All pages, for a base.
     pub(crate) copy: Vec<PageWrite>,
     /// The digest, for a backup.
-    pub(crate) digest: Option<Digest>,
+    pub(crate) digest: Option<Hashing>,
 }
 
 impl Frozen {
@@ -45,7 +45,7 @@ impl Frozen {
                 frozen.copy = module.tables().copy();
                 module.renew();
             }
-            Passing::Backup => frozen.digest = Some(module.tables_mut().digest()),
+            Passing::Backup => frozen.digest = Some(module.tables().begin_digest()),
         }
         frozen
     }

@@ -36,6 +36,8 @@ pub(crate) struct Checkpoints {
     last: Option<Seq>,
     /// Backups under way: while there is one, no history goes.
     backups: u32,
+    /// Those of them whose markers are in the queues.
+    backups_passing: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,7 @@ impl Checkpoints {
             phase: Phase::Idle,
             last: None,
             backups: 0,
+            backups_passing: 0,
         }
     }
 
@@ -87,9 +90,9 @@ impl Checkpoints {
         &self.bases
     }
 
-    /// Whether markers are in the queues.
+    /// Whether markers are in the queues, of a checkpoint or of a backup: nothing may be changed that they are to pass.
     pub(crate) fn is_freezing(&self) -> bool {
-        self.phase == Phase::Freezing
+        self.phase == Phase::Freezing || self.backups_passing > 0
     }
 
     /// Whether one is under way.
@@ -100,6 +103,7 @@ impl Checkpoints {
     /// Waits for none any more.
     pub(crate) fn abandon(&mut self) {
         self.phase = Phase::Idle;
+        self.backups_passing = 0;
     }
 
     /// Whether a last one has something to write.
@@ -110,6 +114,12 @@ impl Checkpoints {
     /// A backup begins: what it copies stays.
     pub(crate) fn hold(&mut self) {
         self.backups += 1;
+        self.backups_passing += 1;
+    }
+
+    /// The marker of a backup has passed every module.
+    pub(crate) fn backup_passed(&mut self) {
+        self.backups_passing = self.backups_passing.saturating_sub(1);
     }
 
     /// A backup has ended.

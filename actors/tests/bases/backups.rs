@@ -11,7 +11,7 @@ use crate::common::{
 };
 
 /// Has the node write a backup and fetches it; the file, and the last turn that it holds.
-async fn fetched(owner: &Peer, folder: &std::path::Path, name: &str) -> (PathBuf, u64) {
+pub(super) async fn fetched(owner: &Peer, folder: &std::path::Path, name: &str) -> (PathBuf, u64) {
     let client = owner.client();
     let backup = client.begin_backup().await.expect("it is written");
     let mut bytes = Vec::new();

@@ -10,6 +10,7 @@ use std::{
 use clap::Args;
 use interstice_abi::id::check_name;
 use interstice_actors::node::{self, Restored};
+use interstice_host::files;
 use serde_json::json;
 
 use crate::{
@@ -94,7 +95,7 @@ impl Backup {
             .advise("try again"));
         }
         file.sync_all()
-            .and_then(|()| fs::hard_link(&unfinished.0, &self.file))
+            .and_then(|()| files::name_finished(&unfinished.0, &self.file))
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => exists(&self.file),
                 _ => Problem::file("write", &self.file, &error),

@@ -114,32 +114,12 @@ impl ArchiveWriter {
         self.write(&0_u32.to_le_bytes())?;
         self.write(&end)?;
         self.file.sync_all().map_err(|error| self.wrong(error))?;
-        // A hard link fails where the name is taken, which a rename does not.
-        match fs::hard_link(&self.unfinished, &self.path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                return Err(ArchiveError::Exists {
-                    file: self.path.clone(),
-                });
-            }
-            Err(_) if self.path.exists() => {
-                return Err(ArchiveError::Exists {
-                    file: self.path.clone(),
-                });
-            }
-            // Not every file system has links.
-            Err(_) => {
-                fs::rename(&self.unfinished, &self.path).map_err(|error| self.wrong(error))?;
-            }
-        }
-        if let Some(folder) = self.path.parent() {
-            let folder = if folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                folder
-            };
-            files::sync_dir(folder).map_err(|error| self.wrong(error))?;
-        }
+        files::name_finished(&self.unfinished, &self.path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => ArchiveError::Exists {
+                file: self.path.clone(),
+            },
+            _ => self.wrong(error),
+        })?;
         Ok(self.bytes)
     }
 
