@@ -403,3 +403,6 @@ fn create(path: &Path) -> Result<File, RestoreError> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map_err(|source| io(path, source))
 }
+
+#[cfg(test)]
+mod tests;
