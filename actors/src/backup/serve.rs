@@ -228,11 +228,11 @@ impl Supervisor {
             open.state = State::Written;
             abandoned
         });
-        if abandoned || done.written.is_err() {
-            if let Some(open) = self.backups.open.remove(&number) {
-                // A failed one has left nothing; what cannot be removed goes with the next start.
-                let _ = fs::remove_file(open.path);
-            }
+        if (abandoned || done.written.is_err())
+            && let Some(open) = self.backups.open.remove(&number)
+        {
+            // A failed one has left nothing; what cannot be removed goes with the next start.
+            let _ = fs::remove_file(open.path);
         }
         let body = match done.written {
             Ok(bytes) => Ok(ResponseBody::Backup {

@@ -99,7 +99,7 @@ impl TableAtRequest {
             Viewer::Owner => schema.as_ref().clone(),
             Viewer::Guest => schema.public_view(),
         };
-        self.send(TableAt::Schema(shown));
+        self.send(TableAt::Schema(Box::new(shown)));
         let base = around
             .base(self.at)
             .ok_or_else(|| around.too_old(self.at))?;

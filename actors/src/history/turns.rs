@@ -155,13 +155,7 @@ impl TurnsRequest {
         around: &Around,
         window: Window,
         turns: &BTreeSet<u64>,
-    ) -> Result<
-        (
-            BTreeMap<(u64, StepIndex), StepRecord>,
-            Option<HistoryCursor>,
-        ),
-        Failure,
-    > {
+    ) -> Result<(Steps, Option<HistoryCursor>), Failure> {
         let mut gathered = Gathered::default();
         let ends = turns.first().zip(turns.last());
         let Some((first, last)) = ends.map(|(one, other)| (window.seq(*one), window.seq(*other)))
@@ -191,6 +185,9 @@ impl TurnsRequest {
         Ok((gathered.steps, cut))
     }
 }
+
+/// Steps by the rank of their turn and their place in it.
+type Steps = BTreeMap<(u64, StepIndex), StepRecord>;
 
 /// Which turns are wanted, and in which order: turns that come first have smaller ranks.
 #[derive(Clone, Copy)]
@@ -239,7 +236,7 @@ impl Window {
 /// Steps of the wanted turns, the first ones, within bounds.
 #[derive(Default)]
 struct Gathered {
-    steps: BTreeMap<(u64, StepIndex), StepRecord>,
+    steps: Steps,
     bytes: usize,
     /// The first step that was left out.
     cut: Option<(u64, StepIndex)>,

@@ -2,8 +2,9 @@
 //! and fails here until there is one to try.
 
 use interstice_abi::failure::Code;
+use interstice_abi::id::Seq;
 use interstice_abi::wire::{
-    Ack, DeployOptions, GrantChange, GrantTarget, LogsMode, Request, RequestBody,
+    Ack, DeployOptions, GrantChange, GrantTarget, HistoryOrder, LogsMode, Request, RequestBody,
 };
 use interstice_client::Identity;
 use serde::{Deserialize, Deserializer, de};
@@ -25,6 +26,7 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::Call { .. }
         | RequestBody::Query { .. }
         | RequestBody::Rows { .. }
+        | RequestBody::RowsAt { .. }
         | RequestBody::Watch { .. }
         | RequestBody::Schema { .. }
         | RequestBody::NodeStatus
@@ -39,6 +41,7 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::Grants { .. }
         | RequestBody::ChangeGrant { .. }
         | RequestBody::Stop
+        | RequestBody::History { .. }
         | RequestBody::Backup
         | RequestBody::BackupPiece { .. }
         | RequestBody::BackupEnd { .. } => Who::Owners,
@@ -111,6 +114,19 @@ fn all() -> Vec<RequestBody> {
             offset: 0,
         },
         RequestBody::BackupEnd { number: 1 },
+        RequestBody::History {
+            module: module(),
+            from: None,
+            order: HistoryOrder::Forward,
+            limit: 1,
+        },
+        RequestBody::RowsAt {
+            module: module(),
+            table: "houses".into(),
+            at: Seq(2),
+            limit: 1,
+            filter: None,
+        },
     ]
 }
 

@@ -55,7 +55,7 @@ fn history_shows_turns_and_a_table_shows_how_it_was() {
     let wanted = format!("earlier turns: interstice-cli history bank --from {before} --reverse");
     assert!(tail.err.contains(&wanted), "{tail:?}");
     let first = place.run(&["history", "bank", "--from", &seq, "--limit", "1", "--json"]);
-    assert_eq!(lines(&first.out), [transfer.clone()]);
+    assert_eq!(lines(&first.out), *std::slice::from_ref(transfer));
     assert!(first.err.contains("later turns: "), "{first:?}");
     let back = lines(&place.ok(&["history", "bank", "--reverse", "--limit", "2", "--json"]));
     assert_eq!(back, [refused.clone(), transfer.clone()]);

@@ -3,7 +3,7 @@
 //! Rows and arguments travel encoded, beside the schemas under which they were written. What is larger than
 //! [`SHOWN_BYTES_MAX`] is told by its size, so that a page stays a page.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 
 use serde::{Deserialize, Serialize};
 
@@ -238,7 +238,7 @@ pub enum HistoryInput {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TableAt {
     /// The module's schema at that turn: the public view for guests.
-    Schema(ModuleSchema),
+    Schema(Box<ModuleSchema>),
     /// Encoded rows.
     Rows(Vec<Vec<u8>>),
 }
