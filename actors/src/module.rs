@@ -28,6 +28,8 @@ pub(crate) mod lane;
 
 pub(crate) mod broken;
 
+mod timers;
+
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{failure::Failure, id::ModuleName};
 use interstice_host::module::Revocation;

@@ -9,7 +9,7 @@ use futures::FutureExt;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{ModuleName, TimerId},
+    id::ModuleName,
     wire::{Ack, CallCounters, Called, Response, ResponseBody},
 };
 use interstice_host::{
@@ -24,13 +24,14 @@ use super::{
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, Pass, ReadRows},
     queue::Queue,
+    timers::TimersTold,
     turn::{Turn, Waiter},
     watch::StartWatch,
 };
 use crate::{
     ingress::Replies,
     shared::Shared,
-    supervisor::{Ended, EndedPlace, Endings, TimerNews, catalogue::ModuleIndex},
+    supervisor::{Ended, EndedPlace, Endings, catalogue::ModuleIndex},
 };
 
 /// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
@@ -70,7 +71,7 @@ pub(crate) struct Core {
     pub(super) quarantine_asked: bool,
     pub(super) acks: Acks,
     pub(super) endings: Endings,
-    next_timer: Option<(u64, TimerId)>,
+    pub(super) timers: TimersTold,
     last_step_was_slow: bool,
     /// Why nothing runs here any more.
     pub(super) abandoned: Option<Failure>,
@@ -122,7 +123,7 @@ impl Core {
             quarantine_asked: false,
             acks: Acks::default(),
             endings: Endings::default(),
-            next_timer: None,
+            timers: TimersTold::default(),
             last_step_was_slow: false,
             abandoned: None,
             #[cfg(test)]
@@ -208,7 +209,7 @@ impl Core {
                 self.module.tables_mut().clear_ephemeral();
                 self.faults_in_a_row = 0;
                 self.quarantine_asked = false;
-                self.report_timer();
+                self.report_timers_again();
                 self.flush();
                 let _ = reply.send(());
             }
@@ -271,7 +272,7 @@ impl Core {
             Work::Read(read) => self.nested_read(*read),
             Work::Commit => {
                 self.module.tables_mut().commit();
-                self.report_timer();
+                self.report_timers();
             }
             Work::Undo(savepoint) => self.undo(savepoint),
             Work::Rows(rows) => self.read_rows(*rows),
@@ -339,29 +340,6 @@ impl Core {
         }
     }
 
-    /// Tells the supervisor when this module's next timer has changed.
-    pub(super) fn report_timer(&mut self) {
-        let next = self.module.tables().next_timer();
-        if next != self.next_timer {
-            self.next_timer = next;
-            self.endings.timers = Some(TimerNews {
-                module: self.name.clone(),
-                next,
-            });
-        }
-    }
-
-    /// As [`Core::report_timer`], even when it looks the same: the supervisor has used up what it was told.
-    pub(super) fn report_timer_again(&mut self) {
-        self.next_timer = None;
-        let next = self.module.tables().next_timer();
-        self.next_timer = next;
-        self.endings.timers = Some(TimerNews {
-            module: self.name.clone(),
-            next,
-        });
-    }
-
     /// Hands on what was gathered.
     pub(super) fn flush(&mut self) {
         if !self.acks.durable.is_empty() {
@@ -369,6 +347,9 @@ impl Core {
             self.shared.log.when_durable(Box::new(move |durable| {
                 release(waiting, durable.err().as_ref())
             }));
+        }
+        if let Some(news) = self.timer_news() {
+            self.endings.timers = Some(news);
         }
         if !self.endings.is_empty() {
             self.shared

@@ -67,7 +67,12 @@ impl Core {
     async fn step(&mut self, turn: &mut Turn, pending: PendingStep) {
         let step = turn.next_step;
         turn.next_step = StepIndex(step.0 + 1);
-        let report_again = matches!(pending.what, StepKind::Timer(_) | StepKind::Load(_));
+        let (mut timer, mut is_load) = (None, false);
+        match pending.what {
+            StepKind::Timer(id) => timer = Some(id),
+            StepKind::Load(_) => is_load = true,
+            StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => {}
+        }
         let counts_to_quarantine = !matches!(pending.what, StepKind::Call(_));
         let touched = Touched::default();
         let (ended, trace) = self.run(turn, step, pending, &touched).await;
@@ -95,10 +100,10 @@ impl Core {
                 self.send_traffic(&turn.catalogue, module, Traffic::Commit(turn.ticket));
             }
         }
-        if report_again {
-            self.report_timer_again()
-        } else {
-            self.report_timer()
+        match timer {
+            Some(timer) => self.report_timer_ended(timer),
+            None if is_load => self.report_timers_again(),
+            None => self.report_timers(),
         }
         turn.pending.extend(starts.pending);
         turn.dropped += starts.dropped;

@@ -61,12 +61,14 @@ pub(crate) enum EndedPlace {
     Read,
 }
 
-/// When a module's next timer is due.
+/// Which timers of a module are due next.
 pub(crate) struct TimerNews {
     /// The module.
     pub(crate) module: ModuleName,
-    /// In milliseconds since 1970, with the timer; `None` when it has none.
-    pub(crate) next: Option<(u64, TimerId)>,
+    /// The earliest ones, each with when it is due in milliseconds since 1970; empty when it has none.
+    pub(crate) next: Vec<(u64, TimerId)>,
+    /// Those whose turns have run since the module has said so last.
+    pub(crate) ended: Vec<TimerId>,
 }
 
 /// All complete requests that one read of one connection has brought.

@@ -1,6 +1,6 @@
-//! When the next timer of each module is due. The timers themselves are a hidden table of their module.
+//! Which timers of each module are due next. The timers themselves are a hidden table of their module.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use actix::prelude::{AsyncContext, Context, SpawnHandle};
 use interstice_abi::id::{ModuleName, TimerId};
@@ -11,25 +11,42 @@ use crate::lines::now_ms;
 /// Longest wait in one piece: the clock of the system may jump, and a wait of months overflows.
 const WAIT_MS_MAX: u64 = 60_000;
 
-/// The next timer of every module that has one.
+/// What is known of every module that has timers.
 #[derive(Default)]
 pub(crate) struct Timers {
-    next: BTreeMap<ModuleName, (u64, TimerId)>,
+    modules: BTreeMap<ModuleName, OfModule>,
     armed: Option<(u64, SpawnHandle)>,
+}
+
+/// What a module has told of its timers.
+#[derive(Default)]
+struct OfModule {
+    /// The earliest, in order, without those that are under way.
+    next: VecDeque<(u64, TimerId)>,
+    /// Stamped, and not told as ended yet: the module counts them among its timers until their turns have run.
+    under_way: BTreeSet<TimerId>,
 }
 
 impl Timers {
     /// Takes in what a module says of itself.
     pub(crate) fn set(&mut self, news: TimerNews) {
-        match news.next {
-            Some(next) => self.next.insert(news.module, next),
-            None => self.next.remove(&news.module),
-        };
+        let known = self.modules.entry(news.module.clone()).or_default();
+        for timer in &news.ended {
+            known.under_way.remove(timer);
+        }
+        known.next = news
+            .next
+            .into_iter()
+            .filter(|(_, timer)| !known.under_way.contains(timer))
+            .collect();
+        if known.next.is_empty() && known.under_way.is_empty() {
+            self.modules.remove(&news.module);
+        }
     }
 
     /// Forgets a module.
     pub(crate) fn forget(&mut self, module: &ModuleName) {
-        self.next.remove(module);
+        self.modules.remove(module);
     }
 
     /// The wait that was armed is over.
@@ -37,25 +54,26 @@ impl Timers {
         self.armed = None;
     }
 
-    /// Takes out every timer that is due, in the order of (due, module, timer). Its module tells the next one.
+    /// Takes out every timer that is due and known, in the order of (due, module, timer).
     pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<(ModuleName, TimerId)> {
-        let mut due: Vec<(u64, ModuleName, TimerId)> = self
-            .next
-            .iter()
-            .filter(|(_, (due_ms, _))| *due_ms <= now_ms)
-            .map(|(module, (due_ms, timer))| (*due_ms, module.clone(), *timer))
-            .collect();
-        due.sort();
-        for (_, module, _) in &due {
-            self.next.remove(module);
+        let mut due = Vec::new();
+        for (module, known) in &mut self.modules {
+            while let Some((due_ms, timer)) =
+                known.next.pop_front_if(|(due_ms, _)| *due_ms <= now_ms)
+            {
+                known.under_way.insert(timer);
+                due.push((due_ms, module.clone(), timer));
+            }
         }
+        due.sort();
         due.into_iter()
             .map(|(_, module, timer)| (module, timer))
             .collect()
     }
 
     fn earliest(&self) -> Option<u64> {
-        self.next.values().map(|(due_ms, _)| *due_ms).min()
+        let earliest = |known: &OfModule| known.next.front().map(|(due_ms, _)| *due_ms);
+        self.modules.values().filter_map(earliest).min()
     }
 }
 
@@ -87,23 +105,50 @@ impl Supervisor {
 mod tests {
     use super::*;
 
+    fn name(name: &str) -> ModuleName {
+        ModuleName::new(name).expect("a name")
+    }
+
+    fn news(module: &str, next: &[(u64, u64)], ended: &[u64]) -> TimerNews {
+        TimerNews {
+            module: name(module),
+            next: next.iter().map(|(due, id)| (*due, TimerId(*id))).collect(),
+            ended: ended.iter().map(|id| TimerId(*id)).collect(),
+        }
+    }
+
+    fn take(timers: &mut Timers, now_ms: u64) -> Vec<(String, u64)> {
+        let due = timers.take_due(now_ms).into_iter();
+        due.map(|(module, timer)| (module.to_string(), timer.0))
+            .collect()
+    }
+
     #[test]
     fn due_timers_come_in_order_and_once() {
         let mut timers = Timers::default();
-        let name = |name: &str| ModuleName::new(name).expect("a name");
-        for (module, due, timer) in [("b", 5, 1), ("a", 5, 2), ("c", 3, 3), ("d", 9, 4)] {
-            timers.set(TimerNews {
-                module: name(module),
-                next: Some((due, TimerId(timer))),
-            });
-        }
-        let due: Vec<_> = timers
-            .take_due(5)
-            .into_iter()
-            .map(|(module, _)| module.to_string())
-            .collect();
-        assert_eq!(due, ["c", "a", "b"]);
-        assert!(timers.take_due(5).is_empty());
-        assert_eq!(timers.earliest(), Some(9));
+        timers.set(news("b", &[(5, 1), (6, 7)], &[]));
+        timers.set(news("a", &[(5, 2)], &[]));
+        timers.set(news("c", &[(3, 3), (5, 9)], &[]));
+        let expected = [("c", 3), ("a", 2), ("b", 1), ("c", 9)];
+        assert_eq!(
+            take(&mut timers, 5),
+            expected.map(|(module, timer)| (module.to_string(), timer))
+        );
+        assert!(take(&mut timers, 5).is_empty());
+        assert_eq!(timers.earliest(), Some(6));
+    }
+
+    #[test]
+    fn one_that_is_under_way_is_not_taken_again_until_it_has_ended() {
+        let mut timers = Timers::default();
+        timers.set(news("a", &[(1, 1), (2, 2)], &[]));
+        assert_eq!(take(&mut timers, 1), [("a".to_string(), 1)]);
+        // The module has not run it yet, and still counts it.
+        timers.set(news("a", &[(1, 1), (2, 2)], &[]));
+        assert_eq!(take(&mut timers, 2), [("a".to_string(), 2)]);
+        timers.set(news("a", &[(2, 2), (3, 3)], &[1]));
+        assert_eq!(take(&mut timers, 9), [("a".to_string(), 3)]);
+        timers.set(news("a", &[], &[2, 3]));
+        assert!(timers.modules.is_empty());
     }
 }

@@ -343,7 +343,12 @@ fn timers_are_for_reducers_of_the_module_without_arguments() {
     let mut module = module(&guest);
     assert!(run(&mut module, "later").result.is_ok());
     assert_eq!(
-        module.tables().next_timer().map(|(due_ms, _)| due_ms),
+        module
+            .tables()
+            .next_timers(1)
+            .first()
+            .copied()
+            .map(|(due_ms, _)| due_ms),
         Some(1_500)
     );
     assert_eq!(

@@ -82,16 +82,25 @@ impl Tables {
         Some(taken)
     }
 
-    /// When the next timer is due (milliseconds since 1970), and which: the earliest, then the one set first.
+    /// The timers that are due next, at most `limit`, each with when (milliseconds since 1970): the earliest first, of several at a time
+    /// the one set first.
     #[must_use]
-    pub fn next_timer(&self) -> Option<(u64, TimerId)> {
-        let due = self.timers_hidden()?.indexes.get(DUE_INDEX)?;
-        let place = due.rows.places(&[], None).next()?;
-        let (due_ms, id) = place.split_first_chunk()?;
-        Some((
-            u64::from_be_bytes(*due_ms),
-            TimerId(u64::from_be_bytes(*id.first_chunk()?)),
-        ))
+    pub fn next_timers(&self, limit: usize) -> Vec<(u64, TimerId)> {
+        let due = self
+            .timers_hidden()
+            .and_then(|timers| timers.indexes.get(DUE_INDEX));
+        let Some(due) = due else {
+            return Vec::new();
+        };
+        let places = due.rows.places(&[], None).take(limit);
+        let read = |place: &[u8]| {
+            let (due_ms, id) = place.split_first_chunk()?;
+            Some((
+                u64::from_be_bytes(*due_ms),
+                TimerId(u64::from_be_bytes(*id.first_chunk()?)),
+            ))
+        };
+        places.filter_map(read).collect()
     }
 
     /// All pending timers, by number.

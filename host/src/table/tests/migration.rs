@@ -69,7 +69,10 @@ fn the_same_schema_keeps_everything_but_ephemeral_rows() {
     let mut tables = tables.migrate(changed(|_| {}), false).expect("the same");
     assert_eq!(tables.digest(), digest);
     assert_eq!(tables.count(SEEN), Ok(0));
-    assert_eq!(tables.next_timer().map(|(due, _)| due), Some(7));
+    assert_eq!(
+        tables.next_timers(1).first().copied().map(|(due, _)| due),
+        Some(7)
+    );
     let found = tables.get(ACCOUNT, 1, &"77".to_string().to_bytes());
     assert!(found.expect("looks up").is_some());
 }

@@ -238,11 +238,14 @@ fn timers_are_undone_with_their_step() {
     let savepoint = tables.savepoint();
     assert_eq!(tables.take_timer(load).map(|timer| timer.due_ms), Some(10));
     tables.schedule("tick", 1, false).expect("schedules");
-    assert_eq!(tables.next_timer(), Some((1, TimerId(3))));
+    assert_eq!(
+        tables.next_timers(1).first().copied(),
+        Some((1, TimerId(3)))
+    );
     tables.rollback(savepoint);
-    assert_eq!(tables.next_timer(), Some((10, load)));
+    assert_eq!(tables.next_timers(1).first().copied(), Some((10, load)));
     tables.drop_timers_of_load();
-    assert_eq!(tables.next_timer(), Some((50, kept)));
+    assert_eq!(tables.next_timers(1).first().copied(), Some((50, kept)));
     assert_eq!(tables.schedule("tick", 99, false), Ok(TimerId(3)));
 }
 
