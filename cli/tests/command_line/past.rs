@@ -96,7 +96,7 @@ fn history_shows_turns_and_a_table_shows_how_it_was() {
     let other = place.json(&["modules"]);
     assert_ne!(other.pointer("/0/digest"), Some(&json!(digest)));
 
-    place.ok(&["remove", "bank", "--yes"]);
+    place.ok(&["remove", "one", "bank", "--yes"]);
     assert_eq!(
         lines(&place.ok(&["history", "bank", "--from", &seq, "--limit", "2", "--json"])),
         turns
