@@ -38,6 +38,9 @@ use crate::{
 /// nested call of a neighbour does not wait for long.
 const WORK_PER_DRIVE: usize = 256;
 
+/// After how long the mailbox is looked at, however little was worked off: well before the slow lane takes notice.
+const TIME_PER_DRIVE: std::time::Duration = std::time::Duration::from_micros(200);
+
 /// Steps slower than this are not batched: what ended before them is told first.
 const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
 
@@ -228,11 +231,10 @@ impl Core {
         }
     }
 
-    /// Works off what heads the queue, up to a batch.
+    /// Works off what heads the queue, up to a batch. Only a piece that is long by itself is noticed by the lane.
     pub(crate) async fn drive(mut self) -> Self {
         let mut breather = Breather::new();
         for _ in 0..WORK_PER_DRIVE {
-            breather.breathe().await;
             let Some((_, work)) = self.queue.next() else {
                 break;
             };
@@ -240,6 +242,9 @@ impl Core {
             let worked = AssertUnwindSafe(self.work(work, &mut breather)).catch_unwind();
             if worked.await.is_err() {
                 self.broke(waiting);
+                break;
+            }
+            if breather.held() >= TIME_PER_DRIVE {
                 break;
             }
         }

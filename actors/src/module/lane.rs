@@ -183,6 +183,11 @@ impl Breather {
         }
     }
 
+    /// How long the thread has been held.
+    pub(crate) fn held(&self) -> Duration {
+        self.since.elapsed()
+    }
+
     /// Yields when the thread was held for long.
     pub(crate) async fn breathe(&mut self) {
         if self.since.elapsed() >= HELD_MAX {
