@@ -13,6 +13,8 @@ mod door;
 
 mod error;
 
+mod ground;
+
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
@@ -25,16 +27,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use self::error::NodeError;
+#[doc(hidden)]
+pub use self::ground::Ground;
 use self::run::{Ready, run};
 pub use crate::{
     backup::restore::{RestoreError, Restored, restore},
     directory::keep_files_private,
 };
-use crate::{
-    config::Config,
-    directory,
-    remote::{NotConnected, Remote},
-};
+use crate::{config::Config, directory, remote::Remote};
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl Node {
     /// # Errors
     /// What is in the way; nothing runs then.
     pub fn start(directory: &Path, options: StartOptions) -> Result<Self, NodeError> {
-        Self::start_with(directory, options, Arc::new(NotConnected))
+        Self::start_on(directory, options, Ground::default())
     }
 
     /// As [`Node::start`], with somebody else to answer calls to modules of other nodes.
@@ -125,6 +125,23 @@ impl Node {
         options: StartOptions,
         remote: Arc<dyn Remote>,
     ) -> Result<Self, NodeError> {
+        let ground = Ground {
+            remote,
+            ..Ground::default()
+        };
+        Self::start_on(directory, options, ground)
+    }
+
+    /// As [`Node::start`], on another ground.
+    ///
+    /// # Errors
+    /// As [`Node::start`].
+    #[doc(hidden)]
+    pub fn start_on(
+        directory: &Path,
+        options: StartOptions,
+        ground: Ground,
+    ) -> Result<Self, NodeError> {
         let directory = directory.to_path_buf();
         let stop = Stop(Arc::new(Notify::new()));
         let stopped = stop.clone();
@@ -134,7 +151,7 @@ impl Node {
             .name("interstice-node".to_string())
             .spawn(move || {
                 let system = actix::System::new();
-                system.block_on(run(&directory, options, stopped, remote, &tell))
+                system.block_on(run(&directory, options, stopped, ground, &tell))
             })
             .map_err(|error| broken(error.to_string()))?;
         match told.recv() {

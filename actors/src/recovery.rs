@@ -213,6 +213,7 @@ impl Recovery<'_> {
             );
             return Err(NodeError::Log { problem });
         }
+        reaches(opened, marker.position, "checkpoint")?;
         drop_orphans(store, marker).map_err(|problem| NodeError::Store { problem })?;
         for module in &marker.modules {
             self.load(module, store).map_err(NodeError::Recovery)?;
@@ -241,6 +242,7 @@ impl Recovery<'_> {
             );
             return Err(NodeError::Log { problem });
         };
+        reaches(opened, base.position, "base")?;
         let limits = &self.config.limits;
         let contents = base
             .read(limits.rows(), |hash| self.installer.stored(hash, limits))
@@ -448,4 +450,17 @@ impl Recovery<'_> {
             self.open.remove(&step.seq);
         }
     }
+}
+
+/// That the log does not end before what has been taken at `position`: what comes next would stand in front of it, where no recovery
+/// reads.
+fn reaches(opened: &Opened, position: LogPosition, what: &str) -> Result<(), NodeError> {
+    if opened.end >= position {
+        return Ok(());
+    }
+    let problem = format!(
+        "it ends at {}, but the {what} was taken at {position}: its end is damaged or missing; see what doctor can repair",
+        opened.end
+    );
+    Err(NodeError::Log { problem })
 }

@@ -91,6 +91,17 @@ impl Shared {
         wait.await.map_err(|_| "the log has ended".to_string())?
     }
 
+    /// From now on a log that can no longer be written stops the node, which says so.
+    pub(crate) fn hear_of_poison(self: &Arc<Self>) {
+        // Weak: the log, which keeps this, is in `self`.
+        let shared = Arc::downgrade(self);
+        self.log.when_poisoned(Box::new(move |error| {
+            if let Some(shared) = shared.upgrade() {
+                shared.stop_because(&error.to_string());
+            }
+        }));
+    }
+
     /// Tells the supervisor what has ended.
     pub(crate) fn tell_supervisor(&self, endings: Endings) {
         if let Some(supervisor) = self.supervisor.get() {

@@ -179,19 +179,19 @@ impl Supervisor {
 
     /// Why nothing is taken at the moment, if so.
     pub(crate) fn refuses(&self) -> Result<(), Failure> {
+        if let Some(error) = self.shared.log.is_poisoned() {
+            return Err(Failure::new(
+                Code::Unavailable,
+                format!(
+                    "the node takes no more turns because its log could not be written: {error}"
+                ),
+            ));
+        }
         if let Some(reason) = &self.broken {
             return Err(Failure::new(
                 Code::Unavailable,
                 format!(
                     "the node takes no more turns: {reason}; restart it, it recovers from its log"
-                ),
-            ));
-        }
-        if let Some(error) = self.shared.log.is_poisoned() {
-            return Err(Failure::new(
-                Code::Unavailable,
-                format!(
-                    "the node takes no more turns because its log could not be written: {error}; mend the disk and restart the node"
                 ),
             ));
         }

@@ -22,17 +22,45 @@ const TEMPORARY_SUFFIX: &str = ".tmp";
 /// # Errors
 /// What the operating system said; `path` is then as it was, or (when only the last sync failed) new but perhaps not yet on the disk.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_private_by_steps(path, bytes, &|_, _| Ok(()))
+}
+
+/// One step of writing a file atomically.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FileStep {
+    /// The bytes go into a file beside it.
+    Write,
+    /// That file is synced.
+    Sync,
+    /// It takes the name.
+    Rename,
+    /// The names in the directory are synced.
+    SyncNames,
+}
+
+/// As [`write_private`]; `before` is told of each step and the file that it is about, and may refuse it.
+pub(crate) fn write_private_by_steps(
+    path: &Path,
+    bytes: &[u8],
+    before: &dyn Fn(FileStep, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let temporary = temporary_path(path)?;
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
+    let rename = || {
+        before(FileStep::Rename, path)?;
+        fs::rename(&temporary, path)
+    };
+    let before_whole = |step| before(step, path);
+    if let Err(error) = write_synced(&temporary, bytes, &before_whole).and_then(|()| rename()) {
         // The write has failed already; a leftover is replaced by the next attempt.
         let _ = fs::remove_file(&temporary);
         return Err(error);
     }
-    match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => sync_dir(directory),
-        _ => sync_dir(Path::new(".")),
-    }
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    before(FileStep::SyncNames, directory)?;
+    sync_dir(directory)
 }
 
 /// Gives a finished file its name, durably, and never that of a file that is there. The file must be synced.
@@ -118,7 +146,12 @@ fn temporary_path(path: &Path) -> io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write_synced(
+    path: &Path,
+    bytes: &[u8],
+    before: &dyn Fn(FileStep) -> io::Result<()>,
+) -> io::Result<()> {
+    before(FileStep::Write)?;
     // A leftover keeps the permissions that it was made with: never write secrets into one.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -126,6 +159,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     let mut file = private_file().create_new(true).open(path)?;
     file.write_all(bytes)?;
+    before(FileStep::Sync)?;
     file.sync_all()
 }
 

@@ -122,6 +122,8 @@ struct Shared {
     /// How long the last write and sync took, in microseconds.
     sync_us: AtomicU64,
     poison: OnceLock<LogError>,
+    /// Who is told when that happens.
+    on_poison: Mutex<Option<Waiter>>,
     /// The first positions of the segments, in order, the one being written last.
     segments: Mutex<VecDeque<LogPosition>>,
     /// Held while old segments are removed, so that it is done by one at a time.
@@ -167,6 +169,7 @@ impl Log {
             appended: AtomicU64::new(0),
             sync_us: AtomicU64::new(0),
             poison: OnceLock::new(),
+            on_poison: Mutex::default(),
             segments: Mutex::new(segments),
             truncation: Mutex::new(()),
         });
@@ -249,6 +252,20 @@ impl Log {
     #[must_use]
     pub fn is_poisoned(&self) -> Option<LogError> {
         self.shared.poison.get().cloned()
+    }
+
+    /// Runs `then` when the log becomes poisoned, on its thread; at once when it is so already. Only the last `then` is kept.
+    pub fn when_poisoned(&self, then: Box<dyn FnOnce(LogError) + Send>) {
+        let waiter = Waiter::new(Box::new(move |result| match result {
+            // The log has ended without being poisoned.
+            Ok(_) | Err(LogError::Closed) => {}
+            Err(error) => then(error),
+        }));
+        let mut place = lock(&self.shared.on_poison);
+        match self.is_poisoned() {
+            Some(error) => waiter.answer(Err(error)),
+            None => *place = Some(waiter),
+        }
     }
 
     /// The records at and after `from` that are durable now, with their positions. May be used while the log is written.

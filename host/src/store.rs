@@ -10,6 +10,7 @@
 //!   must not mind.
 //! - sled drops the end of its file when it finds it damaged, without a word. The generation, written last before each flush and kept
 //!   in the marker too, tells: a store that is behind its marker does not open.
+//! - A single page that sled loses, or brings back as it was, is noticed by its tree's sum (`sum`).
 //! - sled's flush timer is off: nothing happens between calls. A failed write or sync poisons the store until it is opened again,
 //!   because nobody knows then what a later commit would vouch for.
 
@@ -17,6 +18,8 @@ mod batch;
 mod error;
 mod guard;
 mod marker;
+mod steps;
+mod sum;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -24,11 +27,12 @@ mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files;
 
 pub use error::StoreError;
+pub use steps::{Step, Steps, Unwatched};
 pub use trees::Pages;
 
 use guard::Guard;
@@ -69,12 +73,24 @@ impl Store {
     /// [`StoreError::Sled`], [`StoreError::Panicked`], [`StoreError::Marker`] or [`StoreError::Behind`] for damaged files,
     /// [`StoreError::Io`] when the operating system refuses.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        Self::open_watched(directory, cache_bytes, Arc::new(Unwatched))
+    }
+
+    /// As [`Store::open`], with somebody who is told of every step.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_watched(
+        directory: &Path,
+        cache_bytes: u64,
+        steps: Arc<dyn Steps>,
+    ) -> Result<Self, StoreError> {
         let tables = directory.join(SLED_DIRECTORY);
         files::create_private_dir(&tables)
             .map_err(|source| StoreError::io("create", &tables, source))?;
         let marker = marker::read(&directory.join(MARKER_FILE))?;
-        let guard = Guard::new(tables.clone());
-        let database = guard.run("open", || {
+        let guard = Guard::new(tables.clone(), steps);
+        let database = guard.write("open", || {
             sled::Config::new()
                 .path(&tables)
                 .cache_capacity(cache_bytes)
@@ -117,9 +133,10 @@ impl Store {
         self.change(|_| {
             for (tree, writes) in trees {
                 let name = trees::name(module, &tree);
-                self.guard.run("write to", || {
-                    batch::write(&self.database.open_tree(&name)?, writes)
-                })?;
+                let tree = self
+                    .guard
+                    .write("open a tree of", || self.database.open_tree(&name))?;
+                batch::write(&self.guard, &tree, writes)?;
             }
             Ok(())
         })
@@ -136,13 +153,17 @@ impl Store {
                 generation: self.generation()? + 1,
                 bytes: marker.to_vec(),
             };
-            self.guard.run("write to", || {
+            self.guard.write("write to", || {
                 let generation = marker.generation.to_le_bytes();
                 self.database.insert(GENERATION_KEY, &generation)
             })?;
-            self.guard.run("flush", || self.database.flush())?;
-            sync::sync_below(&self.directory.join(SLED_DIRECTORY))?;
-            marker::write(&self.directory.join(MARKER_FILE), &marker)?;
+            self.guard.write("flush", || self.database.flush())?;
+            sync::sync_below(&self.directory.join(SLED_DIRECTORY), self.guard.steps())?;
+            marker::write(
+                &self.directory.join(MARKER_FILE),
+                &marker,
+                self.guard.steps(),
+            )?;
             *last = Some(marker);
             Ok(())
         })
@@ -192,7 +213,7 @@ impl Store {
         self.change(|_| {
             let dropped = self
                 .guard
-                .run("drop a tree of", || self.database.drop_tree(&name))?;
+                .write("drop a tree of", || self.database.drop_tree(&name))?;
             tracing::debug!(module, tree, dropped, "dropped a tree");
             Ok(())
         })

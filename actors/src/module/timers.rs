@@ -47,10 +47,12 @@ impl Core {
         if self.timers.ended.is_empty() && self.timers.next.as_ref() == Some(&next) {
             return None;
         }
+        let anew = self.timers.next.is_none();
         self.timers.next = Some(next.clone());
         Some(TimerNews {
             module: self.name.clone(),
             next,
+            anew,
             ended: std::mem::take(&mut self.timers.ended),
         })
     }

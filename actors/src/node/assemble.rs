@@ -8,13 +8,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
 use interstice_abi::id::{ModuleName, NodeId};
 use interstice_host::{
-    log::{Log, LogOptions, Opened, StdFiles},
+    log::{Log, Opened},
     store::Store,
     wasm::Engine,
 };
 use libp2p::identity::Keypair;
 
-use super::{NodeError, Stop, run::Started};
+use super::{Ground, NodeError, Stop, run::Started};
 use crate::{
     backup::{self, serve::Backups},
     config::Config,
@@ -27,7 +27,6 @@ use crate::{
     },
     record::Record,
     recovery::{HalfDone, Recovered, recover},
-    remote::Remote,
     shared::Shared,
     supervisor::{
         About, Stopping, Supervisor,
@@ -50,24 +49,23 @@ pub(super) fn start_actors(
     key: &Keypair,
     id: &NodeId,
     stop: Stop,
-    remote: Arc<dyn Remote>,
+    ground: Ground,
 ) -> Result<Started, NodeError> {
     let lines = Lines::open(&directory.path("node.log")).map_err(|error| NodeError::Directory {
         path: directory.path("node.log"),
         problem: error.to_string(),
     })?;
-    let (log, opened) = Log::open(
-        &directory.path("log"),
-        Arc::new(StdFiles),
-        LogOptions::default(),
-    )
-    .map_err(|error| NodeError::Log {
-        problem: error.to_string(),
-    })?;
-    let store = Store::open(&directory.path("db"), config.store_cache_bytes).map_err(|error| {
-        NodeError::Store {
+    let (log, opened) = Log::open(&directory.path("log"), ground.log_files, ground.log_options)
+        .map_err(|error| NodeError::Log {
             problem: error.to_string(),
-        }
+        })?;
+    let store = Store::open_watched(
+        &directory.path("db"),
+        config.store_cache_bytes,
+        ground.store_steps,
+    )
+    .map_err(|error| NodeError::Store {
+        problem: error.to_string(),
     })?;
     backup::serve::clean(directory.root()).map_err(|error| NodeError::Directory {
         path: directory.root().to_owned(),
@@ -96,11 +94,12 @@ pub(super) fn start_actors(
         recovered.epoch,
         log,
         lines,
-        remote,
+        ground.remote,
         Lane::start(workers).map_err(|error| NodeError::Broken {
             problem: format!("the threads for long work cannot be started: {error}"),
         })?,
     ));
+    shared.hear_of_poison();
     let restart = Record::Restart {
         epoch: recovered.epoch,
         limits: config.limits.clone(),
@@ -121,7 +120,7 @@ pub(super) fn start_actors(
 fn say_recovered(lines: &Lines, opened: &Opened, recovered: &Recovered) {
     if let Some(cut) = &opened.cut {
         let text = format!(
-            "the log ended in a block that a crash had cut off: {} bytes of {} from offset {} on were dropped; nothing in them was acknowledged as durable",
+            "the log ended in a block that a crash had cut off: {} bytes of {} from offset {} on were dropped; a crash leaves such a block only before anything in it is acknowledged as durable",
             cut.bytes,
             cut.file.display(),
             cut.offset

@@ -16,12 +16,11 @@ use interstice_abi::{
 use libp2p::identity::Keypair;
 use tokio::sync::oneshot;
 
-use super::{Listen, NodeError, StartOptions, Stop, assemble::start_actors, door::Door};
+use super::{Ground, Listen, NodeError, StartOptions, Stop, assemble::start_actors, door::Door};
 use crate::{
     config::Config,
     directory::Directory,
     network::{self, NetworkOptions},
-    remote::Remote,
     shared::Shared,
     supervisor::{Drain, Listening, Supervisor},
     version,
@@ -40,7 +39,7 @@ pub(super) async fn run(
     path: &Path,
     options: StartOptions,
     stop: Stop,
-    remote: Arc<dyn Remote>,
+    ground: Ground,
     tell: &mpsc::Sender<Ready>,
 ) -> Result<(), NodeError> {
     let directory = Arc::new(Directory::open(path)?);
@@ -52,7 +51,7 @@ pub(super) async fn run(
     let config = Arc::new(config);
     let key = directory.key()?;
     let id = NodeId(key.public().to_peer_id().to_string());
-    let started = start_actors(&directory, &config, &key, &id, stop.clone(), remote)?;
+    let started = start_actors(&directory, &config, &key, &id, stop.clone(), ground)?;
     for path in directory.mended() {
         let text = format!("others could read {}; it is private again", path.display());
         started.shared.lines.warn(None, None, &text);

@@ -69,6 +69,8 @@ pub(crate) struct TimerNews {
     pub(crate) next: Vec<(u64, TimerId)>,
     /// Those whose turns have run since the module has said so last.
     pub(crate) ended: Vec<TimerId>,
+    /// Nothing of what was said before holds: of its timers, none is under way.
+    pub(crate) anew: bool,
 }
 
 /// All complete requests that one read of one connection has brought.

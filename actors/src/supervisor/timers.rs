@@ -31,6 +31,9 @@ impl Timers {
     /// Takes in what a module says of itself.
     pub(crate) fn set(&mut self, news: TimerNews) {
         let known = self.modules.entry(news.module.clone()).or_default();
+        if news.anew {
+            known.under_way.clear();
+        }
         for timer in &news.ended {
             known.under_way.remove(timer);
         }
@@ -114,6 +117,7 @@ mod tests {
             module: name(module),
             next: next.iter().map(|(due, id)| (*due, TimerId(*id))).collect(),
             ended: ended.iter().map(|id| TimerId(*id)).collect(),
+            anew: false,
         }
     }
 
@@ -150,5 +154,17 @@ mod tests {
         assert_eq!(take(&mut timers, 9), [("a".to_string(), 3)]);
         timers.set(news("a", &[], &[2, 3]));
         assert!(timers.modules.is_empty());
+    }
+
+    #[test]
+    fn one_that_was_taken_while_its_module_did_not_serve_is_taken_again_when_it_does() {
+        let mut timers = Timers::default();
+        timers.set(news("a", &[(1, 1)], &[]));
+        assert_eq!(take(&mut timers, 1), [("a".to_string(), 1)]);
+        timers.set(TimerNews {
+            anew: true,
+            ..news("a", &[(1, 1)], &[])
+        });
+        assert_eq!(take(&mut timers, 1), [("a".to_string(), 1)]);
     }
 }

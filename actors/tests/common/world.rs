@@ -10,7 +10,7 @@ use std::{
 use interstice_abi::id::NodeId;
 use interstice_actors::{
     config::Config,
-    node::{self, Listen, Node, RestoreError, StartOptions},
+    node::{self, Ground, Listen, Node, NodeError, RestoreError, StartOptions},
     remote::Remote,
     replay::{ReplayError, Replayed, replay},
 };
@@ -20,8 +20,8 @@ use tempfile::TempDir;
 
 use super::peer::Peer;
 
-/// Bytes that are compared at once.
-const PIECE: usize = 4096;
+/// Where the first block of a segment begins.
+const SEGMENT_HEADER_BYTES: usize = 64;
 
 /// One node.
 pub(crate) struct World {
@@ -126,6 +126,38 @@ impl World {
         self.node = Some(started.expect("does not panic").expect("the node starts"));
     }
 
+    /// Starts the node on another ground; it may not start.
+    pub(crate) async fn start_on(&mut self, ground: Ground) -> Result<(), NodeError> {
+        let directory = self.directory.clone();
+        let options = StartOptions {
+            listen: Listen::Loopback,
+            port: Some(0),
+            workers: None,
+        };
+        let start = move || Node::start_on(&directory, options, ground);
+        let started = tokio::task::spawn_blocking(start).await;
+        self.node = Some(started.expect("does not panic")?);
+        Ok(())
+    }
+
+    /// Stops a node that may not be able to end in order.
+    pub(crate) async fn end(&mut self) -> Result<(), NodeError> {
+        let node = self.node.take().expect("the node runs");
+        node.stop();
+        let stopped = tokio::task::spawn_blocking(move || node.wait()).await;
+        stopped.expect("does not panic")
+    }
+
+    /// A node whose folder is somewhere else, not started, with the same owner.
+    pub(crate) fn at(&self, folder: TempDir, directory: PathBuf) -> Self {
+        Self {
+            _folder: folder,
+            directory,
+            owner: self.owner.clone(),
+            node: None,
+        }
+    }
+
     /// Replays the log of the stopped node.
     pub(crate) async fn replay(&self) -> Result<Replayed, ReplayError> {
         let directory = self.directory.clone();
@@ -218,6 +250,16 @@ impl World {
         end
     }
 
+    /// Writes rubbish into the newest segment of the log.
+    pub(crate) fn write_log(&self, offset: u64, bytes: &[u8]) {
+        let (path, _) = written(&self.directory).pop().expect("there is a log");
+        let file = fs::OpenOptions::new().write(true).open(path);
+        let mut file = file.expect("a file");
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.write_all(bytes))
+            .expect("it is written");
+    }
+
     /// Whatever the log says from `offset` of its newest segment on was never written.
     pub(crate) fn cut_log(&self, offset: u64) {
         let (path, end) = written(&self.directory).pop().expect("there is a log");
@@ -268,19 +310,17 @@ fn written(directory: &Path) -> Vec<(PathBuf, u64)> {
     let mut segments: Vec<PathBuf> = folder.flatten().map(|entry| entry.path()).collect();
     segments.sort();
     segments.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+    // Block by block: a record may end in zeros.
     let end = |path: &PathBuf| {
         let bytes = fs::read(path).expect("a file");
-        // By pieces: segments are long and almost empty, and comparing slices is quick without optimisation too.
-        let last = bytes
-            .chunks(PIECE)
-            .rposition(|piece| piece != &[0; PIECE][..piece.len()])
-            .unwrap_or(0);
-        let piece = bytes.chunks(PIECE).nth(last).unwrap_or_default();
-        let inside = piece
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |place| place + 1);
-        u64::try_from(last * PIECE + inside).expect("fits")
+        let mut end = SEGMENT_HEADER_BYTES;
+        while let Some(length) = bytes.get(end..).and_then(<[u8]>::first_chunk) {
+            match usize::try_from(u64::from_le_bytes(*length)).expect("fits") {
+                0 => break,
+                length => end = bytes.len().min(end.saturating_add(length)),
+            }
+        }
+        u64::try_from(end).expect("fits")
     };
     segments
         .iter()
@@ -288,7 +328,7 @@ fn written(directory: &Path) -> Vec<(PathBuf, u64)> {
         .collect()
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("a folder").flatten() {
         let target = to.join(entry.file_name());

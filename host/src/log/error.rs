@@ -10,7 +10,7 @@ use super::LogPosition;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
     /// The operating system refused while opening, reading or truncating; the log itself is as it was.
-    #[error("cannot {operation} {}: check the disk and the permissions", file.display())]
+    #[error("cannot {operation} {} ({source}): check the disk, its space and the permissions", file.display())]
     Io {
         /// What was attempted: a verb and perhaps an adverb.
         operation: &'static str,
@@ -41,7 +41,7 @@ pub enum LogError {
         supported: u32,
     },
     /// A write or a sync failed: what waited for it may or may not be on the disk, and nothing later is taken.
-    #[error("the log stopped because it could not {operation} {}: make sure that the disk is healthy and has space, then restart the node", file.display())]
+    #[error("the log stopped because it could not {operation} {} ({source}): make sure that the disk is healthy and has space, then restart the node", file.display())]
     Poisoned {
         /// What was attempted when it failed.
         operation: &'static str,

@@ -2,7 +2,9 @@
 
 mod damage;
 mod disk;
+mod every;
 mod faults;
+mod large;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};

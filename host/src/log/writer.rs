@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::error::LogError;
 use super::format::Block;
 use super::tail::Tail;
-use super::{LogPosition, Shared};
+use super::{LogPosition, Shared, lock};
 
 /// What the thread is asked for.
 pub(super) enum Message {
@@ -37,7 +37,7 @@ impl Waiter {
         Self(Some(answer))
     }
 
-    fn answer(mut self, result: Result<LogPosition, LogError>) {
+    pub(super) fn answer(mut self, result: Result<LogPosition, LogError>) {
         self.run(result);
     }
 
@@ -156,7 +156,10 @@ impl Writer {
             let error = error.poisoning();
             tracing::error!("{error}");
             // Set once: it is unset, and only this thread sets it.
-            drop(self.shared.poison.set(error));
+            drop(self.shared.poison.set(error.clone()));
+            if let Some(waiter) = lock(&self.shared.on_poison).take() {
+                waiter.answer(Err(error));
+            }
         }
         self.block.clear(self.block_bytes_max);
         let result = match self.shared.poison.get() {

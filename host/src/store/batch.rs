@@ -2,7 +2,12 @@
 //!
 //! sled keeps whatever a batch replaces in memory until the batch ends, ten times the batch's size, so a large checkpoint needs several,
 //! in the order in which the caller gave the pages. What a crash between two of them leaves is a beginning of the caller's list: the
-//! tables order theirs so that no beginning loses a row, and redoing the log makes up for the rest.
+//! tables order theirs so that no beginning loses a row, and redoing the log makes up for the rest. Each batch carries the tree's
+//! sum as it is after it (`sum`).
+
+use super::error::StoreError;
+use super::guard::Guard;
+use super::sum::{Adding, SUM_KEY, entry_key};
 
 /// A batch is ended when it has this many bytes: enough to hide its own cost, and nearly all checkpoints are one batch a tree.
 const BATCH_BYTES: usize = 4 << 20;
@@ -11,19 +16,33 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(super) type Writes = Vec<(Box<[u8]>, Option<Vec<u8>>)>;
 
 /// Writes all of it, in order.
-pub(super) fn write(tree: &sled::Tree, writes: Writes) -> sled::Result<()> {
+pub(super) fn write(guard: &Guard, tree: &sled::Tree, writes: Writes) -> Result<(), StoreError> {
+    let mut adding = guard.run("read", || Adding::to(tree))?;
     let mut batch = sled::Batch::default();
     let mut bytes = 0_usize;
     for (key, page) in writes {
         if bytes >= BATCH_BYTES {
-            tree.apply_batch(std::mem::take(&mut batch))?;
+            apply(guard, tree, std::mem::take(&mut batch), &mut adding)?;
             bytes = 0;
         }
         bytes = bytes.saturating_add(key.len() + page.as_ref().map_or(0, Vec::len));
+        guard.run("read", || adding.entry(&key, page.as_deref()))?;
         match page {
-            Some(page) => batch.insert(key, page),
-            None => batch.remove(key),
+            Some(page) => batch.insert(entry_key(&key), page),
+            None => batch.remove(entry_key(&key)),
         }
     }
-    tree.apply_batch(batch)
+    apply(guard, tree, batch, &mut adding)
+}
+
+fn apply(
+    guard: &Guard,
+    tree: &sled::Tree,
+    mut batch: sled::Batch,
+    adding: &mut Adding<'_>,
+) -> Result<(), StoreError> {
+    batch.insert(&SUM_KEY, adding.sum.encode());
+    guard.write("write to", || tree.apply_batch(batch))?;
+    adding.written();
+    Ok(())
 }

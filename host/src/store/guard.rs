@@ -9,17 +9,44 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::StoreError;
+use super::steps::{Step, Steps};
 
 #[derive(Clone)]
 pub(super) struct Guard {
     directory: Arc<PathBuf>,
+    steps: Arc<dyn Steps>,
 }
 
 impl Guard {
     /// A guard whose errors name sled's `directory`.
-    pub(super) fn new(directory: PathBuf) -> Self {
+    pub(super) fn new(directory: PathBuf, steps: Arc<dyn Steps>) -> Self {
         Self {
             directory: Arc::new(directory),
+            steps,
+        }
+    }
+
+    /// Who is told of the steps.
+    pub(super) fn steps(&self) -> &dyn Steps {
+        self.steps.as_ref()
+    }
+
+    /// Runs one use of sled that writes.
+    pub(super) fn write<T>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce() -> sled::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.steps
+            .before(Step::Sled(operation), &self.directory)
+            .map_err(|source| StoreError::io(operation, self.directory.as_path(), source))?;
+        self.run(operation, work)
+    }
+
+    /// A tree does not have the pages that were written to it.
+    pub(super) fn incomplete(&self) -> StoreError {
+        StoreError::Incomplete {
+            directory: self.directory.to_path_buf(),
         }
     }
 

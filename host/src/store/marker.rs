@@ -15,6 +15,7 @@ use std::io;
 use std::path::Path;
 
 use super::error::StoreError;
+use super::steps::Steps;
 use crate::files;
 
 const MAGIC: [u8; 8] = *b"ISTCEMRK";
@@ -42,8 +43,9 @@ pub(super) fn read(file: &Path) -> Result<Option<Marker>, StoreError> {
 }
 
 /// Replaces the marker in `file`, durably.
-pub(super) fn write(file: &Path, marker: &Marker) -> Result<(), StoreError> {
-    files::write_private(file, &encode(marker))
+pub(super) fn write(file: &Path, marker: &Marker, steps: &dyn Steps) -> Result<(), StoreError> {
+    let before = |step: files::FileStep, path: &Path| steps.before(step.into(), path);
+    files::write_private_by_steps(file, &encode(marker), &before)
         .map_err(|source| StoreError::io("write", file, source))
 }
 

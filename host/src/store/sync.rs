@@ -5,10 +5,11 @@ use std::io;
 use std::path::Path;
 
 use super::error::StoreError;
+use super::steps::{Step, Steps};
 use crate::files;
 
 /// Makes the content and the names of everything below `directory` durable. A file that vanishes meanwhile was not needed.
-pub(super) fn sync_below(directory: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_below(directory: &Path, steps: &dyn Steps) -> Result<(), StoreError> {
     let entries =
         fs::read_dir(directory).map_err(|source| StoreError::io("list", directory, source))?;
     for entry in entries {
@@ -18,9 +19,9 @@ pub(super) fn sync_below(directory: &Path) -> Result<(), StoreError> {
             .file_type()
             .map_err(|source| StoreError::io("look at", &path, source))?;
         if kind.is_dir() {
-            sync_below(&path)?;
+            sync_below(&path, steps)?;
         } else if kind.is_file() {
-            match sync_file(&path) {
+            match sync_file(&path, steps) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::io("sync", path, error));
                 }
@@ -28,10 +29,14 @@ pub(super) fn sync_below(directory: &Path) -> Result<(), StoreError> {
             }
         }
     }
-    files::sync_dir(directory).map_err(|source| StoreError::io("sync", directory, source))
+    let synced = steps.before(Step::SyncNames, directory);
+    synced
+        .and_then(|()| files::sync_dir(directory))
+        .map_err(|source| StoreError::io("sync", directory, source))
 }
 
 /// Opened for writing, because some systems sync nothing through a handle that only reads.
-fn sync_file(path: &Path) -> io::Result<()> {
+fn sync_file(path: &Path, steps: &dyn Steps) -> io::Result<()> {
+    steps.before(Step::Sync, path)?;
     File::options().write(true).open(path)?.sync_data()
 }

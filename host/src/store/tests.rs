@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+mod broken;
+mod stops;
+
 use super::{PageEntry, Store, StoreError};
 
 const CACHE_BYTES: u64 = 4 << 20;

@@ -5,6 +5,7 @@
 
 use super::error::StoreError;
 use super::guard::Guard;
+use super::sum::{SUM_KEY, Sum, caller_key};
 
 /// What the names of the tables' trees begin with.
 const PREFIX: u8 = b't';
@@ -36,10 +37,14 @@ pub(super) fn all(database: &sled::Db) -> impl Iterator<Item = (String, String)>
     })
 }
 
-/// The pages of one tree, with their keys, in key order. Ends after its first error.
+/// The pages of one tree, with their keys, in key order. Ends after its first error: the last item of a tree whose pages are not all
+/// those that were written is one.
 pub struct Pages {
     guard: Guard,
     place: Place,
+    /// What the pages must add up to.
+    wanted: Option<Sum>,
+    found: Sum,
 }
 
 enum Place {
@@ -51,9 +56,17 @@ enum Place {
 
 impl Pages {
     pub(super) fn new(database: &sled::Db, guard: &Guard, name: &[u8]) -> Self {
+        let mut wanted = None;
         let place = if database.tree_names().iter().any(|tree| tree == name) {
-            match guard.run("read", || Ok(database.open_tree(name)?.iter())) {
-                Ok(iter) => Place::At(Box::new(iter)),
+            let opened = guard.run("read", || {
+                let tree = database.open_tree(name)?;
+                Ok((tree.get(SUM_KEY)?, tree.iter()))
+            });
+            match opened {
+                Ok((sum, iter)) => {
+                    wanted = sum.and_then(|sum| Sum::decode(&sum));
+                    Place::At(Box::new(iter))
+                }
                 Err(error) => Place::Failed(error),
             }
         } else {
@@ -62,6 +75,8 @@ impl Pages {
         Self {
             guard: guard.clone(),
             place,
+            wanted,
+            found: Sum::default(),
         }
     }
 }
@@ -71,17 +86,25 @@ impl Iterator for Pages {
     type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match std::mem::replace(&mut self.place, Place::Over) {
-            Place::Failed(error) => Some(Err(error)),
-            Place::Over => None,
-            Place::At(mut iter) => match self.guard.run("read", || iter.next().transpose()) {
-                Ok(None) => None,
-                Err(error) => Some(Err(error)),
+        loop {
+            let mut iter = match std::mem::replace(&mut self.place, Place::Over) {
+                Place::Failed(error) => return Some(Err(error)),
+                Place::Over => return None,
+                Place::At(iter) => iter,
+            };
+            match self.guard.run("read", || iter.next().transpose()) {
+                Err(error) => return Some(Err(error)),
+                // A tree that was opened and never written to has no sum.
+                Ok(None) if self.wanted.unwrap_or_default() == self.found => return None,
+                Ok(None) => return Some(Err(self.guard.incomplete())),
                 Ok(Some((key, page))) => {
                     self.place = Place::At(iter);
-                    Some(Ok((key.to_vec(), page.to_vec())))
+                    if let Some(key) = caller_key(&key) {
+                        self.found.add(Sum::of(key, &page));
+                        return Some(Ok((key.to_vec(), page.to_vec())));
+                    }
                 }
-            },
+            }
         }
     }
 }

@@ -21,6 +21,27 @@ pub(super) struct Faults {
     pub(super) syncs: Option<u64>,
     /// Writes take at most this many bytes at a time.
     pub(super) short_writes: Option<usize>,
+    /// After this many operations of one kind, one or all of that kind fail.
+    pub(super) one: Option<(Kind, u64, Lasting)>,
+}
+
+/// What is done to a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A segment is filled with zeros.
+    Create,
+    Write,
+    Sync,
+    Rename,
+    Remove,
+    SyncDir,
+}
+
+/// How long a fault stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lasting {
+    Once,
+    Forever,
 }
 
 /// Clones are the same disk.
@@ -34,6 +55,7 @@ struct State {
     synced_names: BTreeMap<PathBuf, usize>,
     faults: Faults,
     syncs: u64,
+    injected: u64,
 }
 
 #[derive(Clone, Default)]
@@ -65,6 +87,11 @@ impl Random {
 impl Disk {
     pub(super) fn set_faults(&self, faults: Faults) {
         self.state().faults = faults;
+    }
+
+    /// How many operations have failed because they were to.
+    pub(super) fn injected(&self) -> u64 {
+        self.state().injected
     }
 
     /// How many syncs have succeeded.
@@ -153,15 +180,28 @@ fn put(bytes: &mut Vec<u8>, offset: u64, part: &[u8]) {
 }
 
 impl State {
-    fn operation(&mut self) -> io::Result<()> {
+    fn operation(&mut self, kind: Kind) -> io::Result<()> {
         match &mut self.faults.operations {
-            Some(0) => Err(io::Error::other("the disk is gone")),
-            Some(left) => {
-                *left -= 1;
-                Ok(())
-            }
-            None => Ok(()),
+            Some(0) => return Err(self.fail("the disk is gone")),
+            Some(left) => *left -= 1,
+            None => {}
         }
+        match &mut self.faults.one {
+            Some((one, 0, lasting)) if *one == kind => {
+                if *lasting == Lasting::Once {
+                    self.faults.one = None;
+                }
+                return Err(self.fail("this one fails"));
+            }
+            Some((one, left, _)) if *one == kind => *left -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, why: &str) -> io::Error {
+        self.injected += 1;
+        io::Error::other(why)
     }
 
     /// How many of `bytes` bytes there is room for; takes it.
@@ -170,6 +210,7 @@ impl State {
             return Ok(bytes);
         };
         if *left == 0 && bytes > 0 {
+            self.injected += 1;
             return Err(io::ErrorKind::StorageFull.into());
         }
         let taken = bytes.min(*left);
@@ -179,7 +220,7 @@ impl State {
 
     fn sync(&mut self) -> io::Result<()> {
         match &mut self.faults.syncs {
-            Some(0) => return Err(io::Error::other("the sync failed")),
+            Some(0) => return Err(self.fail("the sync failed")),
             Some(left) => *left -= 1,
             None => {}
         }
@@ -190,7 +231,7 @@ impl State {
 
 impl LogFiles for Disk {
     fn create_dir(&self, _directory: &Path) -> io::Result<()> {
-        self.state().operation()
+        self.state().operation(Kind::SyncDir)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
@@ -204,7 +245,7 @@ impl LogFiles for Disk {
 
     fn create(&self, path: &Path, bytes: u64) -> io::Result<Box<dyn LogFile>> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(Kind::Create)?;
         let room = state.room(bytes)?;
         let inode = state.inodes.len();
         let length = usize::try_from(room).unwrap();
@@ -233,7 +274,7 @@ impl LogFiles for Disk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(Kind::Rename)?;
         let inode = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), inode);
         Ok(())
@@ -241,14 +282,14 @@ impl LogFiles for Disk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(Kind::Remove)?;
         let removed = state.names.remove(path);
         removed.map(drop).ok_or(io::ErrorKind::NotFound.into())
     }
 
     fn sync_dir(&self, _directory: &Path) -> io::Result<()> {
         let mut state = self.state();
-        state.operation()?;
+        state.operation(Kind::SyncDir)?;
         state.sync()?;
         state.synced_names = state.names.clone();
         Ok(())
@@ -263,7 +304,7 @@ impl LogFile for OpenFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
         assert_eq!(self.access, Access::Write);
         let mut state = self.disk.state();
-        state.operation()?;
+        state.operation(Kind::Write)?;
         let bytes = match state.faults.short_writes {
             Some(most) => &bytes[..bytes.len().min(most)],
             None => bytes,
@@ -289,8 +330,7 @@ impl LogFile for OpenFile {
     fn sync(&mut self) -> io::Result<()> {
         assert_eq!(self.access, Access::Write);
         let mut state = self.disk.state();
-        state.operation()?;
-        let synced = state.sync();
+        let synced = state.operation(Kind::Sync).and_then(|()| state.sync());
         let inode = &mut state.inodes[self.inode];
         let unsynced = std::mem::take(&mut inode.unsynced);
         // A failed sync leaves the bytes in the system's memory, marked as written.
