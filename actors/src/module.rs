@@ -140,9 +140,11 @@ impl ModuleActor {
         let shared = core.shared().clone();
         let driven = shared.lane.run(self.conduct, core.drive()).into_actor(self);
         ctx.wait(driven.map(move |(outcome, conduct), actor, ctx| {
-            actor.conduct = conduct;
             match outcome {
-                Ok(core) => {
+                Ok(mut core) => {
+                    if !std::mem::take(&mut core.marked) {
+                        actor.conduct = conduct;
+                    }
                     let more = core.has_work();
                     actor.core = Some(core);
                     if more {

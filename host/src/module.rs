@@ -12,6 +12,7 @@ mod step;
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
+    pin::pin,
     sync::Arc,
 };
 
@@ -197,8 +198,12 @@ impl Module {
         outside: Box<dyn Outside>,
     ) -> StepOutcome {
         let savepoint = self.tables().savepoint();
-        let attempt = AssertUnwindSafe(self.attempt(savepoint, kind, request, which, outside));
-        match (attempt.catch_unwind().await, self.tables.as_mut()) {
+        let attempted = {
+            // Pinned where it is made: it is large, and wrapping it by value copies it.
+            let attempt = pin!(self.attempt(savepoint, kind, request, which, outside));
+            AssertUnwindSafe(attempt).catch_unwind().await
+        };
+        match (attempted, self.tables.as_mut()) {
             (Ok(outcome), _) => outcome,
             (Err(_), Some(tables)) => {
                 instance::undo(tables, savepoint);

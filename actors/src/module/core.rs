@@ -3,7 +3,7 @@
 //! [`Core::drive`] works off the queue. Acknowledgements and ends of turns are gathered and handed on in batches: one
 //! closure for the log, one message for the supervisor.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
 
 use futures::FutureExt;
 
@@ -76,6 +76,8 @@ pub(crate) struct Core {
     pub(super) endings: Endings,
     pub(super) timers: TimersTold,
     last_step_was_slow: bool,
+    /// Whether a marker has passed since the lane was told: what it takes is the node's doing, not the module's.
+    pub(super) marked: bool,
     /// Why nothing runs here any more.
     pub(super) abandoned: Option<Failure>,
     /// What a test lets happen in place of the next piece of work.
@@ -128,6 +130,7 @@ impl Core {
             endings: Endings::default(),
             timers: TimersTold::default(),
             last_step_was_slow: false,
+            marked: false,
             abandoned: None,
             #[cfg(test)]
             mishap: None,
@@ -239,8 +242,12 @@ impl Core {
                 break;
             };
             let waiting = work.waiting();
-            let worked = AssertUnwindSafe(self.work(work, &mut breather)).catch_unwind();
-            if worked.await.is_err() {
+            let worked = {
+                // Pinned where it is made: it is large, and wrapping it by value copies it.
+                let work = pin!(self.work(work, &mut breather));
+                AssertUnwindSafe(work).catch_unwind().await
+            };
+            if worked.is_err() {
                 self.broke(waiting);
                 break;
             }
@@ -284,6 +291,7 @@ impl Core {
             Work::Pass(pass) => self.pass(*pass),
             Work::Watch(watch) => self.start_watch(*watch),
             Work::Marker(passing, reply) => {
+                self.marked = true;
                 let _ = reply.send(Frozen::of(&self.name, &mut self.module, passing));
             }
         }

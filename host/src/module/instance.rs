@@ -4,6 +4,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
 };
 
@@ -82,8 +83,12 @@ impl Instance {
         let guest = self.store.data_mut();
         guest.panic = None;
         guest.step = Some(step);
-        let running = AssertUnwindSafe(meter.run(self.call(function, input_length))).catch_unwind();
-        let returned = running.await;
+        let returned = {
+            // Pinned where they are made: they are large, and wrapping them by value copies them.
+            let call = pin!(self.call(function, input_length));
+            let running = pin!(meter.run(call));
+            AssertUnwindSafe(running).catch_unwind().await
+        };
         let running_us = meter.used_us();
         let guest = self.store.data_mut();
         let panic = guest.panic.take();

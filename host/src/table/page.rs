@@ -63,6 +63,12 @@ impl Page {
         self.bytes.capacity() + self.entries.capacity() * ENTRY_BYTES
     }
 
+    /// Gives back what is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.entries.shrink_to_fit();
+    }
+
     /// What a row adds to [`Page::size`].
     pub(super) fn size_of(key: &[u8], row: &[u8]) -> usize {
         key.len() + row.len() + ENTRY_BYTES

@@ -57,6 +57,13 @@ impl Slot {
         Arc::make_mut(&mut self.page)
     }
 
+    /// Gives back memory that the page holds for rows to come, unless it is shared.
+    fn shrink(&mut self) {
+        if let Some(page) = Arc::get_mut(&mut self.page) {
+            page.shrink();
+        }
+    }
+
     fn put(&mut self, page: Page) {
         self.digest = None;
         self.dirty = true;
@@ -164,6 +171,8 @@ impl Pages {
             return false;
         };
         if at == slot.page.len() {
+            // Rows that come in order fill page after page: this one is as full as it will be.
+            slot.shrink();
             self.place(KeyBytes::from(key), Arc::new(Page::of(key, row)));
             return true;
         }
