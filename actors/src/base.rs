@@ -133,6 +133,20 @@ impl Base {
         }
     }
 
+    /// Reads every byte of the file.
+    ///
+    /// # Errors
+    /// What is damaged.
+    pub(crate) fn check(&self) -> Result<(), ArchiveError> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        let mut reader = ArchiveReader::open(path, KIND)?;
+        head(&mut reader)?;
+        while reader.item::<Page>()?.is_some() {}
+        Ok(())
+    }
+
     /// All of it. `stored` finds a module's binary by its hash.
     ///
     /// # Errors

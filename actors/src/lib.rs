@@ -43,6 +43,10 @@ pub mod remote;
 
 pub mod replay;
 
+pub mod doctor;
+
+mod files_copy;
+
 use interstice_abi::schema::Version;
 
 /// The version of Interstice that this is.

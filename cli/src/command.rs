@@ -9,6 +9,7 @@ mod call;
 mod completions;
 mod deploy;
 mod dev;
+mod doctor;
 mod down;
 mod example;
 mod grants;
@@ -72,6 +73,7 @@ pub(crate) enum Command {
     Bindings(bindings::Bindings),
     Schema(schema::Schema),
     Replay(replay::Replay),
+    Doctor(doctor::Doctor),
     Whoami(whoami::Whoami),
     Grants(grants::Grants),
     Grant(grants::Grant),
@@ -119,6 +121,7 @@ impl Command {
             Self::Bindings(command) => command.run(app).await,
             Self::Schema(command) => command.run(app).await,
             Self::Replay(command) => command.run(app).await,
+            Self::Doctor(command) => command.run(app).await,
             Self::Whoami(command) => command.run(app),
             Self::Grants(command) => command.run(app).await,
             Self::Grant(command) => command.run(app).await,

@@ -15,8 +15,10 @@
 mod error;
 mod files;
 mod format;
+mod mend;
 mod reader;
 mod scan;
+mod survey;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -37,6 +39,7 @@ pub use files::{Access, LogFile, LogFiles, StdFiles};
 pub use format::FORMAT;
 pub use reader::LogReader;
 pub use scan::{Examination, SegmentSummary, examine};
+pub use survey::{Damage, Run, Survey, survey};
 
 use format::SEGMENT_HEADER_BYTES;
 use tail::Tail;

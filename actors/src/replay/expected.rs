@@ -2,7 +2,7 @@
 //!
 //! Opening a store writes to it, so the node's own is never opened here.
 
-use std::{collections::BTreeMap, fs, io, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use interstice_abi::id::{ModuleName, TableId};
 use interstice_host::{
@@ -14,8 +14,8 @@ use interstice_host::{
 
 use super::{ModuleReplayed, ReplayError, RowDifference, Written};
 use crate::{
-    config::Config, directory::Directory, node::NodeError, recovery::recover,
-    supervisor::install::installer::Installer,
+    config::Config, directory::Directory, files_copy::copy_folder, node::NodeError,
+    recovery::recover, supervisor::install::installer::Installer,
 };
 
 /// Rows that are compared at once, and their bytes.
@@ -138,21 +138,4 @@ fn change(table: TableId, (key, row): &(Box<[u8]>, Box<[u8]>)) -> Change {
         before: None,
         after: Some(row.clone()),
     }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    if !from.exists() {
-        return Ok(());
-    }
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
