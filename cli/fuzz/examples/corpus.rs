@@ -295,6 +295,19 @@ fn storage() {
     for (name, bytes) in logs {
         write("log", name, bytes);
     }
+    let backups: [(&str, &[u8]); 5] = [
+        ("short", &[0, 0, 2, 0, 0]),
+        ("foreign", b"\x01backup         \x02"),
+        (
+            "blocks",
+            &[2, 12, 4, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 1, 2, 2],
+        ),
+        ("item", &[3, 1, 5, 3, 0, 1, 0, 7, 0]),
+        ("base", &[4, 2, 4, 0, 0, 1, 2, 9, 9]),
+    ];
+    for (name, bytes) in backups {
+        write("backups", name, bytes);
+    }
     let pages: [(&str, &[u8]); 4] = [
         (
             "notes",

@@ -5,7 +5,9 @@
 //! 3. [`schemas`]: what must hold of every schema that a host has accepted.
 //! 4. [`guest`]: modules that are nearly right.
 //! 5. [`disk`]: files of a log in memory.
+//! 6. [`archive`]: a real backup in pieces, and archives of any pieces.
 
+pub mod archive;
 pub mod disk;
 pub mod guest;
 pub mod memory;
