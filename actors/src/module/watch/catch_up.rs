@@ -14,7 +14,7 @@ use interstice_abi::{
     wire::WatchedChange,
 };
 use interstice_host::{
-    log::{Log, LogPosition},
+    log::{Log, LogError, LogPosition},
     module::Effect,
 };
 
@@ -123,12 +123,10 @@ struct Search {
 
 impl Search {
     fn run(&self, log: &Log, watcher: &Watcher) -> Result<(), Failure> {
-        for entry in log.read(self.start.max(log.start())) {
-            let (_, bytes) =
-                entry.map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
-            let record =
-                Record::decode(&bytes).map_err(|problem| Failure::new(Code::Corrupt, problem))?;
-            let Record::Step(step) = record else { continue };
+        for record in records(log, self.start) {
+            let Record::Step(step) = record? else {
+                continue;
+            };
             if step.seq < self.from.seq || step.seq > self.until {
                 continue;
             }
@@ -166,5 +164,85 @@ impl Search {
                 }
             })
             .collect()
+    }
+}
+
+/// The records from `start` on. Where the log has dropped some of them since the watch was accepted, that is said and nothing is left out.
+fn records(log: &Log, start: LogPosition) -> impl Iterator<Item = Result<Record, Failure>> {
+    log.read(start).map(|entry| {
+        let (_, bytes) = entry.map_err(|error| unreadable(&error))?;
+        Record::decode(&bytes).map_err(|problem| Failure::new(Code::Corrupt, problem))
+    })
+}
+
+fn unreadable(error: &LogError) -> Failure {
+    match error {
+        LogError::Truncated { .. } => Failure::new(
+            Code::NotFound,
+            "the log was dropped while this watch was reading it; watch without --from",
+        ),
+        other => Failure::new(Code::Corrupt, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use interstice_abi::id::Epoch;
+    use interstice_host::{
+        limits::Limits,
+        log::{LogOptions, StdFiles},
+    };
+
+    use super::*;
+
+    const RECORDS: u32 = 256;
+
+    /// A log of several segments on disk.
+    fn filled(folder: &std::path::Path) -> Log {
+        let options = LogOptions {
+            segment_bytes: 4096,
+            ..LogOptions::default()
+        };
+        let (log, _) = Log::open(folder, Arc::new(StdFiles), options).expect("opens");
+        for epoch in 0..RECORDS {
+            let record = Record::Restart {
+                epoch: Epoch(epoch),
+                limits: Limits::default(),
+            };
+            log.append(record.encode().expect("is small"));
+            let (tell, told) = std::sync::mpsc::channel();
+            log.when_durable(Box::new(move |result| drop(tell.send(result))));
+            told.recv().expect("is told").expect("is written");
+        }
+        log
+    }
+
+    #[test]
+    fn a_log_that_was_dropped_before_a_watch_came_to_read_it_is_said_and_leaves_no_gap() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = filled(folder.path());
+        let all: Vec<_> = records(&log, LogPosition(0)).collect();
+        assert!(u32::try_from(all.len()) == Ok(RECORDS) && all.iter().all(Result::is_ok));
+        log.truncate_before(log.durable()).expect("drops segments");
+        assert!(log.start() > LogPosition(0));
+        let mut left = records(&log, LogPosition(0));
+        let failure = left.next().expect("something").expect_err("is gone");
+        assert_eq!(failure.code, Code::NotFound, "{failure}");
+        assert!(
+            failure.message.contains("watch without --from"),
+            "{failure}"
+        );
+        assert!(left.next().is_none());
+    }
+
+    #[test]
+    fn a_log_that_is_dropped_while_a_watch_reads_it_is_no_corruption() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = filled(folder.path());
+        let mut reading = records(&log, LogPosition(0));
+        assert!(reading.next().is_some_and(|first| first.is_ok()));
+        log.truncate_before(log.durable()).expect("drops segments");
+        let failure = reading.find_map(Result::err).expect("comes to the gap");
+        assert_eq!(failure.code, Code::NotFound, "{failure}");
     }
 }
