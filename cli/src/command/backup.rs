@@ -9,8 +9,8 @@ use std::{
 
 use clap::Args;
 use interstice_abi::id::check_name;
-use interstice_actors::node::{self, Restored};
-use interstice_host::files;
+use interstice_actors::node::{self, RestoreError, Restored};
+use interstice_host::{archive::ArchiveError, files};
 use serde_json::json;
 
 use crate::{
@@ -134,7 +134,7 @@ impl Restore {
         spinner.finish_and_clear();
         let restored = restored
             .map_err(|panic| Problem::failed(format!("the restore ended badly: {panic}")))?
-            .map_err(Problem::failed)?;
+            .map_err(|error| refused(&error))?;
         if let Err(problem) = register(app, &restored) {
             // Without a name it could not be reached, and trying again would find it in the way.
             fs::remove_dir_all(&restored.directory)
@@ -154,6 +154,20 @@ impl Restore {
         app.output
             .say(format!("`node start {}` starts it", restored.name));
         Ok(())
+    }
+}
+
+/// What is said of a backup that was not restored.
+fn refused(error: &RestoreError) -> Problem {
+    let problem = Problem::failed(error);
+    match error {
+        RestoreError::Archive(ArchiveError::Damaged { .. }) => problem.advise(
+            "nothing of it was restored; use another copy of the backup, or another backup",
+        ),
+        RestoreError::Archive(ArchiveError::Foreign { .. }) => {
+            problem.advise("`backup NODE FILE` makes one of a running node")
+        }
+        _ => problem,
     }
 }
 
