@@ -90,6 +90,9 @@ pub enum RestoreError {
     Node(#[from] NodeError),
 }
 
+/// The greatest epoch of a backup; no node is started, or has as many turns, as often as its square.
+const NUMBERS_MAX: u32 = u32::MAX / 2;
+
 /// Where nodes are unpacked until they are whole, below the folder of nodes.
 const WORKSHOP: &str = ".restoring";
 
@@ -117,6 +120,11 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
     // The id becomes a path only once it is one.
     if head.node.0.parse::<libp2p::PeerId>().is_err() {
         return Err(archive.damaged("it names no node").into());
+    }
+    // Both go on from here: what leaves them no room was made up.
+    if head.epoch.0 > NUMBERS_MAX || head.seq.0 > u64::from(NUMBERS_MAX) << 31 {
+        let problem = format!("it claims epoch {} and turn {}", head.epoch, head.seq);
+        return Err(archive.damaged(problem).into());
     }
     if directory.exists() {
         return Err(RestoreError::Exists {

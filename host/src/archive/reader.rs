@@ -10,6 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::{ArchiveError, BLOCK_BYTES, CHECKSUM_BYTES, HEADER_BYTES, Kind, checksum};
 
+/// The longest item: twice the longest row. A file that claims more is not read into memory.
+const ITEM_BYTES_MAX: u64 = 2 << 30;
+
 /// What is read of an item at a time: its length is a claim.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -102,6 +105,9 @@ impl ArchiveReader {
         let mut length = [0; 8];
         self.take(&mut length)?;
         let mut left = u64::from_le_bytes(length);
+        if left > ITEM_BYTES_MAX {
+            return Err(self.damaged(format!("an item claims {left} bytes")));
+        }
         let mut item = Vec::new();
         while left > 0 {
             let piece = left.min(PIECE_BYTES);

@@ -55,3 +55,22 @@ fn a_backup_whose_names_are_paths_unpacks_nothing_anywhere() {
         );
     }
 }
+
+#[test]
+fn numbers_that_no_node_reaches_are_refused() {
+    let id = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+    for (epoch, seq) in [(u32::MAX, 0), (0, u64::MAX)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("backup");
+        let mut archive = ArchiveWriter::create(&file, KIND).expect("is made");
+        let head = Head {
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+            ..head(id)
+        };
+        archive.item(&head).expect("is written");
+        archive.finish().expect("is written");
+        let error = restore(&file, &folder.path().join("nodes"), None).expect_err("is refused");
+        assert!(error.to_string().contains("claims epoch"), "{error}");
+    }
+}
