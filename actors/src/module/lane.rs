@@ -63,7 +63,7 @@ impl Lane {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Work<T> {
         let place = if conduct.is_suspect(Instant::now()) {
-            Place::There(self.handle.spawn(work))
+            Place::There(self.handle.spawn(Polite(Box::pin(work))))
         } else {
             Place::Here(Box::pin(work))
         };
@@ -125,6 +125,22 @@ pub(crate) struct Work<T> {
     conduct: Conduct,
 }
 
+/// Work that offers its core to others whenever it waits or yields. A guest that computes does so at each tick; without that the system
+/// would let whoever wakes up wait for the rest of a slice of several ticks.
+struct Polite<T>(BoxFuture<'static, T>);
+
+impl<T> Future for Polite<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let polled = self.0.as_mut().poll(context);
+        if polled.is_pending() {
+            std::thread::yield_now();
+        }
+        polled
+    }
+}
+
 enum Place<T> {
     /// On the thread of whoever polls it.
     Here(BoxFuture<'static, T>),
@@ -157,7 +173,7 @@ impl<T: Send + 'static> Future for Work<T> {
                 Ok(Poll::Pending) => {}
             }
             if let Place::Here(work) = std::mem::replace(&mut self.place, Place::Ended) {
-                self.place = Place::There(self.lane.spawn(work));
+                self.place = Place::There(self.lane.spawn(Polite(work)));
             }
         }
         let conduct = self.conduct;
