@@ -244,7 +244,8 @@ async fn acknowledged_turns_are_given_up_only_on_demand_and_are_kept_aside() {
     let segments = below(&world, "log", "log");
     // Not the last: what is broken at its end, a crash may have left.
     let last = &segments[segments.len() - 2];
-    flip(last, 64 + 200);
+    // In the header of its first block.
+    flip(last, 64 + 10);
     let before = all_files(world.directory());
     let seen = repair(world.directory(), Consent::LoseNothing).expect("looks");
     assert!(!seen.is_healthy());
