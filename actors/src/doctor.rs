@@ -6,6 +6,7 @@
 //! looked at is in `checks`, what is to be done about it in `plan`.
 
 mod checks;
+mod epoch;
 mod plan;
 
 use std::{

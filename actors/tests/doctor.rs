@@ -17,6 +17,7 @@ use std::{
 
 use bank::Ledger;
 use common::world::World;
+use interstice_abi::id::Epoch;
 use interstice_actors::{
     doctor::{Consent, DoctorError, Part, Remedy, Report, examine, repair},
     node::Ground,
@@ -241,6 +242,7 @@ async fn a_log_behind_a_clean_stop_begins_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_turns_are_given_up_only_on_demand_and_are_kept_aside() {
     let (mut world, _) = killed().await;
+    let whole = examine(world.directory()).expect("looks").comes_back_to;
     let segments = below(&world, "log", "log");
     // Not the last: what is broken at its end, a crash may have left.
     let last = &segments[segments.len() - 2];
@@ -263,13 +265,19 @@ async fn acknowledged_turns_are_given_up_only_on_demand_and_are_kept_aside() {
     );
     let report = repair(world.directory(), Consent::CutLog).expect("repairs");
     assert!(report.is_healthy(), "{report:#?}");
-    let aside = report.aside.expect("a folder");
+    let aside = report.aside.clone().expect("a folder");
     let kept = aside.join("log").join(last.file_name().expect("a name"));
     assert_eq!(fs::read(kept).ok().as_ref(), before.get(last));
     world.start_on(ground()).await.expect("it starts");
     let peer = world.owner().await;
     let rows = peer.rows("bank", "entries").await.expect("is there");
     assert!(!rows.is_empty(), "what was before the damage is there");
+    // Somebody may know turns and positions that are gone.
+    assert_eq!(peer.node().await.epoch, Epoch(1));
+    assert!(
+        report.comes_back_to >= whole,
+        "{report:?}: numbers up to {whole:?} were given out"
+    );
     world.end().await.expect("it ends in order");
 }
 

@@ -17,6 +17,7 @@
 mod batch;
 mod error;
 mod guard;
+mod held;
 mod marker;
 mod steps;
 mod sum;
@@ -90,13 +91,7 @@ impl Store {
             .map_err(|source| StoreError::io("create", &tables, source))?;
         let marker = marker::read(&directory.join(MARKER_FILE))?;
         let guard = Guard::new(tables.clone(), steps);
-        let database = guard.write("open", || {
-            sled::Config::new()
-                .path(&tables)
-                .cache_capacity(cache_bytes)
-                .flush_every_ms(None)
-                .open()
-        })?;
+        let database = guard.write("open", || held::open(&tables, cache_bytes))?;
         let store = Self {
             directory: directory.to_owned(),
             guard,

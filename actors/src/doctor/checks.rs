@@ -4,7 +4,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use interstice_abi::id::Seq;
+use interstice_abi::id::{Epoch, Seq};
 use interstice_host::{
     log::{LogPosition, Opened, StdFiles, Survey, survey},
     store::Store,
@@ -28,6 +28,8 @@ use crate::{
 /// The checkpoint in `db/`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Checkpoint {
+    /// The epoch in which it was taken.
+    pub(super) epoch: Epoch,
     /// The last turn that it holds.
     pub(super) seq: Seq,
     /// Where recovery reads the log from.
@@ -39,7 +41,7 @@ pub(super) struct Checkpoint {
 /// What was found.
 pub(super) struct Checks {
     pub(super) directory: Arc<Directory>,
-    config: Result<Config, String>,
+    pub(super) config: Result<Config, String>,
     key: Result<(), String>,
     pub(super) log: Survey,
     /// The checkpoint, if there is one; or what is wrong with `db/`.
@@ -255,6 +257,7 @@ fn tables(db: &Path, cache_bytes: u64) -> Result<Option<Checkpoint>, String> {
     let marker = store.marker().map_err(|error| error.to_string())?;
     let marker = marker.map(|bytes| Marker::decode(&bytes)).transpose()?;
     Ok(marker.map(|marker| Checkpoint {
+        epoch: marker.epoch,
         seq: marker.seq,
         position: marker.position,
         is_all: marker.clean == Clean::Stopped,

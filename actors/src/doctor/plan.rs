@@ -13,7 +13,7 @@ use interstice_host::{
 use super::{
     Consent, DoctorError, Remedy,
     checks::{Checkpoint, Checks, Source},
-    io_error, move_aside,
+    epoch, io_error, move_aside,
 };
 use crate::base;
 
@@ -128,6 +128,12 @@ impl<'a> Plan<'a> {
                     "the log ends at {end}, before its damage; what was behind it is given up"
                 ));
             }
+        }
+        if self.costs_turns() {
+            let epoch = epoch::begin(checks)?;
+            done.push(format!(
+                "epoch {epoch} begins: no number of a turn that was given up is used again, and watches begin afresh"
+            ));
         }
         if self.drops_tables {
             move_aside(&checks.directory.path("db"), aside)?;
