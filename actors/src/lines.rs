@@ -2,7 +2,9 @@
 //!
 //! Lines are numbered, across restarts, and kept when the step that wrote them is undone. `node.log` holds them as text
 //! (`text.rs`) and rotates to `node.log.1`; a start reads its end. A follower that does not keep up is cut off with the
-//! number to resume from.
+//! number to resume from. A module that says more than its allowance (`allowance.rs`) is dropped for a while, and that is said.
+
+mod allowance;
 
 mod text;
 
@@ -12,7 +14,7 @@ use std::{
     io::{self, BufWriter, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use interstice_abi::{
@@ -21,7 +23,10 @@ use interstice_abi::{
     wire::{LogLevel, LogLine, Response, ResponseBody},
 };
 
-use self::text::{format_line, parse_lines};
+use self::{
+    allowance::{Allowances, BYTES_PER_SECOND, Verdict},
+    text::{format_line, parse_lines},
+};
 use crate::ingress::Replies;
 
 /// How many lines `logs` can look back on.
@@ -43,6 +48,7 @@ pub(crate) struct Lines {
 
 struct State {
     kept: Kept,
+    allowances: Allowances,
     /// The number of the next line.
     next: u64,
     followers: Vec<Follower>,
@@ -112,6 +118,7 @@ impl Lines {
         Ok(Self {
             state: Mutex::new(State {
                 kept,
+                allowances: Allowances::default(),
                 next,
                 followers: Vec::new(),
                 path: path.to_path_buf(),
@@ -138,18 +145,26 @@ impl Lines {
 
     fn say(&self, level: LogLevel, module: Option<&ModuleName>, seq: Option<Seq>, text: &str) {
         let mut state = self.state();
-        let line = LogLine {
-            number: state.next,
-            time_ms: now_ms(),
-            level,
-            module: module.cloned(),
-            seq,
-            text: cut(text),
-        };
-        state.next += 1;
-        state.write(&line);
-        state.tell(&line);
-        state.kept.push(line);
+        let verdict = module.map_or(Verdict::Said, |module| {
+            let bytes = text.len().min(TEXT_BYTES_MAX);
+            state.allowances.ask(module, bytes, Instant::now())
+        });
+        match verdict {
+            Verdict::Said => {}
+            Verdict::SaidAfter(dropped) => {
+                let text = format!("{dropped} lines of this module were dropped");
+                state.say(LogLevel::Warning, module, None, &text);
+            }
+            Verdict::FirstDropped => {
+                let text = format!(
+                    "the module says more than {} KiB a second; what it says is dropped until it says less",
+                    BYTES_PER_SECOND / 1024
+                );
+                return state.say(LogLevel::Warning, module, seq, &text);
+            }
+            Verdict::Dropped => return,
+        }
+        state.say(level, module, seq, text);
     }
 
     /// Lines that are kept, of one module or of all.
@@ -218,6 +233,21 @@ impl Lines {
 }
 
 impl State {
+    fn say(&mut self, level: LogLevel, module: Option<&ModuleName>, seq: Option<Seq>, text: &str) {
+        let line = LogLine {
+            number: self.next,
+            time_ms: now_ms(),
+            level,
+            module: module.cloned(),
+            seq,
+            text: cut(text),
+        };
+        self.next += 1;
+        self.write(&line);
+        self.tell(&line);
+        self.kept.push(line);
+    }
+
     fn select(&self, module: Option<&ModuleName>, begin: Begin) -> Result<Vec<LogLine>, Failure> {
         let lines = &self.kept.lines;
         let (after, wanted) = match begin {

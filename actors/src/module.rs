@@ -30,6 +30,8 @@ pub(crate) mod broken;
 
 mod timers;
 
+pub(crate) use self::timers::TIMERS_TOLD_MAX;
+
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{failure::Failure, id::ModuleName};
 use interstice_host::module::Revocation;

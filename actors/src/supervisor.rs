@@ -263,7 +263,7 @@ impl Handler<Endings> for Supervisor {
             self.turns_committed += u64::from(ended.what == EndedPlace::Committed);
         }
         if let Some(news) = endings.timers {
-            self.timers.set(news);
+            self.timers.set(news, now_ms());
             self.arm_timer(ctx);
         }
         if let Some(quarantine) = endings.quarantine {

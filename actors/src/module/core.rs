@@ -237,10 +237,8 @@ impl Core {
     /// Works off what heads the queue, up to a batch. Only a piece that is long by itself is noticed by the lane.
     pub(crate) async fn drive(mut self) -> Self {
         let mut breather = Breather::new();
-        for _ in 0..WORK_PER_DRIVE {
-            let Some((_, work)) = self.queue.next() else {
-                break;
-            };
+        let mut worked_off = 0;
+        while let Some((_, work)) = self.queue.next() {
             let waiting = work.waiting();
             let worked = {
                 // Pinned where it is made: it is large, and wrapping it by value copies it.
@@ -251,8 +249,13 @@ impl Core {
                 self.broke(waiting);
                 break;
             }
-            if breather.held() >= TIME_PER_DRIVE {
-                break;
+            worked_off += 1;
+            if worked_off == WORK_PER_DRIVE || breather.held() >= TIME_PER_DRIVE {
+                self.flush();
+                // An arbiter looks at its sockets and at what other threads have sent only when nothing is ready, or after
+                // dozens of tasks, each of which may be a drive as long as this one.
+                tokio::task::yield_now().await;
+                return self;
             }
         }
         self.flush();

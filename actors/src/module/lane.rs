@@ -7,6 +7,7 @@
 //! than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
 
 use std::{
+    cell::Cell,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -16,6 +17,7 @@ use std::{
 
 use cpu_time::ThreadTime;
 use futures::future::BoxFuture;
+use interstice_host::wasm::count_computing_time;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
@@ -25,13 +27,16 @@ use tokio::{
 /// noticed at its first or second yield; moving costs two wake-ups of a thread, about a tenth of a millisecond.
 pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
 
+/// After how long a loop on the slow lane lets others have the thread and its core: about as often as a guest does that runs for long.
+const PIECE: Duration = Duration::from_micros(125);
+
 /// How much longer than it has held the arbiter an actor stays away from it: its neighbours' p99 does not see the rest.
 const PENALTY: u32 = 128;
 
-/// The niceness of the threads: a third of an ordinary thread's share when both want the same core. Less would cost honest long
-/// steps their deadline on a busy machine.
+/// The niceness of the threads: a tenth of an ordinary thread's share when both want the same core. What a step waits for a core does
+/// not count towards its deadline; still less would keep honest long steps from ending on a busy machine.
 #[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 10;
 
 /// The threads. When they are dropped, what runs on them ends at its next yield.
 pub(crate) struct Lane {
@@ -48,7 +53,7 @@ impl Lane {
         let runtime = Builder::new_multi_thread()
             .worker_threads(workers.saturating_sub(1).max(1))
             .thread_name("slow lane")
-            .on_thread_start(make_way)
+            .on_thread_start(enter)
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),
@@ -101,6 +106,18 @@ impl Conduct {
             self.suspect_until = now.checked_add(held.saturating_mul(PENALTY));
         }
     }
+}
+
+thread_local! {
+    /// Whether this is one of the lane's threads.
+    static ON_LANE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What each of the lane's threads begins with.
+fn enter() {
+    ON_LANE.set(true);
+    count_computing_time();
+    make_way();
 }
 
 /// Others come first on a busy machine: they have little to do. An idle one makes no difference.
@@ -206,7 +223,8 @@ impl Breather {
 
     /// Yields when the thread was held for long.
     pub(crate) async fn breathe(&mut self) {
-        if self.since.elapsed() >= HELD_MAX {
+        let held_max = if ON_LANE.get() { PIECE } else { HELD_MAX };
+        if self.since.elapsed() >= held_max {
             tokio::task::yield_now().await;
             self.since = Instant::now();
         }

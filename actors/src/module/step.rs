@@ -32,7 +32,7 @@ impl Core {
     pub(super) async fn turn(&mut self, mut turn: Box<Turn>, breather: &mut Breather) {
         while let Some(pending) = turn.pending.pop_front() {
             breather.breathe().await;
-            self.step(&mut turn, pending).await;
+            self.step(&mut turn, pending, breather).await;
             for module in turn.take_unreachable() {
                 self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));
             }
@@ -64,7 +64,7 @@ impl Core {
         }
     }
 
-    async fn step(&mut self, turn: &mut Turn, pending: PendingStep) {
+    async fn step(&mut self, turn: &mut Turn, pending: PendingStep, breather: &mut Breather) {
         let step = turn.next_step;
         turn.next_step = StepIndex(step.0 + 1);
         let (mut timer, mut is_load) = (None, false);
@@ -79,6 +79,8 @@ impl Core {
         let result = ended.result.clone();
         self.count(&ended, counts_to_quarantine);
 
+        // What follows takes as long as the step has effects, in pieces between which others may have the core.
+        breather.breathe().await;
         let starts = self.starts(turn, &ended);
         let head = RecordHead {
             seq: turn.seq,
@@ -89,11 +91,13 @@ impl Core {
         let record = ended.into_record(head, starts.recorded, starts.dropped, &trace);
         let watched = self.watched(turn, &record);
         let record = without_ephemeral(&turn.catalogue, record);
+        breather.breathe().await;
         self.append(&Record::Step(Box::new(record)));
         // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
         self.shared
             .watchers
             .publish_when_durable(&self.shared.log, watched);
+        breather.breathe().await;
         self.module.tables_mut().commit();
         if result.is_ok() {
             for module in touched.modules() {

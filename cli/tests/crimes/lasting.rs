@@ -153,6 +153,13 @@ async fn megabytes_of_log_are_cut_per_line_per_step_and_in_all() {
         .map(|line| line.text.len())
         .sum();
     assert!(kept <= KEPT_BYTES_MAX, "{kept} bytes are kept in memory");
+    let lines = owner.lines("crimes").await;
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.text.contains("dropped until it says less")),
+        "it is told that it says too much"
+    );
     let file = std::fs::metadata(world.directory().join("node.log")).expect("is there");
     assert!(
         file.len() <= 17 * 1024 * 1024,

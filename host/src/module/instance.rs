@@ -60,7 +60,7 @@ impl Instance {
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.epoch_deadline_callback(|context| {
-            context.data().meter.check()?;
+            context.data().meter.check_at_tick()?;
             // A plain yield would wake the guest at once, and a runtime looks at its sockets and at other threads' messages
             // only after dozens of tasks: behind a guest that computes, each would wait dozens of ticks.
             let others_first = Box::pin(tokio::task::yield_now());

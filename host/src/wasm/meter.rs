@@ -1,16 +1,34 @@
 //! How long a step has run: the time in which its guest has the thread, not the time in which it waits.
 //!
 //! [`Meter::run`] polls the guest's future and counts the polls; [`Meter::wait`] polls what the guest waits for inside
-//! such a poll and takes those out again. The running time of callees is added when they answer.
+//! such a poll and takes those out again. The running time of callees is added when they answer. On threads that give way to
+//! others ([`count_computing_time`]) only the time counts in which they have a core.
 
 use std::{
+    cell::Cell,
     future::{Future, poll_fn},
     pin::pin,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
+use cpu_time::ThreadTime;
+
 use super::{fault::Fault, ticker::Ticks};
+
+thread_local! {
+    /// Whether steps on this thread are charged for computing time.
+    static BY_COMPUTING_TIME: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on, steps on this thread are charged for the time in which it computes, not for the time in which it waits for a core.
+/// Reading that clock costs a system call, so it is for threads on which long steps run.
+pub fn count_computing_time() {
+    BY_COMPUTING_TIME.set(true);
+}
+
+/// What a step may run before a tick finds it to be long.
+const LONG_NS: u64 = 250_000;
 
 /// Measures one step at a time.
 pub(crate) struct Meter {
@@ -95,6 +113,17 @@ impl Meter {
         self.total_ns() / 1000
     }
 
+    /// A tick has found the guest running.
+    ///
+    /// # Errors
+    /// [`Fault::Deadline`] once the step has used up its time.
+    pub(crate) fn check_at_tick(&self) -> Result<(), Fault> {
+        if self.used_ns() > LONG_NS {
+            self.ticks.runs_long();
+        }
+        self.check()
+    }
+
     /// # Errors
     /// [`Fault::Deadline`] once the step has used up its time.
     pub(crate) fn check(&self) -> Result<(), Fault> {
@@ -119,9 +148,14 @@ impl Meter {
         }
     }
 
-    /// Nanoseconds after `base`, plus 1, so that it is never 0.
+    /// Nanoseconds after `base`, or of this thread's computing, plus 1, so that it is never 0. A part begins and ends on one thread.
     fn now_ns(&self) -> u64 {
-        saturating_ns(self.base.elapsed()).saturating_add(1)
+        let passed = if BY_COMPUTING_TIME.get() {
+            ThreadTime::now().as_duration()
+        } else {
+            self.base.elapsed()
+        };
+        saturating_ns(passed).saturating_add(1)
     }
 
     fn part(&self, kind: PartKind) -> Part<'_> {
@@ -184,5 +218,21 @@ mod tests {
         meter.restart(0);
         assert_eq!(meter.used_us(), 0);
         assert!(meter.check().is_ok());
+    }
+    #[test]
+    fn waiting_for_a_core_is_not_counted_where_computing_time_is() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
+        let meter = Meter::new(ticker.ticks().unwrap(), 1000);
+        let nap = || std::thread::sleep(Duration::from_millis(50));
+        let used = |meter: &Meter| {
+            meter.restart(0);
+            let running = meter.part(PartKind::Running);
+            nap();
+            drop(running);
+            meter.used_us()
+        };
+        assert!(used(&meter) >= 50_000);
+        super::count_computing_time();
+        assert!(used(&meter) < 40_000);
     }
 }
