@@ -132,7 +132,7 @@ impl Directory {
     pub(crate) fn store_module(&self, hash: &[u8; 32], wasm: &[u8]) -> Result<(), Failure> {
         let path = self.module_path(hash);
         if let Ok(file) = std::fs::File::open(&path) {
-            // Nothing names it yet: see `drop_modules`. When the time cannot be set, it is as old as it looks.
+            // Nothing names it yet: see [`Directory::settled_modules`]. When the time cannot be set, it is as old as it looks.
             let _ = file.set_modified(std::time::SystemTime::now());
             return Ok(());
         }
@@ -168,12 +168,9 @@ impl Directory {
         }
     }
 
-    /// Removes stored binaries that `is_unnamed` says nothing names, but those that a deploy may be about to name; how many.
-    pub(crate) fn drop_modules(
-        &self,
-        is_unnamed: impl Fn(&[u8; 32]) -> bool,
-    ) -> std::io::Result<usize> {
-        let mut dropped = 0;
+    /// The hashes of stored binaries, but those that a deploy may be about to name.
+    pub(crate) fn settled_modules(&self) -> std::io::Result<Vec<[u8; 32]>> {
+        let mut settled = Vec::new();
         for entry in std::fs::read_dir(self.root.join("modules"))? {
             let entry = entry?;
             let name = entry.file_name();
@@ -182,12 +179,16 @@ impl Directory {
                 .and_then(|name| name.strip_suffix(".wasm"))
                 .and_then(|name| blake3::Hash::from_hex(name).ok());
             let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if age >= BINARY_AGE_MIN && hash.is_some_and(|hash| is_unnamed(hash.as_bytes())) {
-                std::fs::remove_file(entry.path())?;
-                dropped += 1;
+            if age >= BINARY_AGE_MIN {
+                settled.extend(hash.map(|hash| *hash.as_bytes()));
             }
         }
-        Ok(dropped)
+        Ok(settled)
+    }
+
+    /// Removes a stored binary.
+    pub(crate) fn drop_module(&self, hash: &[u8; 32]) -> std::io::Result<()> {
+        std::fs::remove_file(self.module_path(hash))
     }
 
     fn module_path(&self, hash: &[u8; 32]) -> PathBuf {

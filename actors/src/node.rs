@@ -92,7 +92,7 @@ pub fn create(
         ..Config::default()
     };
     let path = directory::create(nodes, &key, &config)?;
-    Ok((NodeId(key.public().to_peer_id().to_string()), path))
+    Ok((NodeId::from(key.public().to_peer_id().to_string()), path))
 }
 
 /// Ends a node from any thread.

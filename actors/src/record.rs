@@ -5,6 +5,8 @@
 //! Changes of ephemeral tables are not recorded; their steps are. `starts` lists what the step appends to its turn's
 //! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::{Code, Failure},
     id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TimerId},
@@ -82,7 +84,7 @@ pub(crate) struct Ran {
     /// Its module.
     pub(crate) module: ModuleName,
     /// Its name.
-    pub(crate) reducer: String,
+    pub(crate) reducer: Arc<str>,
 }
 
 /// How a step ended.
@@ -100,7 +102,7 @@ pub(crate) struct Start {
     /// The subscriber's module.
     pub(crate) module: ModuleName,
     /// The subscriber.
-    pub(crate) reducer: String,
+    pub(crate) reducer: Arc<str>,
     /// What it is handed.
     pub(crate) arguments: StartArguments,
     /// Whether the step belongs to a load of its module.
@@ -130,8 +132,9 @@ pub(crate) enum Input {
         /// The module.
         module: ModuleName,
         /// The reducer.
-        reducer: String,
+        reducer: Arc<str>,
         /// The encoded arguments.
+        #[serde(with = "interstice_abi::wire::bytes")]
         arguments: Vec<u8>,
     },
     /// A timer is due.

@@ -47,7 +47,7 @@ pub(crate) struct HalfDone {
     pub(crate) timestamp_ms: u64,
     pub(crate) next_step: StepIndex,
     /// Module, reducer, arguments, whether it belongs to a load.
-    pub(crate) pending: Vec<(ModuleName, String, Vec<u8>, bool)>,
+    pub(crate) pending: Vec<(ModuleName, Arc<str>, Vec<u8>, bool)>,
 }
 
 /// The node as it was.
@@ -439,7 +439,7 @@ impl Recovery<'_> {
             let arguments = step.start_arguments(start).unwrap_or_default();
             // A load that a crash cut off is replaced by that of the restart, but keeps its place in the count of steps.
             let reducer = if start.is_load {
-                String::new()
+                Arc::default()
             } else {
                 start.reducer.clone()
             };

@@ -119,7 +119,7 @@ pub fn replay(
     let directory = Arc::new(Directory::look(directory)?);
     let config = Config::read(&directory.path("node.toml"))?;
     let key = directory.key()?;
-    let node = NodeId(key.public().to_peer_id().to_string());
+    let node = NodeId::from(key.public().to_peer_id().to_string());
     let engine = Engine::new(None)?;
     let log = Written::up_to_now(&directory)?;
     let base = log.oldest_base(&directory)?;

@@ -71,7 +71,7 @@ pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
     }
     Ok(Some(LocalNode {
         name: entry.name.clone(),
-        id: NodeId(entry.id.clone()),
+        id: NodeId::from(entry.id.clone()),
         folder,
     }))
 }
@@ -106,7 +106,7 @@ pub fn create(app: &App, name: &str, port: Option<u16>, listen: Listen) -> Outco
         registry.add(Entry {
             name: name.to_string(),
             address: format!("{}:{port}", Ipv4Addr::LOCALHOST),
-            id: id.0.clone(),
+            id: id.to_string(),
         })?;
         Ok(LocalNode {
             name: name.to_string(),
@@ -160,7 +160,7 @@ pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
         .map_err(|error| Problem::failed(with_causes(&error)))?;
     let address = format!("{}:{}", Ipv4Addr::LOCALHOST, node.port());
     Registry::change(&app.home, |registry| {
-        registry.set_address(&local.id.0, &address);
+        registry.set_address(local.id.as_str(), &address);
         Ok(())
     })?;
     Ok(Running {

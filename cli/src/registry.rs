@@ -221,7 +221,7 @@ fn check(nodes: &[Entry]) -> Result<(), Mistake> {
             .parse::<Address>()
             .map_err(|error| mistake("address", error.to_string()))?;
         check_id(&entry.id).map_err(|problem| mistake("id", problem))?;
-        if address.pin().is_some_and(|id| id.0 != entry.id) {
+        if address.pin().is_some_and(|id| id.as_str() != entry.id) {
             let problem = "it ends in another id than the field `id`".to_string();
             return Err(mistake("address", problem));
         }

@@ -38,7 +38,7 @@ impl Target {
         Ok(Self {
             label: entry.name.clone(),
             address: entry.address.parse().map_err(Problem::failed)?,
-            id: Some(NodeId(entry.id.clone())),
+            id: Some(NodeId::from(entry.id.clone())),
             folder: Some(app.home.node(&entry.id))
                 .filter(|folder| folder.join("node.toml").is_file()),
         })
@@ -62,7 +62,7 @@ impl Target {
                 .address
                 .parse::<Address>()
                 .is_ok_and(|known| same_place(&known, &address))
-                && address.pin().is_none_or(|id| id.0 == entry.id)
+                && address.pin().is_none_or(|id| id.as_str() == entry.id)
         };
         match registry.nodes().iter().find(same) {
             Some(entry) => Self::of(app, entry),

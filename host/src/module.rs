@@ -26,7 +26,7 @@ pub use outside::{CallContext, ForeignRead, Outside, OutsideReply, ReadRequest};
 pub(crate) use random::RandomStream;
 pub use rights::Revocation;
 pub(crate) use rights::Revoked;
-pub use step::{CallKind, Effect, StepOutcome, StepRequest, TurnContext};
+pub use step::{CallKind, Caller, Effect, StepOutcome, StepRequest, TurnContext};
 
 use crate::{
     hostcall::{self, Step, StepStart},
@@ -301,9 +301,7 @@ impl Module {
                     )
                 })?;
         }
-        let mut input = postcard::to_allocvec(&request.invocation).map_err(Failure::internal)?;
-        input.extend_from_slice(&request.arguments);
-        Ok((index, input))
+        Ok((index, request.caller.input(&request.arguments)?))
     }
 
     /// Moves the tables into a step.

@@ -116,9 +116,9 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
         Some(head) => head,
         None => return Err(archive.damaged("it is empty").into()),
     };
-    let directory = nodes.join(&head.node.0);
+    let directory = nodes.join(head.node.as_str());
     // The id becomes a path only once it is one.
-    if head.node.0.parse::<libp2p::PeerId>().is_err() {
+    if head.node.as_str().parse::<libp2p::PeerId>().is_err() {
         return Err(archive.damaged("it names no node").into());
     }
     // Both go on from here: what leaves them no room was made up.
@@ -143,7 +143,7 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
         files::DirectoryLockError::Io { source, .. } => io(&workshop, source),
     })?;
     let unfinished = Unfinished(workshop);
-    let folder = unfinished.0.join(&head.node.0);
+    let folder = unfinished.0.join(head.node.as_str());
     // A restore that was killed has left it half made, with the node's key in it.
     remove(&folder)?;
     let mut unpacking = Unpacking::new(&folder, head.epoch, name)?;
@@ -337,7 +337,7 @@ fn verify(folder: &Path, config: &Config, head: &Head) -> Result<(), RestoreErro
     let key = directory.key()?;
     let differs = |problem: String| RestoreError::Differs { problem };
     let id = key.public().to_peer_id().to_string();
-    if id != head.node.0 {
+    if id != head.node.as_str() {
         return Err(differs(format!("its key is that of node {id}")));
     }
     let log = directory.path("log");

@@ -168,11 +168,11 @@ pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 22] {
 }
 
 fn check_id(id: &NodeId) -> Result<(), String> {
-    let parsed = id.0.parse::<libp2p::PeerId>();
+    let parsed = id.as_str().parse::<libp2p::PeerId>();
     parsed.map(drop).map_err(|error| {
         format!(
             "`{}` is not the id of a key: {error}; `interstice-cli whoami` prints one",
-            id.0.escape_debug()
+            id.as_str().escape_debug()
         )
     })
 }

@@ -192,7 +192,7 @@ impl<'a> PageWriter<'a> {
             } => HistoryInput::Call {
                 caller,
                 caller_is_owner,
-                reducer,
+                reducer: reducer.to_string(),
                 schema: self.schema(&module, seq).map(|(place, _)| place),
                 arguments: self.bytes(&arguments),
                 module,

@@ -113,6 +113,16 @@ thread_local! {
     static ON_LANE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How long a thread of the lane rests where a step asks others for something again and again.
+const REST: Duration = Duration::from_micros(50);
+
+/// On a thread of the lane, leaves the core to others for a moment.
+pub(crate) fn rest_on_lane() {
+    if ON_LANE.get() {
+        std::thread::sleep(REST);
+    }
+}
+
 /// What each of the lane's threads begins with.
 fn enter() {
     ON_LANE.set(true);

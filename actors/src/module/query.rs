@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::Failure,
-    host_call::Invocation,
     id::{Seq, StepIndex, TableId},
     schema::ModuleSchema,
     walk::{Layout, Node},
     wire::{Ack, Response, ResponseBody, RowFilter, RowsPage},
 };
-use interstice_host::module::{StepRequest, TurnContext};
+use interstice_host::module::{Caller, StepRequest, TurnContext};
 
 use super::{
     Traffic,
@@ -37,7 +36,7 @@ pub(crate) struct ClientQuery {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) module: ModuleIndex,
     pub(crate) query: String,
-    pub(crate) invocation: Invocation,
+    pub(crate) caller: Caller,
     pub(crate) arguments: Vec<u8>,
     /// The last seq before it.
     pub(crate) seq: Seq,
@@ -79,9 +78,9 @@ impl Core {
         let way = Way::of_query(query.ticket, query.catalogue.clone(), query.module);
         let reacher = Reacher::new(self.shared.clone(), way, Touched::default());
         let request = StepRequest {
-            function: query.query,
-            invocation: query.invocation,
-            arguments: query.arguments,
+            function: query.query.into(),
+            caller: query.caller,
+            arguments: query.arguments.into(),
             check_arguments: true,
             turn: TurnContext {
                 seq: query.seq,

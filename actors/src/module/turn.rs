@@ -11,10 +11,10 @@ use std::{
 use interstice_abi::{
     event::Event,
     failure::Failure,
-    host_call::Invocation,
     id::{NodeId, Seq, StepIndex},
     wire::{Ack, Called},
 };
+use interstice_host::module::Caller;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -45,8 +45,8 @@ pub(crate) struct Turn {
     pub(crate) next_step: StepIndex,
     /// How many steps it may still run.
     pub(crate) budget: u32,
-    /// Modules in whose queues it still has a place.
-    pub(crate) held: BTreeSet<ModuleIndex>,
+    /// Modules in whose queues it still has a place, in order.
+    pub(crate) held: Vec<ModuleIndex>,
     /// Failed reactions so far.
     pub(crate) failed: u32,
     /// Dropped reactions so far.
@@ -68,10 +68,10 @@ pub(crate) struct PendingStep {
     pub(crate) module: ModuleIndex,
     /// What runs.
     pub(crate) what: StepKind,
-    /// Who calls, and with what.
-    pub(crate) invocation: Invocation,
+    /// Who calls.
+    pub(crate) caller: Caller,
     /// The encoded arguments.
-    pub(crate) arguments: Vec<u8>,
+    pub(crate) arguments: Arc<[u8]>,
     /// Whether they come from outside and must be checked against the schema.
     pub(crate) from_outside: bool,
     /// Whether its timers end with its module's load.
@@ -84,13 +84,13 @@ impl PendingStep {
         node: &NodeId,
         module: ModuleIndex,
         what: StepKind,
-        arguments: Vec<u8>,
+        arguments: impl Into<Arc<[u8]>>,
     ) -> Self {
         Self {
             module,
             what,
-            invocation: invocation_of_node(node),
-            arguments,
+            caller: inside(node),
+            arguments: arguments.into(),
             from_outside: false,
             of_load: false,
         }
@@ -98,15 +98,15 @@ impl PendingStep {
 
     /// What a client or another node has called.
     pub(crate) fn of_call(
-        invocation: Invocation,
+        caller: Caller,
         module: ModuleIndex,
-        reducer: &str,
-        arguments: Vec<u8>,
+        reducer: Arc<str>,
+        arguments: Arc<[u8]>,
     ) -> Self {
         Self {
             module,
-            what: StepKind::Call(reducer.into()),
-            invocation,
+            what: StepKind::Call(reducer),
+            caller,
             arguments,
             from_outside: true,
             of_load: false,
@@ -127,14 +127,14 @@ impl PendingStep {
     pub(crate) fn start<A>(&self, catalogue: &Catalogue<A>) -> Option<Start> {
         let entry = catalogue.entry(self.module)?;
         let (reducer, is_load) = match &self.what {
-            StepKind::Call(reducer) | StepKind::Event(reducer) => (reducer.to_string(), false),
-            StepKind::Load(reducer) => (reducer.as_deref().unwrap_or_default().to_string(), true),
+            StepKind::Call(reducer) | StepKind::Event(reducer) => (Arc::clone(reducer), false),
+            StepKind::Load(reducer) => (reducer.clone().unwrap_or_default(), true),
             StepKind::Timer(_) | StepKind::Nothing => return None,
         };
         Some(Start {
             module: entry.installed.schema.name.clone(),
             reducer,
-            arguments: StartArguments::Inline(self.arguments.clone()),
+            arguments: StartArguments::Inline(self.arguments.to_vec()),
             of_load: self.of_load,
             is_load,
         })
@@ -188,6 +188,9 @@ impl Turn {
 
     /// The modules of `held` that nothing pending can reach, taken out of it.
     pub(crate) fn take_unreachable(&mut self) -> Vec<ModuleIndex> {
+        if self.pending.is_empty() {
+            return std::mem::take(&mut self.held);
+        }
         let mut reachable = BTreeSet::new();
         for module in self
             .pending
@@ -199,28 +202,24 @@ impl Turn {
                 reachable.extend(entry.reach.iter().copied());
             }
         }
-        let gone: Vec<ModuleIndex> = self.held.difference(&reachable).copied().collect();
-        for module in &gone {
-            self.held.remove(module);
-        }
+        let (held, gone) = std::mem::take(&mut self.held)
+            .into_iter()
+            .partition(|module| reachable.contains(module));
+        self.held = held;
         gone
     }
 }
 
-/// The invocation of what a client or another node calls.
-pub(crate) fn invocation_from_outside(caller: &NodeId, caller_is_owner: bool) -> Invocation {
-    Invocation {
-        caller_node_id: caller.0.clone(),
-        caller_module_name: String::new(),
-        caller_is_owner,
+/// Who calls where a client or another node does.
+pub(crate) fn outside(node: &NodeId, is_owner: bool) -> Caller {
+    Caller {
+        node: node.clone(),
+        module: None,
+        is_owner,
     }
 }
 
-/// The invocation of everything that happens inside the node: this node calls, no module is named.
-pub(crate) fn invocation_of_node(node: &NodeId) -> Invocation {
-    Invocation {
-        caller_node_id: node.0.clone(),
-        caller_module_name: String::new(),
-        caller_is_owner: false,
-    }
+/// Who calls in everything that happens inside the node: this node, and no module is named.
+pub(crate) fn inside(node: &NodeId) -> Caller {
+    outside(node, false)
 }

@@ -75,7 +75,7 @@ impl Network {
             })) => {
                 let (serving, stopping) = (self.serving.clone(), self.stopping.subscribe());
                 let way = Way {
-                    node: NodeId(peer.to_string()),
+                    node: NodeId::from(peer.to_string()),
                     stream,
                     entrant: self.entrants.get(&connection).cloned(),
                 };

@@ -231,7 +231,7 @@ fn resume(
             let what = if reducer.is_empty() {
                 StepKind::Nothing
             } else {
-                StepKind::Event(reducer.as_str().into())
+                StepKind::Event(reducer)
             };
             let module = catalogue.index_of(&module)?;
             Some(PendingStep {

@@ -50,7 +50,7 @@ pub(super) async fn run(
     let port = options.port.unwrap_or(config.port);
     let config = Arc::new(config);
     let key = directory.key()?;
-    let id = NodeId(key.public().to_peer_id().to_string());
+    let id = NodeId::from(key.public().to_peer_id().to_string());
     let started = start_actors(&directory, &config, &key, &id, stop.clone(), ground)?;
     for path in directory.mended() {
         let text = format!("others could read {}; it is private again", path.display());

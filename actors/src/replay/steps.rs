@@ -130,7 +130,7 @@ impl Replay {
                 seq: record.seq,
                 step: record.step,
                 module: record.ran.as_ref().map(|ran| ran.module.clone()),
-                reducer: record.ran.as_ref().map(|ran| ran.reducer.clone()),
+                reducer: record.ran.as_ref().map(|ran| ran.reducer.to_string()),
                 what,
             }));
         }

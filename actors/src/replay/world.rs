@@ -22,7 +22,7 @@ use super::slot::Slot;
 use crate::{
     base::Base,
     directory::Directory,
-    module::turn::{PendingStep, StepKind, invocation_from_outside},
+    module::turn::{PendingStep, StepKind, outside},
     record::Input,
     recovery::installed,
     supervisor::{
@@ -141,9 +141,14 @@ impl World {
                 reducer,
                 arguments,
             } => {
-                let invocation = invocation_from_outside(caller, *caller_is_owner);
+                let caller = outside(caller, *caller_is_owner);
                 let index = self.index(module)?;
-                let step = PendingStep::of_call(invocation, index, reducer, arguments.clone());
+                let step = PendingStep::of_call(
+                    caller,
+                    index,
+                    reducer.clone(),
+                    arguments.as_slice().into(),
+                );
                 return Ok(First::OfModule(step));
             }
             Input::Timer { module, timer } => {

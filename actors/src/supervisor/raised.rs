@@ -38,7 +38,7 @@ fn steps_on<A>(
     subscribers
         .map(|subscriber| {
             let what = StepKind::Event(subscriber.reducer);
-            PendingStep::of_node(own, subscriber.module, what, node.0.to_bytes())
+            PendingStep::of_node(own, subscriber.module, what, node.to_string().to_bytes())
         })
         .collect()
 }

@@ -100,15 +100,15 @@ impl Supervisor {
         }
     }
 
-    /// Every module that a turn with steps in `modules` may touch.
-    pub(crate) fn reach_of(
-        &self,
-        modules: impl Iterator<Item = ModuleIndex>,
-    ) -> std::collections::BTreeSet<ModuleIndex> {
-        modules
+    /// Every module that a turn with steps in `modules` may touch, in order.
+    fn reach_of(&self, modules: impl Iterator<Item = ModuleIndex>) -> Vec<ModuleIndex> {
+        let mut reach: Vec<ModuleIndex> = modules
             .filter_map(|module| self.catalogue.entry(module))
             .flat_map(|entry| entry.reach.iter().copied())
-            .collect()
+            .collect();
+        reach.sort_unstable();
+        reach.dedup();
+        reach
     }
 
     /// Records step 0 of a turn whose step 0 is the node's own.

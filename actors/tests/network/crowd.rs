@@ -277,7 +277,7 @@ async fn a_key_that_may_not_come_in_is_told_what_to_do() {
     assert_eq!(failure.code, Code::Denied);
     assert!(
         failure.message.contains("`allowed`")
-            && failure.message.contains(network.refused.id().0.as_str()),
+            && failure.message.contains(network.refused.id().as_str()),
         "{failure}"
     );
     serves(&network).await;

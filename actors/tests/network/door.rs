@@ -204,7 +204,7 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         let (owner, key) = (Identity::generate(), Keypair::generate_ed25519());
         let refused = Identity::generate();
-        let id = NodeId(key.public().to_peer_id().to_string());
+        let id = NodeId::from(key.public().to_peer_id().to_string());
         let mut options = NetworkOptions::new(key);
         options.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         change(&mut options);

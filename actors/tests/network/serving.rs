@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt as _;
 use interstice_abi::{
     failure::Code,
-    id::NodeId,
     wire::{Ack, DeployOptions, Standing, WatchEvent},
 };
 use interstice_actors::network::NetworkError;
@@ -232,7 +231,7 @@ async fn what_was_under_way_when_the_connection_is_lost_is_unknown_or_lost() {
 #[tokio::test]
 async fn a_pinned_id_that_does_not_match_is_refused() {
     let network = Network::start();
-    let other = NodeId(Identity::generate().id().0.clone());
+    let other = Identity::generate().id().clone();
     let target = network.target().pinned(&other).unwrap();
     let error = Client::connect(&Identity::generate(), &target, &ConnectOptions::default())
         .await

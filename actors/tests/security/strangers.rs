@@ -186,12 +186,7 @@ async fn a_key_that_is_not_on_the_list_of_a_closed_node_is_told_so_and_does_noth
         panic!("{refused:?}")
     };
     assert_eq!(failure.code, Code::Denied);
-    for wanted in [
-        stranger.id().0.as_str(),
-        "`allowed`",
-        "node.toml",
-        "restart",
-    ] {
+    for wanted in [stranger.id().as_str(), "`allowed`", "node.toml", "restart"] {
         assert!(failure.message.contains(wanted), "{failure}");
     }
     assert_eq!(owner.query("city", "houses", &[]).await, Ok(1));
@@ -235,7 +230,7 @@ async fn nobody_can_be_another_key() {
     liar.ask(
         1,
         RequestBody::Hello {
-            agent: owner.0.clone(),
+            agent: owner.to_string(),
         },
     )
     .await;

@@ -93,7 +93,7 @@ fn frames() {
 fn responses() {
     let mut responses = vec![3, 63];
     let welcome = Welcome {
-        node: NodeId("12D3KooW".into()),
+        node: NodeId::from("12D3KooW"),
         name: "home".into(),
         version: Version::default(),
         standing: Standing::Owner,

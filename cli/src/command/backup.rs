@@ -107,7 +107,7 @@ impl Backup {
             .map_err(|error| session.problem(error))?;
         if app.output.is_json() {
             return app.output.json(&json!({
-                "file": self.file, "bytes": backup.bytes, "seq": backup.seq.0, "node": session.node().0,
+                "file": self.file, "bytes": backup.bytes, "seq": backup.seq.0, "node": session.node(),
             }));
         }
         app.output.line(format!(
@@ -143,7 +143,7 @@ impl Restore {
         }
         if app.output.is_json() {
             return app.output.json(&json!({
-                "name": restored.name, "id": restored.id.0, "seq": restored.seq.0, "epoch": restored.epoch.0,
+                "name": restored.name, "id": restored.id, "seq": restored.seq.0, "epoch": restored.epoch.0,
                 "modules": restored.modules,
             }));
         }
@@ -174,14 +174,14 @@ fn refused(error: &RestoreError) -> Problem {
 fn register(app: &App, restored: &Restored) -> Outcome<()> {
     Registry::change(&app.home, |registry| {
         // The same node may be known from elsewhere.
-        if registry.find(&restored.id.0).is_some() {
-            registry.remove(&restored.id.0);
+        if registry.find(restored.id.as_str()).is_some() {
+            registry.remove(restored.id.as_str());
         }
         refuse_taken(registry, &restored.name)?;
         registry.add(Entry {
             name: restored.name.clone(),
             address: format!("{}:{}", Ipv4Addr::LOCALHOST, restored.port),
-            id: restored.id.0.clone(),
+            id: restored.id.to_string(),
         })
     })
 }

@@ -111,7 +111,7 @@ impl Example {
             .collect::<Outcome<Vec<Module>>>()?;
         if let Some(node) = before {
             Registry::change(&app.home, |registry| {
-                registry.remove(&node.id.0);
+                registry.remove(node.id.as_str());
                 Ok(())
             })?;
             fs::remove_dir_all(&node.folder)

@@ -160,14 +160,14 @@ pub(crate) async fn start(
 
 /// Deploys, and describes the node.
 async fn settle(app: &App, start: &Start, running: &Running) -> Outcome<Json> {
-    let session = Session::to(app, &Target::named(app, &start.node.id.0)?).await?;
+    let session = Session::to(app, &Target::named(app, start.node.id.as_str())?).await?;
     for module in &start.modules {
         deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
     }
     let modules: Vec<ModuleStatus> = session.modules().await?;
     Ok(json!({
         "name": start.node.name,
-        "id": start.node.id.0,
+        "id": start.node.id,
         "addresses": running.addresses,
         "folder": start.node.folder.display().to_string(),
         "modules": modules.iter().map(modules::to_json).collect::<Vec<Json>>(),

@@ -20,7 +20,7 @@ impl Whoami {
         let path = app.home.key();
         if app.output.is_json() {
             app.output
-                .json(&json!({"id": id.0, "key": path.display().to_string()}))
+                .json(&json!({"id": id, "key": path.display().to_string()}))
         } else {
             app.output.line(format!("{id}\nkey: {}", path.display()))
         }

@@ -7,7 +7,7 @@ use interstice_abi::{
     ABI_VERSION,
     event::TableRef,
     failure::{Code, Failure},
-    host_call::{self, CallRequest, DESCRIBE_PREFIX, Invocation, NAMESPACE, REDUCER_PREFIX, Word},
+    host_call::{self, CallRequest, DESCRIBE_PREFIX, NAMESPACE, REDUCER_PREFIX, Word},
     id::{ModuleName, NodeId, Seq, StepIndex},
     schema::{
         Description, ModuleHeader, ModuleSchema, Persistence, ReducerSchema, TableAccess,
@@ -18,7 +18,8 @@ use interstice_abi::{
 use interstice_host::{
     limits::Limits,
     module::{
-        CallContext, CallKind, ForeignRead, Module, Outside, OutsideReply, StepRequest, TurnContext,
+        CallContext, CallKind, Caller, ForeignRead, Module, Outside, OutsideReply, StepRequest,
+        TurnContext,
     },
     table::Tables,
     wasm::Engine,
@@ -64,15 +65,15 @@ pub(crate) fn module() -> Module {
 pub(crate) fn request(function: &str) -> StepRequest {
     StepRequest {
         function: function.into(),
-        invocation: Invocation::default(),
-        arguments: Vec::new(),
+        caller: Caller::default(),
+        arguments: [].into(),
         check_arguments: true,
         turn: TurnContext {
             seq: Seq(7),
             step: StepIndex(0),
             timestamp_ms: 1_000,
             node_seed: [3; 32],
-            node_id: NodeId("node".into()),
+            node_id: NodeId::from("node"),
             of_load: false,
         },
         call_ordinal: 0,

@@ -84,7 +84,7 @@ fn random(memory: &mut [u8], guest: &mut Guest, slot: Slot) -> Result<Reply, Hal
 }
 
 fn node_id(memory: &mut [u8], guest: &mut Guest, slot: Slot) -> Result<Reply, Halt> {
-    let id = guest.step()?.turn.node_id.0.to_bytes();
+    let id = guest.step()?.turn.node_id.to_string().to_bytes();
     Ok(slot.put(memory, &mut guest.waiting, 0, &[&id])?)
 }
 

@@ -1,8 +1,9 @@
 //! What goes into the execution of one reducer or query, and what comes out.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::{Code, Failure},
-    host_call::Invocation,
     id::{ModuleName, NodeId, Seq, StepIndex},
 };
 use serde::{Deserialize, Serialize};
@@ -49,15 +50,45 @@ pub struct TurnContext {
     pub of_load: bool,
 }
 
+/// Who calls a reducer or query.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The node or client; this node for everything that happens inside it.
+    pub node: NodeId,
+    /// The module, where one has called.
+    pub module: Option<ModuleName>,
+    /// Whether the node is an owner of this one.
+    pub is_owner: bool,
+}
+
+impl Caller {
+    /// What a guest is handed: an [`Invocation`], then the arguments.
+    ///
+    /// [`Invocation`]: interstice_abi::host_call::Invocation
+    pub(super) fn input(&self, arguments: &[u8]) -> Result<Vec<u8>, Failure> {
+        let module = self.module.as_ref().map_or("", ModuleName::as_str);
+        let node = self.node.as_str();
+        let room = node.len() + module.len() + INVOCATION_BYTES + arguments.len();
+        let invocation = (node, module, self.is_owner);
+        let mut input = postcard::to_extend(&invocation, Vec::with_capacity(room))
+            .map_err(Failure::internal)?;
+        input.extend_from_slice(arguments);
+        Ok(input)
+    }
+}
+
+/// What an invocation has beside its texts: two lengths and a truth value.
+const INVOCATION_BYTES: usize = 16;
+
 /// One execution.
 #[derive(Clone, Debug)]
 pub struct StepRequest {
     /// The reducer or query.
-    pub function: String,
+    pub function: Arc<str>,
     /// Who calls.
-    pub invocation: Invocation,
+    pub caller: Caller,
     /// The arguments' encodings, one after the other.
-    pub arguments: Vec<u8>,
+    pub arguments: Arc<[u8]>,
     /// Whether the arguments come from outside and are checked against the schema first.
     pub check_arguments: bool,
     /// The turn.
@@ -151,4 +182,32 @@ pub(super) fn rejection(message: &[u8]) -> Failure {
     );
     let message: String = text.chars().take(REJECTION_LENGTH_MAX).collect();
     Failure::new(Code::Rejected, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use interstice_abi::host_call::Invocation;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_reads_an_invocation_and_the_arguments_behind_it() {
+        let caller = Caller {
+            node: NodeId::from("node"),
+            module: Some(ModuleName::new("caller").expect("a name")),
+            is_owner: true,
+        };
+        let input = caller.input(b"arguments").expect("it encodes");
+        let (invocation, arguments) =
+            postcard::take_from_bytes::<Invocation>(&input).expect("it reads");
+        assert_eq!(arguments, b"arguments");
+        assert_eq!(
+            invocation,
+            Invocation {
+                caller_node_id: "node".into(),
+                caller_module_name: "caller".into(),
+                caller_is_owner: true,
+            }
+        );
+    }
 }

@@ -284,7 +284,7 @@ fn queries_call_no_reducers_and_chains_end_at_the_limit() {
 fn arguments_that_do_not_fit_are_refused_before_anything_runs() {
     let mut module = module(&caller());
     let mut asked = request("poke");
-    asked.arguments = vec![1];
+    asked.arguments = [1].into();
     let outcome = block_on(module.run(asked, Box::new(FakeOutside::default())));
     assert_eq!(
         (code(&outcome), outcome.is_fault),

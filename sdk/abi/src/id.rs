@@ -3,10 +3,16 @@
 //! Invariant: a [`ModuleName`] is always valid, so it can be printed, compared and put into a message
 //! without a second look. It never becomes a path: files are named by content hash.
 
-use alloc::string::{String, ToString};
+use alloc::{
+    string::{String, ToString},
+    sync::Arc,
+};
 use core::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{Error as _, Visitor},
+};
 
 /// Longest name of a module, table, reducer, query, type or field, in bytes.
 /// Long enough for every name that a person types, short enough for error messages and log lines.
@@ -100,25 +106,24 @@ impl core::str::FromStr for Position {
     }
 }
 
-/// A module's name: its package name as written, `[A-Za-z0-9_-]`, starting with a letter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ModuleName(String);
+/// A module's name: its package name as written, `[A-Za-z0-9_-]`, starting with a letter. Clones share the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleName(Arc<str>);
 
 impl ModuleName {
     /// Takes a name that follows the rules.
     ///
     /// # Errors
     /// A sentence that says which rule `name` breaks.
-    pub fn new(name: impl Into<String>) -> Result<Self, String> {
-        let name = name.into();
-        check_name("module name", &name, true)?;
+    pub fn new(name: impl AsRef<str>) -> Result<Self, String> {
+        let name = name.as_ref();
+        check_name("module name", name, true)?;
         if name == BUILT_IN_MODULE {
             return Err(alloc::format!(
                 "`{name}` is the node's own module; call yours something else"
             ));
         }
-        Ok(Self(name))
+        Ok(Self(name.into()))
     }
 
     /// The name as written.
@@ -138,7 +143,20 @@ impl TryFrom<String> for ModuleName {
 
 impl From<ModuleName> for String {
     fn from(name: ModuleName) -> String {
-        name.0
+        name.0.to_string()
+    }
+}
+
+impl Serialize for ModuleName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for ModuleName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = shared(deserializer)?;
+        Self::new(name).map_err(D::Error::custom)
     }
 }
 
@@ -160,10 +178,17 @@ impl core::borrow::Borrow<str> for ModuleName {
     }
 }
 
-/// A node's id: the text form of its libp2p `PeerId`, one spelling everywhere.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct NodeId(pub String);
+/// A node's id: the text form of its libp2p `PeerId`, one spelling everywhere. Clones share the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,8 +198,45 @@ impl fmt::Display for NodeId {
 
 impl From<&str> for NodeId {
     fn from(id: &str) -> Self {
-        Self(id.to_string())
+        Self(id.into())
     }
+}
+
+impl From<String> for NodeId {
+    fn from(id: String) -> Self {
+        Self(id.into())
+    }
+}
+
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        shared(deserializer).map(Self)
+    }
+}
+
+/// Reads a text that is to be shared, at the cost of one allocation.
+fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Arc<str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a text")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(text.into())
+        }
+    }
+
+    deserializer.deserialize_str(Text)
 }
 
 /// Checks that `name` starts with a letter or `_`, holds only letters, digits and `_` (and `-` where `hyphens`

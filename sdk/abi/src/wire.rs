@@ -7,7 +7,7 @@
 //! [`RequestBody::Cancel`]; every other request has exactly one answer.
 
 mod admin;
-mod bytes;
+pub mod bytes;
 mod history;
 mod status;
 

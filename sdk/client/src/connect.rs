@@ -206,7 +206,7 @@ async fn dial(
         };
         problem = match (failed, target.pin()) {
             (DialError::WrongPeerId { obtained, .. }, Some(expected)) => {
-                let found = interstice_abi::id::NodeId(obtained.to_string());
+                let found = interstice_abi::id::NodeId::from(obtained.to_string());
                 return Err(Failed {
                     error: Error::WrongNode {
                         target: target.to_string(),

@@ -166,7 +166,7 @@ fn make_private(_: &Path) -> io::Result<()> {
 
 impl From<Keypair> for Identity {
     fn from(keypair: Keypair) -> Self {
-        let id = NodeId(keypair.public().to_peer_id().to_string());
+        let id = NodeId::from(keypair.public().to_peer_id().to_string());
         Self { keypair, id }
     }
 }

@@ -58,7 +58,7 @@ impl Pipeline {
             let mut pipeline = Self {
                 stream,
                 welcome: Welcome {
-                    node: interstice_abi::id::NodeId(String::new()),
+                    node: interstice_abi::id::NodeId::default(),
                     name: String::new(),
                     version: interstice_abi::schema::Version::default(),
                     standing: interstice_abi::wire::Standing::Guest,

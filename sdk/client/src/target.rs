@@ -56,10 +56,10 @@ impl Target {
     /// [`TargetError::Id`].
     pub fn pinned(mut self, id: &NodeId) -> Result<Self, TargetError> {
         let wrong = |problem: String| TargetError::Id {
-            id: id.0.escape_debug().to_string(),
+            id: id.as_str().escape_debug().to_string(),
             problem,
         };
-        self.pin = Some(PeerId::from_str(&id.0).map_err(|error| wrong(error.to_string()))?);
+        self.pin = Some(PeerId::from_str(id.as_str()).map_err(|error| wrong(error.to_string()))?);
         Ok(self)
     }
 
@@ -78,7 +78,7 @@ impl Target {
     /// The node that it must be.
     #[must_use]
     pub fn pin(&self) -> Option<NodeId> {
-        self.pin.map(|peer| NodeId(peer.to_string()))
+        self.pin.map(|peer| NodeId::from(peer.to_string()))
     }
 
     pub(crate) fn peer(&self) -> Option<PeerId> {
@@ -195,7 +195,7 @@ mod tests {
     fn check(text: &str, printed: &str, pin: Option<&str>) {
         let target: Target = text.parse().unwrap();
         assert_eq!(target.to_string(), printed);
-        assert_eq!(target.pin().map(|id| id.0).as_deref(), pin);
+        assert_eq!(target.pin().map(|id| id.to_string()).as_deref(), pin);
     }
 
     #[test]

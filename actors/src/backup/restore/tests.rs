@@ -8,7 +8,7 @@ use super::*;
 
 fn head(node: &str) -> Head {
     Head {
-        node: NodeId(node.to_string()),
+        node: NodeId::from(node.to_string()),
         name: "../../name".to_string(),
         epoch: Epoch(0),
         seq: Seq(0),

@@ -32,7 +32,7 @@ fn shared(folder: &TempDir) -> Arc<Shared> {
     let lines = Lines::open(&folder.path().join("node.log")).expect("opens");
     let lane = Lane::start(1).expect("a thread");
     Arc::new(Shared::new(
-        NodeId("node".into()),
+        NodeId::from("node"),
         [0; 32],
         Epoch(1),
         log,

@@ -49,7 +49,7 @@ pub(crate) async fn run_called<A>(
                 &way.catalogue,
                 &name,
                 &function,
-                arguments,
+                &arguments,
                 &mut outcome.effects,
             );
             module.tables().counters_since(savepoint)

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{NestedCall, NestedRead, touched::Touched, way::Way};
 use crate::{
-    module::{Traffic, gone},
+    module::{Traffic, gone, lane::rest_on_lane},
     record::Answer,
     remote::fingerprint,
     shared::Shared,
@@ -26,7 +26,12 @@ pub(crate) struct Reacher {
     shared: Arc<Shared>,
     way: Way,
     touched: Touched,
+    /// Calls made so far.
+    calls: u32,
 }
+
+/// How many calls a step that runs for long makes at a time: each of them has two threads work in turns, which leaves others no core.
+const CALLS_AT_A_TIME: u32 = 32;
 
 impl Reacher {
     /// For a guest at the end of `way`; what it touches is added to `touched`.
@@ -35,6 +40,7 @@ impl Reacher {
             shared,
             way,
             touched,
+            calls: 0,
         }
     }
 
@@ -87,6 +93,10 @@ impl Outside for Reacher {
         request: CallRequest,
         context: CallContext,
     ) -> BoxFuture<'_, OutsideReply> {
+        self.calls = self.calls.wrapping_add(1);
+        if self.calls.is_multiple_of(CALLS_AT_A_TIME) {
+            rest_on_lane();
+        }
         Box::pin(async move {
             let reply = if request.node.is_some() {
                 self.ask(kind, &request).await

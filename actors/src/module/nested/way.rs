@@ -8,10 +8,10 @@ use std::sync::Arc;
 use actix::Addr;
 use interstice_abi::{
     failure::{Code, Failure},
-    host_call::{CallRequest, Invocation},
+    host_call::CallRequest,
     id::NodeId,
 };
-use interstice_host::module::{CallContext, CallKind, StepRequest};
+use interstice_host::module::{CallContext, CallKind, Caller, StepRequest};
 
 use super::{callable, serving, trace::Trace};
 use crate::{
@@ -156,19 +156,17 @@ impl<A> Way<A> {
         context: CallContext,
     ) -> StepRequest {
         let caller = self.end().and_then(|index| self.catalogue.entry(index));
-        let invocation = Invocation {
-            caller_node_id: node.0.clone(),
-            caller_module_name: caller
-                .map(|entry| entry.installed.schema.name.to_string())
-                .unwrap_or_default(),
-            caller_is_owner: false,
+        let caller = Caller {
+            node: node.clone(),
+            module: caller.map(|entry| entry.installed.schema.name.clone()),
+            is_owner: false,
         };
         let mut turn = context.turn;
         turn.of_load = self.of_load;
         StepRequest {
-            function: request.function,
-            invocation,
-            arguments: request.arguments,
+            function: request.function.into(),
+            caller,
+            arguments: request.arguments.into(),
             check_arguments: true,
             turn,
             call_ordinal: context.call_ordinal,

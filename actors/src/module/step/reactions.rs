@@ -55,7 +55,7 @@ pub(crate) fn starts<A>(
             let arguments = effect_arguments(effect);
             starts.recorded.push(Start {
                 module: subscriber.name.clone(),
-                reducer: subscriber.reducer.to_string(),
+                reducer: Arc::clone(&subscriber.reducer),
                 arguments: if is_recorded {
                     StartArguments::Effect(recorded)
                 } else {

@@ -3,6 +3,8 @@
 //! Nothing here knows of messages, of the log or of counts: the caller undoes a step that has failed, appends the record and
 //! tells others. Both callers go through these functions, so that they cannot come to mean different things.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::Failure,
     id::{ModuleName, Seq, StepIndex},
@@ -26,7 +28,7 @@ pub(crate) struct Prepared {
     /// The tables' state before it.
     pub(crate) savepoint: Savepoint,
     /// What will run, if anything.
-    pub(crate) function: Option<String>,
+    pub(crate) function: Option<Arc<str>>,
     /// Whether its timers belong to a load.
     pub(crate) of_load: bool,
     /// What was changed on the way: timers that are gone, whatever becomes of the step.
@@ -62,17 +64,17 @@ pub(crate) fn prepare<A>(
     let savepoint = module.tables().savepoint();
     let (function, of_load) = match &pending.what {
         StepKind::Call(reducer) | StepKind::Event(reducer) => {
-            (Some(reducer.to_string()), pending.of_load)
+            (Some(Arc::clone(reducer)), pending.of_load)
         }
         StepKind::Timer(timer) => match module.tables_mut().take_timer(*timer) {
-            Some(timer) => (Some(timer.reducer), timer.of_load),
+            Some(timer) => (Some(timer.reducer.into()), timer.of_load),
             None => (None, false),
         },
         StepKind::Load(reducer) => {
             module.renew();
             module.tables_mut().clear_ephemeral();
             module.tables_mut().drop_timers_of_load();
-            (reducer.as_ref().map(ToString::to_string), true)
+            (reducer.clone(), true)
         }
         StepKind::Nothing => (None, false),
     };
@@ -140,7 +142,7 @@ pub(crate) async fn execute<A>(
     turn.of_load = prepared.of_load;
     let request = StepRequest {
         function: function.clone(),
-        invocation: pending.invocation,
+        caller: pending.caller,
         arguments: pending.arguments.clone(),
         check_arguments: pending.from_outside,
         turn,
@@ -155,7 +157,13 @@ pub(crate) async fn execute<A>(
     let name = module.binary().schema.name.clone();
     let mut effects = prepared.removed;
     effects.extend(outcome.effects);
-    add_call(catalogue, &name, &function, pending.arguments, &mut effects);
+    add_call(
+        catalogue,
+        &name,
+        &function,
+        &pending.arguments,
+        &mut effects,
+    );
     let mut counters = touched.counters();
     let own = module.tables().counters_since(prepared.savepoint);
     counters.extend(own.into_iter().map(|counter| (name.clone(), counter)));
@@ -177,14 +185,14 @@ pub(crate) fn add_call<A>(
     catalogue: &Catalogue<A>,
     module: &ModuleName,
     reducer: &str,
-    arguments: Vec<u8>,
+    arguments: &[u8],
     effects: &mut Vec<Effect>,
 ) {
     if !catalogue.call_subscribers(module, reducer).is_empty() {
         effects.push(Effect::Called {
             module: module.clone(),
             reducer: reducer.to_string(),
-            arguments,
+            arguments: arguments.to_vec(),
         });
     }
 }

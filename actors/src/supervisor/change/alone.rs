@@ -2,8 +2,6 @@
 //!
 //! Such a turn has a seq and records as any other; only its places are given out here instead of at the barrier.
 
-use std::collections::BTreeSet;
-
 use interstice_abi::{
     failure::Failure,
     id::{ModuleName, StepIndex},
@@ -51,7 +49,8 @@ impl ChangeContext {
         step: PendingStep,
     ) -> Result<Result<Called, Failure>, Failure> {
         let (index, entry) = self.installed_now(module)?;
-        let reach: BTreeSet<_> = entry.reach.iter().copied().collect();
+        let mut reach = entry.reach.to_vec();
+        reach.sort_unstable();
         let (waiter, ended) = oneshot::channel();
         let ticket = self.stamper.ticket();
         let turn = Turn {

@@ -150,20 +150,31 @@ impl Writer {
                 &mut named,
             );
         }
+        let settled = self.directory.settled_modules();
+        let mut unnamed = settled.map_err(|error| error.to_string())?;
+        unnamed.retain(|hash| !named.contains(hash));
+        if unnamed.is_empty() {
+            // Nearly always: reading the whole log would cost as much as the checkpoint.
+            return Ok(());
+        }
         for entry in self.shared.log.read(self.shared.log.start()) {
             let (_, bytes) = entry.map_err(|error| error.to_string())?;
             if let Ok(Record::Step(step)) = Record::decode(&bytes)
                 && let Some(Input::Install { hash, .. }) = step.input
             {
-                named.insert(hash);
+                unnamed.retain(|unnamed| *unnamed != hash);
             }
         }
-        let dropped = self
-            .directory
-            .drop_modules(|hash| !named.contains(hash))
-            .map_err(|error| error.to_string())?;
-        if dropped > 0 {
-            tracing::debug!(dropped, "dropped binaries that nothing names");
+        for hash in &unnamed {
+            self.directory
+                .drop_module(hash)
+                .map_err(|error| error.to_string())?;
+        }
+        if !unnamed.is_empty() {
+            tracing::debug!(
+                dropped = unnamed.len(),
+                "dropped binaries that nothing names"
+            );
         }
         Ok(())
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    host_call::Invocation,
     id::{Position, StepIndex},
     wire::{Ack, Request, RequestBody, Response, RowFilter, Standing},
 };
+use interstice_host::module::Caller;
 
 use super::past::RowsAtWanted;
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         NewPlace,
         nested::callable,
         query::{ClientQuery, ReadRows},
-        turn::{PendingStep, Waiter, invocation_from_outside},
+        turn::{PendingStep, Waiter, outside},
         watch::StartWatch,
     },
     record::Input,
@@ -145,13 +145,14 @@ impl Supervisor {
         }
         self.admission.check(&module, index, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
-        let arguments = call.arguments.clone();
-        let step = PendingStep::of_call(invocation_of(peer), index, &call.reducer, arguments);
+        let arguments = call.arguments.as_slice().into();
+        let reducer: Arc<str> = call.reducer.into();
+        let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments);
         let input = Input::Call {
             caller: peer.node.clone(),
             caller_is_owner,
             module,
-            reducer: call.reducer,
+            reducer,
             arguments: call.arguments,
         };
         let waiter = Waiter::Client {
@@ -189,7 +190,7 @@ impl Supervisor {
             catalogue: self.catalogue.clone(),
             module: index,
             query: call.reducer,
-            invocation: invocation_of(peer),
+            caller: caller_of(peer),
             arguments: call.arguments,
             seq: self.stamper.last_seq(),
             timestamp_ms: now_ms().max(self.stamper.last_ms()),
@@ -273,6 +274,6 @@ impl Supervisor {
     }
 }
 
-fn invocation_of(peer: &Peer) -> Invocation {
-    invocation_from_outside(&peer.node, peer.standing == Standing::Owner)
+fn caller_of(peer: &Peer) -> Caller {
+    outside(&peer.node, peer.standing == Standing::Owner)
 }

@@ -77,7 +77,7 @@ fn check(bytes: &[u8]) {
     fs::write(&file, bytes).expect("the folder takes files");
     match node::restore(&file, &nodes, None) {
         Ok(restored) => {
-            assert_eq!(names(&nodes), [restored.id.0.as_str()]);
+            assert_eq!(names(&nodes), [restored.id.as_str()]);
             assert!(restored.directory.starts_with(&nodes));
             let again = node::restore(&file, &nodes, None);
             assert!(matches!(again, Err(node::RestoreError::Exists { .. })));

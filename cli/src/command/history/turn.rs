@@ -279,7 +279,7 @@ impl Input {
                         "module": module.as_str(),
                         "reducer": reducer,
                         "arguments": arguments,
-                        "caller": caller.0,
+                        "caller": caller,
                         "caller_is_owner": caller_is_owner,
                     }),
                 }
@@ -335,11 +335,11 @@ impl Input {
             }
             HistoryInput::Connect { node } => Self {
                 text: format!("connect {node}"),
-                json: json!({"kind": "connect", "node": node.0}),
+                json: json!({"kind": "connect", "node": node}),
             },
             HistoryInput::Disconnect { node } => Self {
                 text: format!("disconnect {node}"),
-                json: json!({"kind": "disconnect", "node": node.0}),
+                json: json!({"kind": "disconnect", "node": node}),
             },
             HistoryInput::NodeStart => Self {
                 text: "start of the node".to_string(),

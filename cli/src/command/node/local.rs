@@ -23,10 +23,10 @@ const EXAMPLE_SUFFIX: &str = "-example";
 pub(super) fn create(app: &App, command: &Create) -> Outcome<()> {
     let node = node_process::create(app, &command.name, command.port, Listen::default())?;
     let registry = Registry::read(&app.home)?;
-    let entry = registry.get(&node.id.0)?;
+    let entry = registry.get(node.id.as_str())?;
     if app.output.is_json() {
         return app.output.json(&json!({
-            "name": node.name, "id": node.id.0, "address": entry.address, "folder": node.folder.display().to_string()
+            "name": node.name, "id": node.id, "address": entry.address, "folder": node.folder.display().to_string()
         }));
     }
     app.output.line(format!(

@@ -21,12 +21,15 @@ use crate::{
 
 pub(super) async fn add(app: &App, command: Add) -> Outcome<()> {
     let address: Address = command.address.parse().map_err(Problem::usage)?;
-    let given = command.id.clone().or_else(|| address.pin().map(|id| id.0));
+    let given = command
+        .id
+        .clone()
+        .or_else(|| address.pin().map(|id| id.to_string()));
     if let Some(id) = &given {
         check_id(id).map_err(Problem::usage)?;
     }
     let id = match given {
-        Some(id) if address.pin().is_none_or(|other| other.0 == id) => id,
+        Some(id) if address.pin().is_none_or(|other| other.as_str() == id) => id,
         Some(_) => return Err(Problem::usage("the address ends in another id than --id")),
         None => {
             let target = Target {
@@ -35,7 +38,7 @@ pub(super) async fn add(app: &App, command: Add) -> Outcome<()> {
                 id: None,
                 folder: None,
             };
-            Session::to(app, &target).await?.node().0.clone()
+            Session::to(app, &target).await?.node().to_string()
         }
     };
     let entry = Entry {
@@ -168,7 +171,7 @@ pub(super) async fn schema(app: &App, command: &Schema) -> Outcome<()> {
             .collect::<Outcome<Vec<Json>>>()?;
         return app
             .output
-            .json(&json!({"node": session.node().0, "modules": schemas}));
+            .json(&json!({"node": session.node(), "modules": schemas}));
     }
     let texts: Vec<String> = schemas.iter().map(schema_text::text).collect();
     app.output.line(clean_lines(&texts.join("\n\n")))

@@ -10,7 +10,7 @@ use interstice_abi::{
     ABI_VERSION,
     event::TableRef,
     failure::{Code, Failure},
-    host_call::{self, CallRequest, DESCRIBE_PREFIX, Invocation, NAMESPACE, Word},
+    host_call::{self, CallRequest, DESCRIBE_PREFIX, NAMESPACE, Word},
     id::{ModuleName, NodeId, Seq, StepIndex},
     schema::{
         Access, Dependency, Description, ModuleHeader, Persistence, QuerySchema, ReducerSchema,
@@ -22,7 +22,8 @@ use interstice_abi::{
 use crate::{
     limits::Limits,
     module::{
-        CallContext, CallKind, ForeignRead, Module, Outside, OutsideReply, StepRequest, TurnContext,
+        CallContext, CallKind, Caller, ForeignRead, Module, Outside, OutsideReply, StepRequest,
+        TurnContext,
     },
     table::Tables,
     wasm::{Binary, Engine},
@@ -74,7 +75,7 @@ impl GuestText {
     pub(crate) fn reducer(mut self, name: &str, access: Access, body: &str) -> Self {
         let reducer = ReducerSchema {
             name: name.into(),
-            arguments: Vec::new(),
+            arguments: [].into(),
             events: Vec::new(),
             capabilities: capabilities(access),
         };
@@ -312,15 +313,15 @@ pub(crate) fn module_within(guest: &GuestText, limits: Limits) -> Module {
 pub(crate) fn request(function: &str) -> StepRequest {
     StepRequest {
         function: function.into(),
-        invocation: Invocation::default(),
-        arguments: Vec::new(),
+        caller: Caller::default(),
+        arguments: [].into(),
         check_arguments: true,
         turn: TurnContext {
             seq: Seq(7),
             step: StepIndex(0),
             timestamp_ms: 1_000,
             node_seed: [3; 32],
-            node_id: NodeId("node".into()),
+            node_id: NodeId::from("node"),
             of_load: false,
         },
         call_ordinal: 0,
