@@ -222,7 +222,7 @@ fn texts() {
     write("configs", "short", b"name = \"a\"\nport = 1\n");
     let nodes = format!(
         "[[nodes]]\nname = \"home\"\naddress = \"localhost:4400\"\nid = \"{}\"\n",
-        id.0
+        id
     );
     write("configs", "nodes", nodes.as_bytes());
 }
