@@ -241,11 +241,7 @@ fn resume(
         })
         .collect();
     let home = pending.front()?.module;
-    let held = pending
-        .iter()
-        .filter_map(|step| catalogue.entry(step.module))
-        .flat_map(|entry| entry.reach.iter().copied())
-        .collect();
+    let held = catalogue.reach_of(pending.iter().map(|step| step.module));
     Some(Turn {
         ticket: stamper.ticket(),
         seq: turn.seq,

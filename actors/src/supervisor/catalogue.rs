@@ -197,6 +197,17 @@ impl<A> Catalogue<A> {
         self.entries.get(place(index))
     }
 
+    /// Every module that a turn with steps in `modules` may touch, in order, each once.
+    pub(crate) fn reach_of(&self, modules: impl Iterator<Item = ModuleIndex>) -> Vec<ModuleIndex> {
+        let mut reach: Vec<ModuleIndex> = modules
+            .filter_map(|module| self.entry(module))
+            .flat_map(|entry| entry.reach.iter().copied())
+            .collect();
+        reach.sort_unstable();
+        reach.dedup();
+        reach
+    }
+
     /// The index of the module of exactly this name.
     pub(crate) fn index_of(&self, name: &ModuleName) -> Option<ModuleIndex> {
         self.by_name.get(name).copied()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use interstice_abi::id::{Seq, StepIndex};
 
-use super::{Supervisor, catalogue::ModuleIndex};
+use super::Supervisor;
 use crate::{
     lines::now_ms,
     module::turn::{PendingStep, Ticket, Turn, Waiter},
@@ -87,7 +87,9 @@ impl Supervisor {
             timestamp_ms: self.stamper.timestamp_ms(),
             catalogue: Arc::clone(&self.catalogue),
             input: Some(input),
-            held: self.reach_of(steps.iter().map(|step| step.module)),
+            held: self
+                .catalogue
+                .reach_of(steps.iter().map(|step| step.module)),
             pending: steps.into(),
             next_step: StepIndex(0),
             budget: self.config.limits.steps_per_turn_max,
@@ -98,17 +100,6 @@ impl Supervisor {
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             home,
         }
-    }
-
-    /// Every module that a turn with steps in `modules` may touch, in order.
-    fn reach_of(&self, modules: impl Iterator<Item = ModuleIndex>) -> Vec<ModuleIndex> {
-        let mut reach: Vec<ModuleIndex> = modules
-            .filter_map(|module| self.catalogue.entry(module))
-            .flat_map(|entry| entry.reach.iter().copied())
-            .collect();
-        reach.sort_unstable();
-        reach.dedup();
-        reach
     }
 
     /// Records step 0 of a turn whose step 0 is the node's own.

@@ -190,22 +190,34 @@ impl World {
         };
         let (log, _) = Log::open(&new, files.clone(), options).expect("a log");
         log.reserve_seq(found.reserved_seq);
-        let mut kept = 0;
+        let synced = || {
+            let (synced, wait) = std::sync::mpsc::channel();
+            log.when_durable(Box::new(move |_| {
+                let _ = synced.send(());
+            }));
+            wait.recv().expect("it is synced");
+        };
+        let (mut kept, mut whole) = (0, true);
         for record in found.read(&old, files, found.start()) {
             let (_, mut record) = record.expect("it reads");
             if !keep(&mut record) {
+                whole = false;
                 break;
             }
             kept += 1;
             log.append(record);
             if segment_bytes < LogOptions::default().segment_bytes {
                 // One record per block, so that there are several segments.
-                let (synced, wait) = std::sync::mpsc::channel();
-                log.when_durable(Box::new(move |_| {
-                    let _ = synced.send(());
-                }));
-                wait.recv().expect("it is synced");
+                synced();
             }
+        }
+        // The old one may have had more blocks, and no node takes a log that ends before its checkpoint.
+        let mut reserved_seq = found.reserved_seq;
+        synced();
+        while whole && log.durable() < found.end() {
+            reserved_seq += 1;
+            log.reserve_seq(reserved_seq);
+            synced();
         }
         log.close().expect("it is written");
         fs::remove_dir_all(&old).expect("it goes");
