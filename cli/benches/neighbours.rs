@@ -3,9 +3,8 @@
 //!
 //! Two neighbours are asked in turns: `near` lives on the crime's thread, `far` on another. The ratio is what the design
 //! demands, 3; it is the median of [`ROUNDS`] rounds, each of which measures without and with the crime, because other programs
-//! and the disk disturb single ones. With `--nocapture` the figures are printed; `INTERSTICE_CRIMES=endless_loop,cascade` picks
-//! some, `INTERSTICE_WINDOW_MS` makes windows longer. The figures that count are those of a release build:
-//! `cargo test --release -p interstice-cli --test neighbours -- --ignored --nocapture`.
+//! and the disk disturb single ones. `INTERSTICE_CRIMES=endless_loop,cascade` picks some, `INTERSTICE_WINDOW_MS` makes windows
+//! longer. Run it with `cargo bench -p interstice-cli --bench neighbours`; it fails when a ratio is too large.
 
 #[path = "../../actors/tests/common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -225,9 +224,16 @@ async fn round(
     [before, during]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for minutes; run it in a release build on a quiet machine with --ignored"]
-async fn the_p99_of_a_neighbour_stays_within_three_times_of_what_it_was() {
+fn main() {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(all_crimes());
+}
+
+async fn all_crimes() {
     let chosen = std::env::var("INTERSTICE_CRIMES").ok();
     let window = std::env::var("INTERSTICE_WINDOW_MS").ok();
     let window = window.map_or(WINDOW, |ms| {
