@@ -11,7 +11,7 @@ use std::{
 use interstice_abi::id::ModuleName;
 
 /// What a module may say at once, in bytes.
-pub(super) const BURST_BYTES: u64 = 1024 * 1024;
+const BURST_BYTES: u64 = 1024 * 1024;
 
 /// What it may say for ever, in bytes per second: thousands of lines of ordinary length.
 pub(super) const BYTES_PER_SECOND: u64 = 256 * 1024;
@@ -82,11 +82,9 @@ impl Allowance {
         }
         self.left = self.left.saturating_add(more).min(BURST_BYTES);
         // The part of a millisecond that did not count yet counts later.
-        self.at = now
-            .checked_sub(passed.saturating_sub(Duration::from_millis(
-                u64::try_from(passed.as_millis()).unwrap_or(u64::MAX),
-            )))
-            .unwrap_or(now);
+        let counted = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
+        let at = self.at.checked_add(Duration::from_millis(counted));
+        self.at = at.unwrap_or(now);
     }
 
     /// Once lines are dropped, they are until half of the burst is there again: not every other one.

@@ -48,9 +48,8 @@ impl ChangeContext {
         module: &ModuleName,
         step: PendingStep,
     ) -> Result<Result<Called, Failure>, Failure> {
-        let (index, entry) = self.installed_now(module)?;
-        let mut reach = entry.reach.to_vec();
-        reach.sort_unstable();
+        let (index, _) = self.installed_now(module)?;
+        let reach = self.catalogue.reach_of(std::iter::once(index));
         let (waiter, ended) = oneshot::channel();
         let ticket = self.stamper.ticket();
         let turn = Turn {
