@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Seek, SeekFrom, Write},
+    io::{ErrorKind, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -340,14 +340,25 @@ fn written(directory: &Path) -> Vec<(PathBuf, u64)> {
         .collect()
 }
 
+/// A copy of a folder as a kill would leave it: of what is renamed or removed while it is copied,
+/// nothing is there.
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
-    for entry in fs::read_dir(from).expect("a folder").flatten() {
+    let entries = match fs::read_dir(from) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return,
+        Err(error) => unreachable!("{} cannot be listed: {error}", from.display()),
+    };
+    for entry in entries.flatten() {
         let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).expect("a file");
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => copy_folder(&entry.path(), &target),
+            _ => match fs::copy(entry.path(), target) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    unreachable!("{} cannot be copied: {error}", entry.path().display())
+                }
+                _ => {}
+            },
         }
     }
 }
