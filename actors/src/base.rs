@@ -56,7 +56,7 @@ pub(crate) struct Base {
     pub(crate) position: LogPosition,
     /// The file; `None` for the empty one of the node's creation.
     pub(crate) path: Option<PathBuf>,
-    /// Bytes of the file.
+    /// Bytes of its pages; of its file, which is compressed, when it was taken before the node's start.
     pub(crate) bytes: u64,
 }
 
@@ -82,7 +82,9 @@ pub(crate) struct Head {
 struct Page {
     module: u32,
     tree: String,
+    #[serde(with = "interstice_abi::wire::bytes")]
     key: Vec<u8>,
+    #[serde(with = "interstice_abi::wire::bytes")]
     page: Vec<u8>,
 }
 
@@ -306,18 +308,21 @@ pub(crate) fn write(
         .join(Base::file_name(head.seq, position));
     let mut writer = ArchiveWriter::create(&path, KIND)?;
     writer.item(head)?;
+    let mut bytes = 0;
     for (module, place) in head.modules.iter().zip(0..) {
         for write in pages.get(&module.name).into_iter().flatten() {
             let Some(page) = &write.page else { continue };
+            let page = page.encode();
+            bytes += page.len() as u64;
             writer.item(&Page {
                 module: place,
                 tree: write.tree.clone(),
                 key: write.key.to_vec(),
-                page: page.encode(),
+                page,
             })?;
         }
     }
-    let bytes = writer.finish()?;
+    writer.finish()?;
     Ok(Base {
         seq: head.seq,
         position,

@@ -5,6 +5,8 @@
 //!
 //! Here is what an embedding program holds; the node's life on its own thread is in `node/run.rs`.
 
+mod inside;
+
 mod run;
 
 pub(crate) mod assemble;
@@ -29,12 +31,14 @@ use tokio::sync::Notify;
 pub use self::error::NodeError;
 #[doc(hidden)]
 pub use self::ground::Ground;
+#[doc(hidden)]
+pub use self::inside::Inside;
 use self::run::{Ready, run};
 pub use crate::{
     backup::restore::{RestoreError, Restored, restore},
     directory::keep_files_private,
 };
-use crate::{config::Config, directory, remote::Remote};
+use crate::{config::Config, directory, ingress::FrontDoor, remote::Remote};
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +68,7 @@ pub struct Node {
     name: String,
     addresses: Vec<String>,
     port: u16,
+    door: Arc<dyn FrontDoor>,
     stop: Stop,
     thread: JoinHandle<Result<(), NodeError>>,
 }
@@ -160,11 +165,13 @@ impl Node {
                 name,
                 addresses,
                 port,
+                door,
             }) => Ok(Self {
                 id,
                 name,
                 addresses,
                 port,
+                door,
                 stop,
                 thread,
             }),
@@ -198,6 +205,13 @@ impl Node {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A way into the node that does not go over its network.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn inside(&self) -> Inside {
+        Inside::new(self.door.clone(), self.id.clone())
     }
 
     /// Begins to drain and stop; [`Node::wait`] returns when it is done.

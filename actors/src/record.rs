@@ -206,8 +206,7 @@ pub(crate) enum Input {
 impl Record {
     /// The record's bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Failure> {
-        postcard::to_extend(self, vec![RECORD_FORMAT])
-            .map_err(|error| Failure::internal(format!("a record does not encode: {error}")))
+        postcard::to_extend(self, vec![RECORD_FORMAT]).map_err(unencodable)
     }
 
     /// Reads a record.
@@ -248,7 +247,26 @@ impl Outcome {
     }
 }
 
+fn unencodable(error: postcard::Error) -> Failure {
+    Failure::internal(format!("a record does not encode: {error}"))
+}
+
 impl StepRecord {
+    /// Encodes [`Record::Step`] of this into `bytes`, in place of what is there.
+    pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), Failure> {
+        /// A [`Record`] that is borrowed. Variants are numbered, so this must stay the first, as it is there.
+        #[derive(Serialize)]
+        enum Borrowed<'a> {
+            Step(&'a StepRecord),
+        }
+
+        let mut buffer = std::mem::take(bytes);
+        buffer.clear();
+        buffer.push(RECORD_FORMAT);
+        *bytes = postcard::to_extend(&Borrowed::Step(self), buffer).map_err(unencodable)?;
+        Ok(())
+    }
+
     /// The arguments of the start at `place`.
     pub(crate) fn start_arguments(&self, start: &Start) -> Option<Vec<u8>> {
         match &start.arguments {
@@ -298,7 +316,13 @@ mod tests {
             renewed: Vec::new(),
         }));
         let bytes = record.encode().expect("encodes");
-        assert_eq!(Record::decode(&bytes), Ok(record));
+        assert_eq!(Record::decode(&bytes), Ok(record.clone()));
+        let Record::Step(step) = record else {
+            unreachable!("it is a step");
+        };
+        let mut again = vec![7; 3];
+        step.encode_into(&mut again).expect("encodes");
+        assert_eq!(again, bytes);
         for length in 0..bytes.len() {
             assert!(Record::decode(bytes.get(..length).expect("a prefix")).is_err());
         }

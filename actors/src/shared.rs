@@ -7,7 +7,7 @@ use std::sync::{
 
 use actix::Addr;
 use interstice_abi::id::{Epoch, ModuleName, NodeId};
-use interstice_host::log::Log;
+use interstice_host::log::{Log, Records};
 
 use crate::{
     history::History,
@@ -79,6 +79,15 @@ impl Shared {
         self.recorded_bytes
             .fetch_add(u64::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
         self.log.append(bytes);
+    }
+
+    /// Appends records.
+    pub(crate) fn append_all(&self, records: Records) {
+        self.recorded_bytes.fetch_add(
+            u64::try_from(records.bytes()).unwrap_or(0),
+            Ordering::Relaxed,
+        );
+        self.log.append_all(records);
     }
 
     /// Waits until everything that was appended is synced.

@@ -154,6 +154,7 @@ pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
         port: run.port,
         workers: None,
     };
+    keep_pages_small();
     // What libraries make in the node's folder is private as well.
     keep_files_private();
     let node = Node::start(&local.folder, options)
@@ -169,6 +170,21 @@ pub fn start(app: &App, local: &LocalNode, run: &Run) -> Outcome<Running> {
         node,
     })
 }
+
+/// For how many milliseconds the allocator of a node in the background keeps memory that was freed: checkpoints, which follow each other
+/// under load, need the same amount again, and what comes from the kernel must be cleared first.
+const KEPT_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "1000");
+
+/// The kernel clears a huge page in one piece, which holds a module's thread for half a millisecond and more, again and again
+/// while tables grow. Small pages cost the same in all.
+#[cfg(target_os = "linux")]
+fn keep_pages_small() {
+    // Where it may not be changed the node works as well, with longer waits.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn keep_pages_small() {}
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -310,6 +326,9 @@ pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if std::env::var_os(KEPT_MEMORY.0).is_none() {
+        command.env(KEPT_MEMORY.0, KEPT_MEMORY.1);
+    }
     #[cfg(unix)]
     {
         use std::os::unix::process::CommandExt;

@@ -17,6 +17,7 @@ mod files;
 mod format;
 mod mend;
 mod reader;
+mod records;
 mod scan;
 mod survey;
 mod tail;
@@ -38,6 +39,7 @@ pub use error::LogError;
 pub use files::{Access, LogFile, LogFiles, StdFiles};
 pub use format::FORMAT;
 pub use reader::LogReader;
+pub use records::Records;
 pub use scan::{Examination, SegmentSummary, examine};
 pub use survey::{Damage, Run, Survey, survey};
 
@@ -205,6 +207,13 @@ impl Log {
     pub fn append(&self, record: Vec<u8>) {
         self.shared.appended.fetch_add(1, Ordering::Relaxed);
         self.send(Message::Record(record));
+    }
+
+    /// Queues records, as [`Log::append`] one after the other would.
+    pub fn append_all(&self, records: Records) {
+        let count = u64::try_from(records.count()).unwrap_or(u64::MAX);
+        self.shared.appended.fetch_add(count, Ordering::Relaxed);
+        self.send(Message::Records(records));
     }
 
     /// Runs `then` once everything queued before is durable, with the durable end; or with the reason why that cannot be.

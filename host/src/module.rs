@@ -43,7 +43,7 @@ pub struct Module {
     binary: Arc<Binary>,
     limits: Limits,
     /// `None` only while an execution has them.
-    tables: Option<Tables>,
+    tables: Option<Box<Tables>>,
     revoked: Arc<Revoked>,
     main: Option<Instance>,
     second: Option<Instance>,
@@ -74,7 +74,7 @@ impl Module {
             engine,
             binary,
             limits,
-            tables: Some(tables),
+            tables: Some(Box::new(tables)),
             revoked: Arc::default(),
             main: None,
             second: None,
@@ -89,7 +89,7 @@ impl Module {
     )]
     pub fn tables(&self) -> &Tables {
         self.tables
-            .as_ref()
+            .as_deref()
             .expect("the tables are back when nothing runs")
     }
 
@@ -100,7 +100,7 @@ impl Module {
     )]
     pub fn tables_mut(&mut self) -> &mut Tables {
         self.tables
-            .as_mut()
+            .as_deref_mut()
             .expect("the tables are back when nothing runs")
     }
 
@@ -123,7 +123,7 @@ impl Module {
         reason = "whoever runs a step has the module to itself"
     )]
     pub fn into_tables(self) -> Tables {
-        self.tables.expect("the tables are back when nothing runs")
+        *self.tables.expect("the tables are back when nothing runs")
     }
 
     /// Takes the tables out; until [`Module::give_back`] nothing may be asked of the module.
@@ -133,14 +133,15 @@ impl Module {
         reason = "whoever runs a step has the module to itself"
     )]
     pub fn take_tables(&mut self) -> Tables {
-        self.tables
+        *self
+            .tables
             .take()
             .expect("the tables are back when nothing runs")
     }
 
     /// Puts back what [`Module::take_tables`] took; instances live on.
     pub fn give_back(&mut self, tables: Tables) {
-        self.tables = Some(tables);
+        self.tables = Some(Box::new(tables));
     }
 
     /// From now on, exactly `revoked` is taken back.
@@ -158,8 +159,8 @@ impl Module {
         self.second = None;
     }
 
-    /// Runs a reducer. On success its changes stay in the tables' open journal; on failure they are undone and the
-    /// instance is dropped.
+    /// Runs a reducer. On success its changes are done, and stay in the tables' journal when another step has called it
+    /// ([`StepRequest::depth`]), so that they can be undone with that; on failure they are undone and the instance is dropped.
     pub async fn run(&mut self, request: StepRequest, outside: Box<dyn Outside>) -> StepOutcome {
         self.execute(CallKind::Reducer, request, Which::Main, outside)
             .await
@@ -203,7 +204,7 @@ impl Module {
             let attempt = pin!(self.attempt(savepoint, kind, request, which, outside));
             AssertUnwindSafe(attempt).catch_unwind().await
         };
-        match (attempted, self.tables.as_mut()) {
+        match (attempted, self.tables.as_deref_mut()) {
             (Ok(outcome), _) => outcome,
             (Err(_), Some(tables)) => {
                 instance::undo(tables, savepoint);

@@ -50,7 +50,7 @@ const MARKER_FILE: &str = "marker";
 const GENERATION_KEY: &str = "generation";
 
 /// One page to write: the tree, the key in it, and the page; `None` removes the key.
-pub type PageEntry = (String, Box<[u8]>, Option<Vec<u8>>);
+pub type PageEntry<P = Vec<u8>> = (String, Box<[u8]>, Option<P>);
 
 /// An open store. One per directory; the directory's lock is the caller's business.
 pub struct Store {
@@ -120,8 +120,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Sled`] or [`StoreError::Panicked`]; the store is then poisoned.
-    pub fn write(&self, module: &str, writes: Vec<PageEntry>) -> Result<(), StoreError> {
-        let mut trees: BTreeMap<String, batch::Writes> = BTreeMap::new();
+    pub fn write<P: Into<Vec<u8>>>(
+        &self,
+        module: &str,
+        writes: impl IntoIterator<Item = PageEntry<P>>,
+    ) -> Result<(), StoreError> {
+        let mut trees: BTreeMap<String, batch::Writes<P>> = BTreeMap::new();
         for (tree, key, page) in writes {
             trees.entry(tree).or_default().push((key, page));
         }

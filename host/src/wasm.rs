@@ -27,7 +27,7 @@ pub(crate) use binary::{Function, FunctionIndex, Place};
 pub(crate) use fault::{Crash, Fault};
 pub(crate) use limiter::Limiter;
 pub(crate) use meter::Meter;
-pub use meter::count_computing_time;
+pub use meter::{computing_begins, count_computing_time};
 pub(crate) use outline::MEMORY_EXPORT;
 
 use crate::{

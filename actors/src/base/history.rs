@@ -81,7 +81,8 @@ impl FromStr for History {
 }
 
 impl History {
-    /// Whether a new base is due when the log has `log_bytes` behind the last one: more than `log_bytes_max`, and more than the last base has.
+    /// Whether a new base is due when the log has `log_bytes` behind the last one: more than `log_bytes_max`, and more than the last base has,
+    /// so that bases are never more work than the load.
     pub(crate) fn is_due(self, last: &Base, log_bytes: u64, log_bytes_max: u64) -> bool {
         match self {
             // The log says everything; a base would only take room.

@@ -16,7 +16,10 @@ use interstice_abi::{
     failure::{Code, Failure},
     wire::Response,
 };
-use interstice_client::outbox::{FAIR_BYTES, Outbox, PushError};
+use interstice_client::{
+    frame,
+    outbox::{FAIR_BYTES, Outbox, PushError},
+};
 
 use super::{Bounds, load::Load};
 
@@ -113,6 +116,11 @@ impl Replies {
         Self { way: Arc::new(way) }
     }
 
+    /// A way that shares its load with no other.
+    pub(crate) fn alone(bounds: &Bounds) -> Self {
+        Self::within(bounds, Arc::new(Load::new(bounds)))
+    }
+
     /// A way of its own.
     #[cfg(test)]
     pub(crate) fn new(unsent_bytes_max: usize, stream_bytes_max: usize) -> Self {
@@ -121,7 +129,7 @@ impl Replies {
             stream_bytes_max,
             ..Bounds::default()
         };
-        Self::within(&bounds, Arc::new(Load::new(&bounds)))
+        Self::alone(&bounds)
     }
 
     /// The last answer to a request: exactly one per request.
@@ -135,14 +143,25 @@ impl Replies {
     /// Last answers to several requests of this connection, at the cost of little more than one. The outbox is locked
     /// while `responses` is iterated: what it computes must not answer anything itself.
     pub fn send_all(&self, responses: impl IntoIterator<Item = Response>) {
-        let mut ended = 0_u32;
-        let counted = responses.into_iter().inspect(|response| {
+        let mut count = 0;
+        let mut responses = responses.into_iter();
+        let counted = std::iter::from_fn(|| {
+            let Some(response) = responses.next() else {
+                // Before the client can see an answer: it may have asked for as much as it may, and ask again at once.
+                self.ended(std::mem::take(&mut count));
+                return None;
+            };
             self.way.end_stream(response.id);
             self.way.end_large(response.id);
-            ended = ended.saturating_add(1);
+            count += 1;
+            Some(response)
         });
         self.way.outbox.push_all(counted, refused);
-        self.ended(ended);
+    }
+
+    /// Whether both lead to the same connection.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.way, &other.way)
     }
 
     /// One of several answers of a stream, which must not be refused: the first lines of a log.
@@ -156,12 +175,38 @@ impl Replies {
     /// [`Overflow`] when too much waits already; the answer was not taken, and the caller ends the stream with
     /// [`Replies::send`].
     pub fn stream(&self, response: Response) -> Result<(), Overflow> {
+        self.check_stream()?;
+        self.more(response);
+        Ok(())
+    }
+
+    /// As [`Replies::stream`], for an answer whose body is encoded already: the same goes to many.
+    ///
+    /// # Errors
+    /// As [`Replies::stream`].
+    pub(crate) fn stream_encoded(&self, id: u64, body: &[u8]) -> Result<(), Overflow> {
+        self.check_stream()?;
+        let encode = |answer: &Streamed<'_>, out: &mut Vec<u8>| match answer {
+            // The order of `Response`'s fields.
+            Streamed::Encoded(body) => frame::encode_before(&id, body, out),
+            Streamed::Instead(response) => frame::encode(response.as_ref(), out),
+        };
+        let refused = |_: &Streamed<'_>, error| {
+            let instead = refusal(id, &error)?;
+            Some(Streamed::Instead(Box::new(instead)))
+        };
+        self.way
+            .outbox
+            .push_all_as([Streamed::Encoded(body)], encode, refused);
+        Ok(())
+    }
+
+    fn check_stream(&self) -> Result<(), Overflow> {
         let unsent = self.way.outbox.unsent();
         let is_crowded = unsent > FAIR_BYTES && self.way.load.is_crowded();
         if unsent > self.way.stream_bytes_max || is_crowded || self.is_closed() {
             return Err(Overflow { unsent });
         }
-        self.more(response);
         Ok(())
     }
 
@@ -244,13 +289,29 @@ impl Replies {
     }
 }
 
-/// What is sent instead of an answer that was not taken.
+/// An answer of a stream.
+enum Streamed<'a> {
+    /// Its body.
+    Encoded(&'a [u8]),
+    /// What is sent in its place.
+    Instead(Box<Response>),
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "an outbox hands the error over"
+)]
 fn refused(response: &Response, error: PushError) -> Option<Response> {
+    refusal(response.id, &error)
+}
+
+/// What is sent instead of an answer that was not taken.
+fn refusal(id: u64, error: &PushError) -> Option<Response> {
     match error {
         PushError::Frame(_) => {
             let failure = Failure::new(Code::TooLarge, format!("the answer does not fit: {error}"));
             Some(Response {
-                id: response.id,
+                id,
                 body: Err(failure),
             })
         }
@@ -258,7 +319,7 @@ fn refused(response: &Response, error: PushError) -> Option<Response> {
         PushError::Crowded { .. } => {
             let text = format!("the answer was too large to be kept: {error}; try again later");
             Some(Response {
-                id: response.id,
+                id,
                 body: Err(Failure::new(Code::Busy, text)),
             })
         }
@@ -291,6 +352,27 @@ mod tests {
         replies.send(value(1, 1));
         replies.send_all([value(2, 1), value(3, 1)]);
         assert_eq!(replies.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_encoded_answer_is_the_same_to_its_client() {
+        let sent = |send: &dyn Fn(&Replies)| {
+            let replies = Replies::new(1000, 100);
+            send(&replies);
+            replies.outbox().finish();
+            replies
+        };
+        let response = value(300, 20);
+        let body = postcard::to_allocvec(&response.body).unwrap();
+        let whole = sent(&|replies| replies.stream(response.clone()).unwrap());
+        let encoded = sent(&|replies| replies.stream_encoded(300, &body).unwrap());
+        let mut written = [Vec::new(), Vec::new()];
+        for (replies, written) in [whole, encoded].iter().zip(&mut written) {
+            let stall = std::time::Duration::from_secs(5);
+            replies.outbox().write_to(written, stall).await.unwrap();
+        }
+        assert!(!written[0].is_empty());
+        assert_eq!(written[0], written[1]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use interstice_abi::{
     wire::{Ack, CallCounters, Called, Response, ResponseBody},
 };
 use interstice_host::{
+    log::Records,
     module::Module,
     table::{Hashing, TableStatistics, Tables},
 };
@@ -21,7 +22,7 @@ use super::{
     NewPlace, Order, Traffic,
     checkpoint::{Frozen, Passing},
     lane::Breather,
-    nested::{NestedCall, NestedRead},
+    nested::{NestedCall, NestedRead, touched::Touched, trace::Trace},
     query::{ClientQuery, Pass, ReadRows},
     queue::Queue,
     timers::TimersTold,
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::{
     ingress::Replies,
+    record::StepRecord,
     shared::Shared,
     supervisor::{Ended, EndedPlace, Endings, catalogue::ModuleIndex},
 };
@@ -43,6 +45,12 @@ const TIME_PER_DRIVE: std::time::Duration = std::time::Duration::from_micros(200
 
 /// Steps slower than this are not batched: what ended before them is told first.
 const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
+
+/// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
+const RECORDS_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that are kept for encoding records.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// Faults in a row, in load, timers and reactions, after which the module is quarantined.
 pub(crate) const FAULTS_IN_A_ROW_MAX: u32 = 16;
@@ -72,6 +80,9 @@ pub(crate) struct Core {
     pub(super) faults_in_a_row: u32,
     /// Step 0's calls and events go on being counted after quarantine was asked for; ask once.
     pub(super) quarantine_asked: bool,
+    pub(super) recorded: Recorded,
+    /// For the next step: nearly all leave both as they were.
+    pub(super) spare: (Touched, Trace),
     pub(super) acks: Acks,
     pub(super) endings: Endings,
     pub(super) timers: TimersTold,
@@ -85,10 +96,20 @@ pub(crate) struct Core {
     pub(super) mishap: Option<fn()>,
 }
 
-/// Answers that wait for the log, gathered.
+/// Records that are not in the log's queue yet. They are handed to it before anything that rests on them leaves the actor.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    records: Records,
+    /// Where the next one is encoded.
+    scratch: Vec<u8>,
+}
+
+/// Answers, gathered.
 #[derive(Default)]
 pub(crate) struct Acks {
+    /// Those that wait for the log.
     durable: Vec<(Replies, Response)>,
+    applied: Vec<(Replies, Response)>,
 }
 
 /// How much is asked of a module.
@@ -126,6 +147,8 @@ impl Core {
             last_fault: None,
             faults_in_a_row: 0,
             quarantine_asked: false,
+            recorded: Recorded::default(),
+            spare: Default::default(),
             acks: Acks::default(),
             endings: Endings::default(),
             timers: TimersTold::default(),
@@ -238,8 +261,10 @@ impl Core {
     pub(crate) async fn drive(mut self) -> Self {
         let mut breather = Breather::new();
         let mut worked_off = 0;
+        let mut before = Instant::now();
         while let Some((_, work)) = self.queue.next() {
             let waiting = work.waiting();
+            let is_step = matches!(work, Work::Turn(_) | Work::Query(_));
             let worked = {
                 // Pinned where it is made: it is large, and wrapping it by value copies it.
                 let work = pin!(self.work(work, &mut breather));
@@ -250,7 +275,12 @@ impl Core {
                 break;
             }
             worked_off += 1;
-            if worked_off == WORK_PER_DRIVE || breather.held() >= TIME_PER_DRIVE {
+            let now = Instant::now();
+            if is_step {
+                self.last_step_was_slow = now.duration_since(before) > SLOW_STEP;
+            }
+            before = now;
+            if worked_off == WORK_PER_DRIVE || breather.held(now) >= TIME_PER_DRIVE {
                 self.flush();
                 // An arbiter looks at its sockets and at what other threads have sent only when nothing is ready, or after
                 // dozens of tasks, each of which may be a drive as long as this one.
@@ -263,10 +293,13 @@ impl Core {
     }
 
     async fn work(&mut self, work: Work, breather: &mut Breather) {
-        let started = Instant::now();
         #[cfg(test)]
         if let Some(mishap) = self.mishap.take() {
             mishap();
+        }
+        if !matches!(work, Work::Turn(_) | Work::Query(_)) {
+            // What others do here, read here or take from here, they may record.
+            self.hand_over_records();
         }
         match work {
             Work::Turn(turn) => {
@@ -274,10 +307,11 @@ impl Core {
                     self.flush();
                 }
                 self.turn(turn, breather).await;
-                self.last_step_was_slow = started.elapsed() > SLOW_STEP;
             }
             Work::Query(query) => {
-                self.flush();
+                if self.last_step_was_slow || query.reaches_others() {
+                    self.flush();
+                }
                 self.client_query(*query).await;
             }
             Work::Call(call) => {
@@ -326,6 +360,7 @@ impl Core {
                 self.answer(ack, replies, response);
             }
             Waiter::Node(waiter) => {
+                self.hand_over_records();
                 // The supervisor drops the receiver only when the node stops. Such a turn was not counted.
                 let _ = waiter.send(result);
                 return;
@@ -351,13 +386,39 @@ impl Core {
     /// Sends an answer at its level.
     pub(super) fn answer(&mut self, ack: Ack, replies: Replies, response: Response) {
         match ack {
-            Ack::Applied => replies.send(response),
+            Ack::Applied => self.acks.applied.push((replies, response)),
             Ack::Durable => self.acks.durable.push((replies, response)),
+        }
+    }
+
+    /// Puts a step's record behind those before it. One that does not encode is a mistake of ours: the node must not go on
+    /// without it.
+    pub(super) fn record(&mut self, record: &StepRecord) {
+        let Recorded { records, scratch } = &mut self.recorded;
+        match record.encode_into(scratch) {
+            Ok(()) => records.push(scratch),
+            Err(failure) => self.shared.stop_because(&failure.message),
+        }
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
+        if records.bytes() > RECORDS_BYTES_MAX {
+            self.hand_over_records();
+        }
+    }
+
+    /// Hands the records to the log. Before this, nothing that rests on them may leave this actor.
+    pub(super) fn hand_over_records(&mut self) {
+        if !self.recorded.records.is_empty() {
+            self.shared
+                .append_all(std::mem::take(&mut self.recorded.records));
         }
     }
 
     /// Hands on what was gathered.
     pub(super) fn flush(&mut self) {
+        self.hand_over_records();
+        if !self.acks.applied.is_empty() {
+            send_all(self.acks.applied.drain(..));
+        }
         if !self.acks.durable.is_empty() {
             let waiting = std::mem::take(&mut self.acks.durable);
             self.shared.log.when_durable(Box::new(move |durable| {
@@ -376,14 +437,26 @@ impl Core {
 
 /// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
 fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::log::LogError>) {
-    for (replies, mut response) in waiting {
+    send_all(waiting.into_iter().map(|(replies, mut response)| {
         if let Some(error) = failed {
             response.body = Err(Failure::new(
                 Code::Unavailable,
                 format!("the log could not be written, so the outcome is unknown: {error}"),
             ));
         }
-        replies.send(response);
+        (replies, response)
+    }));
+}
+
+/// Sends answers; those to one connection that follow each other go together.
+fn send_all(answers: impl Iterator<Item = (Replies, Response)>) {
+    let mut answers = answers.peekable();
+    while let Some((replies, first)) = answers.next() {
+        let others = std::iter::from_fn(|| {
+            let (_, response) = answers.next_if(|(to, _)| to.is(&replies))?;
+            Some(response)
+        });
+        replies.send_all(std::iter::once(first).chain(others));
     }
 }
 

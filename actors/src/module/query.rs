@@ -71,6 +71,14 @@ pub(crate) struct ReadRows {
     pub(crate) request: u64,
 }
 
+impl ClientQuery {
+    /// Whether it may reach other modules, which then hold a place for it.
+    pub(super) fn reaches_others(&self) -> bool {
+        let entry = self.catalogue.entry(self.module);
+        entry.is_some_and(|entry| entry.query_reach.len() > 1)
+    }
+}
+
 impl Core {
     /// Runs a client's query on the second instance.
     pub(super) async fn client_query(&mut self, query: ClientQuery) {

@@ -15,7 +15,7 @@ use interstice_host::module::TurnContext;
 
 pub(crate) use self::reactions::is_ephemeral;
 use self::{
-    reactions::without_ephemeral,
+    reactions::drop_ephemeral,
     running::{Ended, RecordHead, execute, prepare},
 };
 use super::{
@@ -25,13 +25,19 @@ use super::{
     nested::{reacher::Reacher, touched::Touched, trace::Trace, way::Way},
     turn::{PendingStep, StepKind, Turn},
 };
-use crate::{record::Record, supervisor::catalogue::Catalogue};
+use crate::supervisor::catalogue::Catalogue;
+
+/// So many effects are matched, recorded and committed in one piece.
+const EFFECTS_AT_ONCE: usize = 64;
 
 impl Core {
     /// Runs the turn's next step, and those after it as long as they are this module's; then passes the turn on or ends it.
     pub(super) async fn turn(&mut self, mut turn: Box<Turn>, breather: &mut Breather) {
+        let mut is_first = true;
         while let Some(pending) = turn.pending.pop_front() {
-            breather.breathe().await;
+            if !std::mem::take(&mut is_first) {
+                breather.breathe().await;
+            }
             self.step(&mut turn, pending, breather).await;
             for module in turn.take_unreachable() {
                 self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));
@@ -59,7 +65,10 @@ impl Core {
     ) {
         match catalogue.entry(module) {
             Some(entry) if entry.installed.schema.name == self.name => self.traffic(traffic),
-            Some(entry) => entry.installed.address.do_send(traffic),
+            Some(entry) => {
+                self.hand_over_records();
+                entry.installed.address.do_send(traffic);
+            }
             None => {}
         }
     }
@@ -74,13 +83,16 @@ impl Core {
             StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => {}
         }
         let counts_to_quarantine = !matches!(pending.what, StepKind::Call(_));
-        let touched = Touched::default();
-        let (ended, trace) = self.run(turn, step, pending, &touched).await;
+        let (touched, trace) = std::mem::take(&mut self.spare);
+        let ended = self.run(turn, step, pending, &touched, &trace).await;
         let result = ended.result.clone();
         self.count(&ended, counts_to_quarantine);
 
         // What follows takes as long as the step has effects, in pieces between which others may have the core.
-        breather.breathe().await;
+        let is_large = ended.effects.len() > EFFECTS_AT_ONCE;
+        if is_large {
+            breather.breathe().await;
+        }
         let starts = self.starts(turn, &ended);
         let head = RecordHead {
             seq: turn.seq,
@@ -88,22 +100,33 @@ impl Core {
             timestamp_ms: turn.timestamp_ms,
             input: turn.input.take(),
         };
-        let record = ended.into_record(head, starts.recorded, starts.dropped, &trace);
+        let mut record = ended.into_record(head, starts.recorded, starts.dropped, &trace);
         let watched = self.watched(turn, &record);
-        let record = without_ephemeral(&turn.catalogue, record);
-        breather.breathe().await;
-        self.append(&Record::Step(Box::new(record)));
-        // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
-        self.shared
-            .watchers
-            .publish_when_durable(&self.shared.log, watched);
-        breather.breathe().await;
+        drop_ephemeral(&turn.catalogue, &mut record);
+        if is_large {
+            breather.breathe().await;
+        }
+        self.record(&record);
+        if !watched.is_empty() {
+            // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
+            self.hand_over_records();
+            self.shared
+                .watchers
+                .publish_when_durable(&self.shared.log, watched);
+        }
+        if is_large {
+            breather.breathe().await;
+        }
         self.module.tables_mut().commit();
         if result.is_ok() {
             for module in touched.modules() {
                 self.send_traffic(&turn.catalogue, module, Traffic::Commit(turn.ticket));
             }
         }
+        self.spare = (
+            touched.unused().unwrap_or_default(),
+            trace.unused().unwrap_or_default(),
+        );
         match timer {
             Some(timer) => self.report_timer_ended(timer),
             None if is_load => self.report_timers_again(),
@@ -126,17 +149,17 @@ impl Core {
         step: StepIndex,
         pending: PendingStep,
         touched: &Touched,
-    ) -> (Ended, Trace) {
+        trace: &Trace,
+    ) -> Ended {
         let own = turn
             .catalogue
             .index_of(&self.name)
             .unwrap_or(pending.module);
         let prepared = prepare(&mut self.module, &turn.catalogue, own, &pending);
         let Some(function) = prepared.function.clone() else {
-            return (prepared.without_guest(), Trace::default());
+            return prepared.without_guest();
         };
-        let way = Way::of_step(turn, own, prepared.of_load);
-        let trace = way.trace.clone();
+        let way = Way::of_step(turn, own, prepared.of_load, trace.clone());
         let reacher = Box::new(Reacher::new(self.shared.clone(), way, touched.clone()));
         let context = self.context(turn, step);
         let ended = execute(
@@ -155,7 +178,7 @@ impl Core {
             self.counters.restarts += 1;
             self.note_failure(turn, step, &function, failure, ended.is_fault);
         }
-        (ended, trace)
+        ended
     }
 
     fn undo_touched(&mut self, turn: &Turn, touched: &Touched) {
@@ -173,14 +196,6 @@ impl Core {
             node_seed: self.shared.seed,
             node_id: self.shared.id.clone(),
             of_load: false,
-        }
-    }
-
-    /// Puts a record into the log. One that does not encode is a mistake of ours: the node must not go on without it.
-    fn append(&self, record: &Record) {
-        match record.encode() {
-            Ok(bytes) => self.shared.append(bytes),
-            Err(failure) => self.shared.stop_because(&failure.message),
         }
     }
 }

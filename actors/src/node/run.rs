@@ -20,6 +20,7 @@ use super::{Ground, Listen, NodeError, StartOptions, Stop, assemble::start_actor
 use crate::{
     config::Config,
     directory::Directory,
+    ingress::FrontDoor,
     network::{self, NetworkOptions},
     shared::Shared,
     supervisor::{Drain, Listening, Supervisor},
@@ -32,6 +33,7 @@ pub(super) struct Ready {
     pub(super) name: String,
     pub(super) addresses: Vec<String>,
     pub(super) port: u16,
+    pub(super) door: Arc<dyn FrontDoor>,
 }
 
 /// The life of a node, on the thread of its system.
@@ -71,7 +73,7 @@ pub(super) async fn run(
         Listen::Loopback => Listen::Loopback,
         Listen::Everywhere => options.listen,
     };
-    let network = network::start(network_options(&config, key, port, listen), door)
+    let network = network::start(network_options(&config, key, port, listen), door.clone())
         .await
         .map_err(|error| NodeError::Network {
             problem: error.to_string(),
@@ -101,6 +103,7 @@ pub(super) async fn run(
         name: config.name.clone(),
         addresses,
         port,
+        door,
     });
     stop.0.notified().await;
     network.stop_accepting().await;

@@ -22,7 +22,7 @@ use crate::{
     module::{
         nested::{touched::Touched, trace::Trace, way::Way},
         step::{
-            reactions::{Starts, room, starts, without_ephemeral},
+            reactions::{Starts, drop_ephemeral, room, starts},
             running::{Ended, RecordHead, execute, prepare},
         },
         turn::{PendingStep, StepKind, Ticket},
@@ -216,8 +216,9 @@ impl Replay {
             pending,
             dropped,
         } = starts(&self.world.node, &catalogue, &ended, room);
-        let replayed = ended.into_record(head(record), recorded, dropped, &trace);
-        Ok((without_ephemeral(&catalogue, replayed), pending))
+        let mut replayed = ended.into_record(head(record), recorded, dropped, &trace);
+        drop_ephemeral(&catalogue, &mut replayed);
+        Ok((replayed, pending))
     }
 
     async fn guest(

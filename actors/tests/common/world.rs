@@ -10,7 +10,7 @@ use std::{
 use interstice_abi::id::NodeId;
 use interstice_actors::{
     config::Config,
-    node::{self, Ground, Listen, Node, NodeError, RestoreError, StartOptions},
+    node::{self, Ground, Inside, Listen, Node, NodeError, RestoreError, StartOptions},
     remote::Remote,
     replay::{ReplayError, Replayed, replay},
 };
@@ -246,6 +246,11 @@ impl World {
         self.stop().await;
         copy.start().await;
         *self = copy;
+    }
+
+    /// A way in that is not the network's.
+    pub(crate) fn inside(&self) -> Inside {
+        self.node.as_ref().expect("the node runs").inside()
     }
 
     pub(crate) fn directory(&self) -> &Path {

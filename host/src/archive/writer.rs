@@ -11,8 +11,8 @@ use serde::Serialize;
 use super::{ArchiveError, BLOCK_BYTES, CHECKSUM_BYTES, Kind, checksum};
 use crate::files;
 
-/// zstd's level: what it gains beyond costs several times the time.
-const LEVEL: i32 = 3;
+/// zstd's level: a base is written beside the load of the node, and the higher levels cost it more than the disk gains.
+const LEVEL: i32 = 1;
 
 /// An archive that is being written. Dropping it unfinished removes what was written.
 pub struct ArchiveWriter {

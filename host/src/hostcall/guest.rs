@@ -44,7 +44,8 @@ pub(crate) struct Step {
     pub(crate) input: Vec<u8>,
     /// What `output_write` has left.
     pub(crate) output: Vec<u8>,
-    pub(crate) tables: Tables,
+    /// Boxed: they move from the module into each step and back.
+    pub(crate) tables: Box<Tables>,
     /// The tables' state before the step.
     pub(crate) savepoint: Savepoint,
     pub(crate) effects: Vec<Effect>,
@@ -67,7 +68,7 @@ pub(crate) struct Step {
 pub(crate) struct StepStart {
     pub(crate) function: FunctionIndex,
     pub(crate) input: Vec<u8>,
-    pub(crate) tables: Tables,
+    pub(crate) tables: Box<Tables>,
     pub(crate) outside: Box<dyn Outside>,
     pub(crate) revoked: Arc<Revoked>,
     pub(crate) turn: TurnContext,
@@ -167,6 +168,21 @@ impl Step {
             .functions
             .get(self.function.0)
             .ok_or_else(|| Fault::ended(Failure::internal("the running function is not there")))
+    }
+
+    /// Adds the last of the module's own changes to the effects. Those of a step that nobody has called are moved: nothing can
+    /// undo it any more.
+    pub(crate) fn gather_last(&mut self, binary: &Binary) {
+        if self.depth > 0 {
+            self.gather(binary);
+            return;
+        }
+        let module = &binary.schema.name;
+        let fresh = self.tables.take_changes(self.savepoint, self.spliced);
+        self.effects.extend(fresh.map(|change| Effect::Change {
+            module: module.clone(),
+            change,
+        }));
     }
 
     /// Adds the module's own changes to the effects, so that what comes next stands behind them.

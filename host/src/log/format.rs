@@ -153,17 +153,12 @@ impl Block {
     }
 
     pub(super) fn push(&mut self, record: &[u8]) {
-        let mut rest = record.len() as u64;
-        loop {
-            let [low, ..] = rest.to_le_bytes();
-            rest >>= 7;
-            if rest == 0 {
-                self.bytes.push(low & 0x7f);
-                break;
-            }
-            self.bytes.push(low | 0x80);
-        }
-        self.bytes.extend_from_slice(record);
+        push_record(&mut self.bytes, record);
+    }
+
+    /// Adds records that have their lengths already.
+    pub(super) fn extend(&mut self, records: &[u8]) {
+        self.bytes.extend_from_slice(records);
     }
 
     /// Bytes of the block as it is, header included.
@@ -206,6 +201,21 @@ impl Block {
         stored.copy_from_slice(&checksum);
         (&self.bytes, checksum)
     }
+}
+
+/// Writes a record behind `bytes`, its length before it.
+pub(super) fn push_record(bytes: &mut Vec<u8>, record: &[u8]) {
+    let mut rest = record.len() as u64;
+    loop {
+        let [low, ..] = rest.to_le_bytes();
+        rest >>= 7;
+        if rest == 0 {
+            bytes.push(low & 0x7f);
+            break;
+        }
+        bytes.push(low | 0x80);
+    }
+    bytes.extend_from_slice(record);
 }
 
 /// The record at the start of `bytes`: its bytes, and how many bytes it takes with its length. `None` when there is no whole one.

@@ -79,6 +79,31 @@ fn records_come_back_in_order_after_a_restart_and_numbering_goes_on() {
 }
 
 #[test]
+fn records_that_are_queued_together_lie_like_those_queued_alone() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let options = LogOptions {
+        // Some batches fit into a block, others do not.
+        block_bytes_max: 400,
+        ..LogOptions::default()
+    };
+    let (log, _) = Log::open(directory.path(), Arc::new(StdFiles), options).expect("it opens");
+    let mut expected = Vec::new();
+    let mut number = 0;
+    for batch in 0..20 {
+        let records: Vec<_> = (number..number + batch).map(record).collect();
+        number += batch;
+        expected.extend(records.iter().cloned());
+        log.append_all(records.into_iter().collect());
+        expected.push(record(number));
+        log.append(record(number));
+        number += 1;
+    }
+    sync(&log).expect("it syncs");
+    assert_eq!(records(&log, LogPosition(0)), expected);
+    assert_eq!(log.appended(), number);
+}
+
+#[test]
 fn reading_starts_at_any_record_and_at_any_mark() {
     let directory = tempfile::tempdir().unwrap();
     let (log, _) = open(directory.path());

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::error::LogError;
 use super::format::Block;
+use super::records::Records;
 use super::tail::Tail;
 use super::{LogPosition, Shared, lock};
 
@@ -23,8 +24,10 @@ const GATHERING: Duration = Duration::from_micros(250);
 
 /// What the thread is asked for.
 pub(super) enum Message {
-    /// Put these bytes at the end.
+    /// Put this record at the end.
     Record(Vec<u8>),
+    /// Put these there, in their order.
+    Records(Records),
     /// Put this bound into the next header.
     ReserveSeq(u64),
     /// Answer once everything before is durable.
@@ -134,20 +137,35 @@ impl Writer {
 
     fn take(&mut self, message: Message) -> Flow {
         match message {
-            Message::Record(record) => {
-                let bytes = self.block.len().saturating_add(record.len() as u64);
-                if bytes > self.block_bytes_max && !self.block.is_empty() {
-                    self.flush();
-                }
-                self.block.push(&record);
-                self.records += 1;
-            }
+            Message::Record(record) => self.push(&record),
+            Message::Records(records) => self.push_all(&records),
             Message::ReserveSeq(bound) => self.reserved_seq = self.reserved_seq.max(bound),
             Message::WhenDurable(waiter) => self.waiters.push(waiter),
             Message::Mark(waiter) => waiter.answer(self.next_position()),
             Message::Close => return Flow::End,
         }
         Flow::GoOn
+    }
+
+    fn push(&mut self, record: &[u8]) {
+        if !self.has_room(record.len()) && !self.block.is_empty() {
+            self.flush();
+        }
+        self.block.push(record);
+        self.records += 1;
+    }
+
+    fn push_all(&mut self, records: &Records) {
+        if self.has_room(records.bytes()) {
+            self.block.extend(records.framed());
+            self.records += records.count();
+        } else {
+            records.iter().for_each(|record| self.push(record));
+        }
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.block.len().saturating_add(bytes as u64) <= self.block_bytes_max
     }
 
     /// A position between the records taken so far and the next.

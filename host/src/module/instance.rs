@@ -115,14 +115,19 @@ impl Instance {
     ) -> wasmtime::Result<u32> {
         self.store.set_epoch_deadline(TICKS_PER_YIELD);
         let input_length = u32::try_from(input_length)?;
-        let export = match self.exports.get(function.0) {
-            Some(Some(export)) => export.clone(),
-            _ => self.export(function).await?,
-        };
-        export.call_async(&mut self.store, input_length).await
+        if !matches!(self.exports.get(function.0), Some(Some(_))) {
+            self.export(function).await?;
+        }
+        match self.exports.get(function.0) {
+            Some(Some(export)) => export.call_async(&mut self.store, input_length).await,
+            _ => Err(wasmtime::Error::msg(
+                "a function that was checked is not there",
+            )),
+        }
     }
 
-    async fn export(&mut self, function: FunctionIndex) -> wasmtime::Result<Export> {
+    /// Finds the export of a function and keeps it.
+    async fn export(&mut self, function: FunctionIndex) -> wasmtime::Result<()> {
         let binary = self.store.data().binary.clone();
         let instance = match self.made {
             Some(instance) => instance,
@@ -140,9 +145,9 @@ impl Instance {
             .ok_or_else(|| wasmtime::Error::msg("an export that was checked is not there"))?
             .typed(&self.store)?;
         if let Some(known) = self.exports.get_mut(function.0) {
-            *known = Some(export.clone());
+            *known = Some(export);
         }
-        Ok(export)
+        Ok(())
     }
 }
 
@@ -156,7 +161,7 @@ impl Guest {
     fn finish(&self, step: &mut Step, exit: u32) -> Result<Vec<u8>, Stopped> {
         let finished = catch_unwind(AssertUnwindSafe(|| {
             let output = self.output(step, exit)?;
-            step.gather(&self.binary);
+            step.gather_last(&self.binary);
             Ok(output)
         }));
         finished.unwrap_or_else(|_| Err(host_panicked()))

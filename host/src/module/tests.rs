@@ -13,7 +13,9 @@ use interstice_abi::{
 };
 use std::ops::Bound;
 
-use super::{CallKind, Effect, Module, OutsideReply, ReadRequest, Revocation, StepOutcome};
+use super::{
+    CallKind, Effect, Module, OutsideReply, ReadRequest, Revocation, StepOutcome, StepRequest,
+};
 use crate::table::Change;
 use guests::{FakeOutside, GuestText, module, request};
 
@@ -25,6 +27,15 @@ fn run(module: &mut Module, function: &str) -> StepOutcome {
     block_on(module.run(request(function), Box::new(FakeOutside::default())))
 }
 
+/// As if another module's step had called it.
+fn called(module: &mut Module, function: &str) -> StepOutcome {
+    let request = StepRequest {
+        depth: 1,
+        ..request(function)
+    };
+    block_on(module.run(request, Box::new(FakeOutside::default())))
+}
+
 fn count(module: &Module) -> u64 {
     module.tables().count(NOTES).unwrap()
 }
@@ -34,7 +45,7 @@ fn code(outcome: &StepOutcome) -> Code {
 }
 
 #[test]
-fn a_step_changes_tables_and_leaves_the_journal_open() {
+fn a_step_changes_tables_and_what_another_has_called_can_be_undone() {
     let guest = GuestText::new("").reducer("add", ALL, "(drop (call $add)) (i32.const 0)");
     let mut module = module(&guest);
     for rows in 1..=3 {
@@ -43,7 +54,8 @@ fn a_step_changes_tables_and_leaves_the_journal_open() {
         assert_eq!(outcome.effects.len(), 1);
         assert_eq!(count(&module), rows);
     }
-    let outcome = run(&mut module, "add");
+    let outcome = called(&mut module, "add");
+    assert_eq!((outcome.effects.len(), count(&module)), (1, 4));
     module.tables_mut().rollback(outcome.savepoint);
     assert_eq!(count(&module), 3);
 }
@@ -98,7 +110,7 @@ fn a_large_table_is_cleared_in_pieces_with_one_change_per_row_in_key_order() {
             .unwrap();
     }
     module.tables_mut().commit();
-    let outcome = run(&mut module, "clear");
+    let outcome = called(&mut module, "clear");
     assert_eq!((outcome.effects.len(), count(&module)), (5_000, 0));
     let keys: Vec<_> = outcome
         .effects

@@ -13,10 +13,14 @@ use super::sum::{Adding, SUM_KEY, entry_key};
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Keys with their pages; `None` removes the key.
-pub(super) type Writes = Vec<(Box<[u8]>, Option<Vec<u8>>)>;
+pub(super) type Writes<P> = Vec<(Box<[u8]>, Option<P>)>;
 
-/// Writes all of it, in order.
-pub(super) fn write(guard: &Guard, tree: &sled::Tree, writes: Writes) -> Result<(), StoreError> {
+/// Writes all of it, in order. A page becomes bytes only when its turn comes, so that they are never all there at once.
+pub(super) fn write<P: Into<Vec<u8>>>(
+    guard: &Guard,
+    tree: &sled::Tree,
+    writes: Writes<P>,
+) -> Result<(), StoreError> {
     let mut adding = guard.run("read", || Adding::to(tree))?;
     let mut batch = sled::Batch::default();
     let mut bytes = 0_usize;
@@ -25,6 +29,7 @@ pub(super) fn write(guard: &Guard, tree: &sled::Tree, writes: Writes) -> Result<
             apply(guard, tree, std::mem::take(&mut batch), &mut adding)?;
             bytes = 0;
         }
+        let page: Option<Vec<u8>> = page.map(Into::into);
         bytes = bytes.saturating_add(key.len() + page.as_ref().map_or(0, Vec::len));
         guard.run("read", || adding.entry(&key, page.as_deref()))?;
         match page {

@@ -135,7 +135,7 @@ fn a_process_killed_between_any_two_calls_leaves_the_marker_and_at_least_its_pag
                     put(tree, &new.to_be_bytes(), &page),
                 ]
             });
-            store.write("module", writes.collect()).unwrap();
+            store.write("module", writes).unwrap();
             check(committed, round);
         }
         store.commit(&round.to_le_bytes()).unwrap();
@@ -166,7 +166,7 @@ fn dropped_modules_and_trees_are_gone_and_their_names_can_be_used_again() {
     let store = open(directory.path());
     for module in ["gone", "kept"] {
         let writes = (0..100_u8).map(|key| put("t", &[key], &[key; 3000]));
-        store.write(module, writes.collect()).unwrap();
+        store.write(module, writes).unwrap();
         store.write(module, vec![put("u", b"k", b"v")]).unwrap();
     }
     store.commit(b"1").unwrap();
@@ -192,7 +192,7 @@ fn large_rows_and_large_batches_survive() {
         .map(|byte| byte.to_le_bytes()[1])
         .collect();
     let pages = (0..3000_u32).map(|key| put("pages", &key.to_be_bytes(), &[7; 4000]));
-    store.write("m", pages.collect()).unwrap();
+    store.write("m", pages).unwrap();
     store
         .write("m", vec![put("images", b"cat", &large)])
         .unwrap();
@@ -283,7 +283,7 @@ fn damaged_files_are_errors_and_never_change_a_page() {
     let store = open(directory.path());
     for round in 0..5_u8 {
         let pages = (0..20_u8).map(|key| put("t", &[key], &[key ^ round; 900]));
-        store.write("m", pages.collect()).unwrap();
+        store.write("m", pages).unwrap();
         store.commit(&[round]).unwrap();
     }
     let expected = content(&store).unwrap();

@@ -79,6 +79,17 @@ impl Tables {
             .unwrap_or_default()
     }
 
+    /// Takes what was changed since `savepoint`, but for the first `kept` changes, out of the journal: it can no longer be undone.
+    pub(crate) fn take_changes(
+        &mut self,
+        savepoint: Savepoint,
+        kept: usize,
+    ) -> impl Iterator<Item = Change> {
+        let changes = &mut self.journal.changes;
+        let from = savepoint.changes.saturating_add(kept).min(changes.len());
+        changes.drain(from..)
+    }
+
     /// The counters that moved since `savepoint`, each once, with the values that they have.
     #[must_use]
     pub fn counters_since(&self, savepoint: Savepoint) -> Vec<Counter> {

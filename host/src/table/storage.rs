@@ -63,6 +63,12 @@ impl PageBytes {
     }
 }
 
+impl From<PageBytes> for Vec<u8> {
+    fn from(page: PageBytes) -> Self {
+        page.encode()
+    }
+}
+
 /// The key of a counter in its tree and in the digest. By name: places change when tables are added.
 pub(super) fn counter_key(table: &str, column: &str) -> Vec<u8> {
     (table.to_string(), column.to_string()).to_bytes()

@@ -17,14 +17,34 @@ use cpu_time::ThreadTime;
 use super::{fault::Fault, ticker::Ticks};
 
 thread_local! {
-    /// Whether steps on this thread are charged for computing time.
-    static BY_COMPUTING_TIME: Cell<bool> = const { Cell::new(false) };
+    /// On a thread whose steps are charged for computing time: how much it had computed when that was last looked at.
+    static COMPUTED: Cell<Option<Duration>> = const { Cell::new(None) };
 }
 
 /// From now on, steps on this thread are charged for the time in which it computes, not for the time in which it waits for a core.
-/// Reading that clock costs a system call, so it is for threads on which long steps run.
 pub fn count_computing_time() {
-    BY_COMPUTING_TIME.set(true);
+    COMPUTED.set(Some(ThreadTime::now().as_duration()));
+}
+
+/// On such a thread: something new begins. What it is charged for begins here, to within [`SHORT`].
+pub fn computing_begins() {
+    if COMPUTED.get().is_some() {
+        count_computing_time();
+    }
+}
+
+/// Up to this, a part is charged by the clock on the wall: to read how much a thread has computed costs a system call.
+const SHORT: Duration = Duration::from_micros(50);
+
+/// What to charge for a part of a step that took `passed` on this thread until now.
+fn charged(passed: Duration) -> Duration {
+    match COMPUTED.get() {
+        Some(before) if passed > SHORT => {
+            let computed = ThreadTime::now().as_duration().saturating_sub(before);
+            passed.min(computed)
+        }
+        _ => passed,
+    }
 }
 
 /// What a step may run before a tick finds it to be long.
@@ -144,18 +164,16 @@ impl Meter {
         let used = self.used_ns.load(Ordering::Relaxed);
         match self.since_ns.load(Ordering::Relaxed) {
             0 => used,
-            since => used.saturating_add(self.now_ns().saturating_sub(since)),
+            since => {
+                let passed = Duration::from_nanos(self.now_ns().saturating_sub(since));
+                used.saturating_add(saturating_ns(charged(passed)))
+            }
         }
     }
 
-    /// Nanoseconds after `base`, or of this thread's computing, plus 1, so that it is never 0. A part begins and ends on one thread.
+    /// Nanoseconds after `base`, plus 1, so that it is never 0. A part begins and ends on one thread.
     fn now_ns(&self) -> u64 {
-        let passed = if BY_COMPUTING_TIME.get() {
-            ThreadTime::now().as_duration()
-        } else {
-            self.base.elapsed()
-        };
-        saturating_ns(passed).saturating_add(1)
+        saturating_ns(self.base.elapsed()).saturating_add(1)
     }
 
     fn part(&self, kind: PartKind) -> Part<'_> {
@@ -172,6 +190,9 @@ impl Meter {
 
     fn stop(&self) {
         let used = self.used_ns();
+        if used.saturating_sub(self.used_ns.load(Ordering::Relaxed)) > saturating_ns(SHORT) {
+            computing_begins();
+        }
         self.since_ns.store(0, Ordering::Relaxed);
         self.used_ns.store(used, Ordering::Relaxed);
     }

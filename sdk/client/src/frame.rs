@@ -8,6 +8,7 @@ use std::{io, marker::PhantomData};
 
 use futures::{AsyncRead, AsyncReadExt as _};
 use interstice_abi::wire::FRAME_BYTES_MAX;
+use postcard::ser_flavors::Flavor as _;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Bytes of a frame's length.
@@ -62,11 +63,25 @@ pub enum FrameError {
 /// # Errors
 /// [`FrameError::TooLarge`], and then `out` is as it was.
 pub fn encode<T: Serialize + ?Sized>(message: &T, out: &mut Vec<u8>) -> Result<(), FrameError> {
+    encode_before(message, &[], out)
+}
+
+/// Appends one frame that holds `head` and behind it bytes that are encoded already.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_before<T: Serialize + ?Sized>(
+    head: &T,
+    tail: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), FrameError> {
     let start = out.len();
     out.extend_from_slice(&[0; LENGTH_BYTES]);
     let content = out.len();
     let limit = content.saturating_add(usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX));
-    let written = postcard::serialize_with_flavor(message, Appended { out, limit });
+    let mut appended = Appended { out, limit };
+    let written = postcard::serialize_with_flavor::<_, _, ()>(head, &mut appended)
+        .and_then(|()| (&mut appended).try_extend(tail));
     let length = u32::try_from(out.len() - content);
     if let (Ok(()), Ok(length)) = (written, length)
         && let Some(place) = out.get_mut(start..content)
@@ -87,7 +102,7 @@ struct Appended<'a> {
     limit: usize,
 }
 
-impl postcard::ser_flavors::Flavor for Appended<'_> {
+impl postcard::ser_flavors::Flavor for &mut Appended<'_> {
     type Output = ();
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {

@@ -143,7 +143,7 @@ impl Outbox {
     pub fn push<T: Serialize>(&self, message: &T) -> Result<(), PushError> {
         let mut queue = self.lock();
         let first = queue.bytes.is_empty();
-        let pushed = self.append(&mut queue, message);
+        let pushed = self.append(&mut queue, |out| frame::encode(message, out));
         drop(queue);
         if first && pushed.is_ok() {
             self.filled.notify_one();
@@ -157,12 +157,22 @@ impl Outbox {
     pub fn push_all<T: Serialize>(
         &self,
         messages: impl IntoIterator<Item = T>,
+        refused: impl FnMut(&T, PushError) -> Option<T>,
+    ) {
+        self.push_all_as(messages, frame::encode, refused);
+    }
+
+    /// As [`Outbox::push_all`], for messages that `encode` makes frames of.
+    pub fn push_all_as<T>(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+        encode: impl Fn(&T, &mut Vec<u8>) -> Result<(), FrameError>,
         mut refused: impl FnMut(&T, PushError) -> Option<T>,
     ) {
         let mut queue = self.lock();
         let first = queue.bytes.is_empty();
         for message in messages {
-            let Err(error) = self.append(&mut queue, &message) else {
+            let Err(error) = self.append(&mut queue, |out| encode(&message, out)) else {
                 continue;
             };
             let is_crowded = matches!(error, PushError::Crowded { .. });
@@ -173,7 +183,7 @@ impl Outbox {
             }
             if let Some(instead) = refused(&message, error) {
                 // What is sent instead of a refused message is small; when even that is refused, the stream is closing.
-                let _ = self.append(&mut queue, &instead);
+                let _ = self.append(&mut queue, |out| encode(&instead, out));
             }
         }
         let (filled, cut) = (
@@ -189,7 +199,11 @@ impl Outbox {
         }
     }
 
-    fn append<T: Serialize>(&self, queue: &mut Queue, message: &T) -> Result<(), PushError> {
+    fn append(
+        &self,
+        queue: &mut Queue,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+    ) -> Result<(), PushError> {
         if queue.state != State::Open {
             return Err(PushError::Closed);
         }
@@ -201,7 +215,7 @@ impl Outbox {
             });
         }
         let before = queue.bytes.len();
-        frame::encode(message, &mut queue.bytes)?;
+        encode(&mut queue.bytes)?;
         let added = queue.bytes.len() - before;
         if let Some(meter) = &self.meter {
             let all = meter.bytes.fetch_add(added, Ordering::Relaxed) + added;

@@ -57,7 +57,8 @@ pub(crate) async fn run_called<A>(
         None => Vec::new(),
     };
     // A query on the main instance is a part too: that instance is renewed when the step is undone.
-    if let Some(own) = way.end().filter(|_| !way.of_client_query) {
+    if !way.of_client_query {
+        let own = way.end();
         let part = Part {
             savepoint,
             name,

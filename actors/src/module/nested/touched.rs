@@ -4,7 +4,10 @@
 
 use std::{
     collections::{BTreeMap, btree_map},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use interstice_abi::id::ModuleName;
@@ -14,7 +17,14 @@ use crate::supervisor::catalogue::ModuleIndex;
 
 /// The modules that a step has changed by calls, each with the earliest point to go back to and the counters that moved.
 #[derive(Clone, Default)]
-pub(crate) struct Touched(Arc<Mutex<BTreeMap<ModuleIndex, Part>>>);
+pub(crate) struct Touched(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Whether there is any part: most steps call nobody, and then nothing is locked.
+    any: AtomicBool,
+    parts: Mutex<BTreeMap<ModuleIndex, Part>>,
+}
 
 /// What a step did to one module.
 #[derive(Clone)]
@@ -25,12 +35,23 @@ pub(super) struct Part {
 }
 
 impl Touched {
+    /// This again for another step, if nothing was touched and nobody else has it.
+    pub(in crate::module) fn unused(mut self) -> Option<Self> {
+        let is_unused = Arc::get_mut(&mut self.0).is_some_and(|inner| !*inner.any.get_mut());
+        is_unused.then_some(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.0.any.load(Ordering::Acquire)
+    }
+
     fn locked(&self) -> MutexGuard<'_, BTreeMap<ModuleIndex, Part>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what a call did to `module`, beside what earlier calls did.
     pub(super) fn add(&self, module: ModuleIndex, part: Part) {
+        self.0.any.store(true, Ordering::Release);
         match self.locked().entry(module) {
             btree_map::Entry::Vacant(place) => {
                 place.insert(part);
@@ -51,6 +72,9 @@ impl Touched {
 
     /// Adds what a call touched behind the module that it called.
     pub(crate) fn merge(&self, later: &Self) {
+        if later.is_empty() {
+            return;
+        }
         let parts = later.locked().clone();
         for (module, part) in parts {
             self.add(module, part);
@@ -67,11 +91,17 @@ impl Touched {
 
     /// Every module.
     pub(crate) fn modules(&self) -> Vec<ModuleIndex> {
+        if self.is_empty() {
+            return Vec::new();
+        }
         self.locked().keys().copied().collect()
     }
 
     /// Every counter that moved.
     pub(crate) fn counters(&self) -> Vec<(ModuleName, Counter)> {
+        if self.is_empty() {
+            return Vec::new();
+        }
         let parts = self.locked();
         let all = parts.values().flat_map(|part| {
             part.counters

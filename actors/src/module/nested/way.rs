@@ -26,8 +26,10 @@ use crate::{
 pub(crate) struct Way<A = Addr<ModuleActor>> {
     pub(super) ticket: Ticket,
     pub(crate) catalogue: Arc<Catalogue<A>>,
-    /// The modules of the call chain, the running one last.
-    pub(super) chain: Vec<ModuleIndex>,
+    /// The modules that are in the middle of a call, the first caller first.
+    pub(super) callers: Vec<ModuleIndex>,
+    /// The running one.
+    pub(super) own: ModuleIndex,
     /// Whether this is a client's query, which runs on second instances.
     pub(super) of_client_query: bool,
     pub(super) of_load: bool,
@@ -40,7 +42,8 @@ impl<A> Clone for Way<A> {
         Self {
             ticket: self.ticket,
             catalogue: self.catalogue.clone(),
-            chain: self.chain.clone(),
+            callers: self.callers.clone(),
+            own: self.own,
             of_client_query: self.of_client_query,
             of_load: self.of_load,
             trace: self.trace.clone(),
@@ -50,8 +53,16 @@ impl<A> Clone for Way<A> {
 
 impl Way {
     /// The start of a step's way.
-    pub(in crate::module) fn of_step(turn: &Turn, own: ModuleIndex, of_load: bool) -> Self {
-        Self::new(turn.ticket, turn.catalogue.clone(), own, of_load)
+    pub(in crate::module) fn of_step(
+        turn: &Turn,
+        own: ModuleIndex,
+        of_load: bool,
+        trace: Trace,
+    ) -> Self {
+        Self {
+            trace,
+            ..Self::new(turn.ticket, turn.catalogue.clone(), own, of_load)
+        }
     }
 
     /// The start of a client query's way.
@@ -78,7 +89,8 @@ impl<A> Way<A> {
         Self {
             ticket,
             catalogue,
-            chain: vec![own],
+            callers: Vec::new(),
+            own,
             of_client_query: false,
             of_load,
             trace: Trace::default(),
@@ -88,13 +100,19 @@ impl<A> Way<A> {
     /// The way on into `module`.
     pub(crate) fn to(&self, module: ModuleIndex) -> Self {
         let mut way = self.clone();
-        way.chain.push(module);
+        way.callers.push(self.own);
+        way.own = module;
         way
     }
 
     /// The module at its end.
-    pub(crate) fn end(&self) -> Option<ModuleIndex> {
-        self.chain.last().copied()
+    pub(crate) fn end(&self) -> ModuleIndex {
+        self.own
+    }
+
+    /// The modules of the call chain, the running one last.
+    fn chain(&self) -> impl Iterator<Item = ModuleIndex> {
+        self.callers.iter().copied().chain([self.own])
     }
 
     /// The module of this node called `name`, if it can be reached from here at all.
@@ -107,11 +125,10 @@ impl<A> Way<A> {
             .catalogue
             .entry(index)
             .ok_or_else(|| Failure::internal("a module has no entry"))?;
-        if self.chain.contains(&index) {
+        if self.chain().any(|known| known == index) {
             let chain: Vec<&str> = self
-                .chain
-                .iter()
-                .filter_map(|index| self.catalogue.entry(*index))
+                .chain()
+                .filter_map(|index| self.catalogue.entry(index))
                 .map(|entry| entry.installed.schema.name.as_str())
                 .collect();
             return Err(Failure::new(
@@ -155,7 +172,7 @@ impl<A> Way<A> {
         request: CallRequest,
         context: CallContext,
     ) -> StepRequest {
-        let caller = self.end().and_then(|index| self.catalogue.entry(index));
+        let caller = self.catalogue.entry(self.end());
         let caller = Caller {
             node: node.clone(),
             module: caller.map(|entry| entry.installed.schema.name.clone()),

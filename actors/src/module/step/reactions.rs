@@ -77,11 +77,10 @@ pub(crate) fn starts<A>(
 }
 
 /// Takes changes of ephemeral tables out of a record.
-pub(crate) fn without_ephemeral<A>(catalogue: &Catalogue<A>, mut record: StepRecord) -> StepRecord {
+pub(crate) fn drop_ephemeral<A>(catalogue: &Catalogue<A>, record: &mut StepRecord) {
     record
         .effects
         .retain(|effect| !is_ephemeral(catalogue, effect));
-    record
 }
 
 impl Core {

@@ -156,7 +156,11 @@ pub(crate) async fn execute<A>(
     }
     let name = module.binary().schema.name.clone();
     let mut effects = prepared.removed;
-    effects.extend(outcome.effects);
+    if effects.is_empty() {
+        effects = outcome.effects;
+    } else {
+        effects.extend(outcome.effects);
+    }
     add_call(
         catalogue,
         &name,

@@ -96,12 +96,19 @@ impl Watcher {
         matches!(self.inner().state, State::Ended)
     }
 
-    /// Hands on what has changed; while the watch is behind, it waits.
-    pub(super) fn changes(&self, changes: Vec<WatchedChange>) {
+    /// Hands on what has changed; while the watch is behind, it waits. `body` is [`body_of`] the changes: it is the same for everybody
+    /// who watches the table.
+    pub(super) fn changes(&self, changes: &[WatchedChange], body: &[u8]) {
+        let Some(last) = changes.last().map(|change| change.position) else {
+            return;
+        };
         let mut inner = self.inner();
         match &mut inner.state {
-            State::Behind(waiting) => waiting.add(changes),
-            State::Live => self.send(&mut inner, changes),
+            State::Behind(waiting) => waiting.add(changes.to_vec()),
+            State::Live => match self.replies.stream_encoded(self.request, body) {
+                Ok(()) => inner.last = last,
+                Err(_) => self.too_slow(&mut inner),
+            },
             State::Ended => {}
         }
     }
@@ -120,10 +127,9 @@ impl Watcher {
         let Some(last) = changes.last().map(|change| change.position) else {
             return;
         };
-        let body = Ok(ResponseBody::Watch(WatchEvent::Changes(changes)));
         let taken = self.replies.stream(Response {
             id: self.request,
-            body,
+            body: body_of(changes),
         });
         match taken {
             Ok(()) => inner.last = last,
@@ -170,6 +176,11 @@ impl Watcher {
         // Nothing panics under the lock; a poisoned watch is a whole one.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The body of the answer that brings these changes.
+pub(super) fn body_of(changes: Vec<WatchedChange>) -> Result<ResponseBody, Failure> {
+    Ok(ResponseBody::Watch(WatchEvent::Changes(changes)))
 }
 
 fn size(change: &WatchedChange) -> usize {

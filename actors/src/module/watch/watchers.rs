@@ -12,22 +12,31 @@ use dashmap::DashMap;
 use interstice_abi::{
     failure::Failure,
     id::{Epoch, ModuleName, Position, TableId},
-    wire::WatchedChange,
+    wire::{ResponseBody, WatchEvent, WatchedChange},
 };
 use interstice_host::{log::Log, module::Effect, table::Change};
 
-use super::watcher::Watcher;
+use super::watcher::{Watcher, body_of};
 use crate::{module::step::is_ephemeral, record::StepRecord, supervisor::catalogue::Catalogue};
 
 /// Who watches which table of a node.
 #[derive(Default)]
 pub(crate) struct Watchers {
-    tables: DashMap<(ModuleName, String), Vec<Arc<Watcher>>>,
+    /// The lists are shared with the changes on their way to them.
+    tables: DashMap<(ModuleName, String), Arc<Vec<Arc<Watcher>>>>,
     count: AtomicUsize,
 }
 
-/// Changes and who is to be told of them.
-pub(crate) type Selected = Vec<(Arc<Watcher>, Vec<WatchedChange>)>;
+/// Changes of tables, and who is to be told of them.
+pub(crate) type Selected = Vec<Watched>;
+
+/// Changes of one table that is watched.
+pub(crate) struct Watched {
+    module: ModuleName,
+    table: TableId,
+    watchers: Arc<Vec<Arc<Watcher>>>,
+    changes: Vec<WatchedChange>,
+}
 
 impl Watchers {
     /// Whether nobody watches anything.
@@ -39,8 +48,8 @@ impl Watchers {
     pub(super) fn add(&self, module: &ModuleName, table: &str, watcher: Arc<Watcher>) {
         self.tables
             .entry((module.clone(), table.to_string()))
-            .or_default()
-            .push(watcher);
+            .and_modify(|watchers| Arc::make_mut(watchers).push(watcher.clone()))
+            .or_insert_with(|| Arc::new(vec![watcher.clone()]));
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -48,7 +57,9 @@ impl Watchers {
         let mut removed = 0;
         self.tables.retain(|key, watchers| {
             let before = watchers.len();
-            watchers.retain(|watcher| keep(key, watcher));
+            if !watchers.iter().all(|watcher| keep(key, watcher)) {
+                Arc::make_mut(watchers).retain(|watcher| keep(key, watcher));
+            }
             removed += before - watchers.len();
             !watchers.is_empty()
         });
@@ -107,28 +118,42 @@ impl Watchers {
             let Effect::Change { module, change } = effect else {
                 continue;
             };
-            let Some(table) = table_name(catalogue, module, change.table) else {
-                continue;
-            };
-            let Some(watchers) = self.tables.get(&(module.clone(), table)) else {
-                continue;
-            };
-            for watcher in watchers.iter() {
-                any_ended |= watcher.has_ended();
-                let changed = watched(position, change);
-                match selected
-                    .iter_mut()
-                    .find(|(known, _)| Arc::ptr_eq(known, watcher))
-                {
-                    Some((_, changes)) => changes.push(changed),
-                    None => selected.push((watcher.clone(), vec![changed])),
-                }
+            let known = selected
+                .iter()
+                .position(|known| known.table == change.table && known.module == *module);
+            let place = known.unwrap_or_else(|| {
+                let watchers = self.of_table(catalogue, module, change.table);
+                any_ended |= watchers.iter().any(|watcher| watcher.has_ended());
+                selected.push(Watched {
+                    module: module.clone(),
+                    table: change.table,
+                    watchers,
+                    changes: Vec::new(),
+                });
+                selected.len() - 1
+            });
+            if let Some(found) = selected.get_mut(place)
+                && !found.watchers.is_empty()
+            {
+                found.changes.push(watched(position, change));
             }
         }
+        selected.retain(|watched| !watched.changes.is_empty());
         if any_ended {
             self.retain(|_, watcher| !watcher.has_ended());
         }
         selected
+    }
+
+    fn of_table(
+        &self,
+        catalogue: &Catalogue,
+        module: &ModuleName,
+        table: TableId,
+    ) -> Arc<Vec<Arc<Watcher>>> {
+        let watchers = table_name(catalogue, module, table)
+            .and_then(|table| Some(self.tables.get(&(module.clone(), table))?.clone()));
+        watchers.unwrap_or_default()
     }
 
     /// Hands changes over once everything recorded so far is synced.
@@ -136,11 +161,32 @@ impl Watchers {
         if !selected.is_empty() {
             log.when_durable(Box::new(move |durable| {
                 if durable.is_ok() {
-                    selected
-                        .into_iter()
-                        .for_each(|(watcher, changes)| watcher.changes(changes));
+                    selected.into_iter().for_each(Watched::publish);
                 }
             }));
+        }
+    }
+}
+
+impl Watched {
+    fn publish(self) {
+        let body = body_of(self.changes);
+        let encoded = postcard::to_allocvec(&body);
+        let Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) = body else {
+            return;
+        };
+        match encoded {
+            Ok(encoded) => {
+                for watcher in self.watchers.iter() {
+                    watcher.changes(&changes, &encoded);
+                }
+            }
+            // What is in memory encodes: a mistake of ours, and nobody may miss a change without being told.
+            Err(error) => {
+                for watcher in self.watchers.iter() {
+                    watcher.fail(Failure::internal(&error));
+                }
+            }
         }
     }
 }

@@ -64,11 +64,8 @@ impl Writer {
             let Some(module) = modules.iter().find(|module| module.name == frozen.module) else {
                 continue;
             };
-            let writes = frozen
-                .pages
-                .into_iter()
-                .map(|write| (write.tree, write.key, write.page.map(|page| page.encode())))
-                .collect();
+            let writes = frozen.pages.into_iter();
+            let writes = writes.map(|write| (write.tree, write.key, write.page));
             self.store
                 .write(&module.stored_as(), writes)
                 .map_err(|error| error.to_string())?;

@@ -81,7 +81,7 @@ impl Installer {
         beside.unwrap_or_else(|| {
             let count = |place: usize| places.values().filter(|used| **used == place).count();
             (0..self.arbiters.len().max(1))
-                .min_by_key(|place| count(*place))
+                .min_by_key(|place| (count(*place), *place == 0))
                 .unwrap_or(0)
         })
     }

@@ -16,7 +16,7 @@ fn grown(directory: &Path) -> Content {
     for round in 0..6_u8 {
         for module in ["a#1", "b#2"] {
             let pages = (0..30_u8).map(|key| put("t", &[key], &[key ^ round; 2500]));
-            store.write(module, pages.collect()).unwrap();
+            store.write(module, pages).unwrap();
             // Larger than a segment of sled: it becomes a file of its own.
             let blob = vec![round; 700_000];
             store

@@ -349,7 +349,7 @@ fn a_store_that_was_stopped_says_so_and_opens_again_at_the_old_marker_or_the_nex
             }
         }
         if failed.is_some() {
-            assert!(store.marker().is_err() && store.write("m", Vec::new()).is_err());
+            assert!(store.marker().is_err() && store.write("m", Vec::<PageEntry>::new()).is_err());
         }
         drop(store);
         let store = Store::open(folder.path(), CACHE_BYTES).unwrap();
