@@ -25,17 +25,36 @@ impl KeyBytes {
     }
 }
 
+impl KeyBytes {
+    /// A key that needs no allocation; `None` when it is long.
+    pub(crate) fn short(key: &[u8]) -> Option<Self> {
+        let mut bytes = [0; INLINE_MAX];
+        bytes.get_mut(..key.len())?.copy_from_slice(key);
+        let length = u8::try_from(key.len()).ok()?;
+        Some(Self(Place::Inline { length, bytes }))
+    }
+}
+
 impl From<&[u8]> for KeyBytes {
     fn from(key: &[u8]) -> Self {
-        let mut bytes = [0; INLINE_MAX];
-        match (bytes.get_mut(..key.len()), u8::try_from(key.len())) {
-            (Some(part), Ok(length)) => {
-                part.copy_from_slice(key);
-                Self(Place::Inline { length, bytes })
-            }
-            _ => Self(Place::Heap(key.into())),
-        }
+        Self::short(key).unwrap_or_else(|| Self(Place::Heap(key.into())))
     }
+}
+
+/// Compares keys as byte strings. Eight bytes at a time where there are as many: a call that compares two short strings costs
+/// more than the comparison.
+pub(crate) fn compare(left: &[u8], right: &[u8]) -> Ordering {
+    if let (Some((left, left_rest)), Some((right, right_rest))) = (
+        left.split_first_chunk::<8>(),
+        right.split_first_chunk::<8>(),
+    ) {
+        let order = u64::from_be_bytes(*left).cmp(&u64::from_be_bytes(*right));
+        return order.then_with(|| left_rest.cmp(right_rest));
+    }
+    if let (Ok(left), Ok(right)) = (<&[u8; 4]>::try_from(left), <&[u8; 4]>::try_from(right)) {
+        return u32::from_be_bytes(*left).cmp(&u32::from_be_bytes(*right));
+    }
+    left.cmp(right)
 }
 
 impl Borrow<[u8]> for KeyBytes {
@@ -60,7 +79,20 @@ impl PartialOrd for KeyBytes {
 
 impl Ord for KeyBytes {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.as_slice().cmp(other.as_slice())
+        let (left, right) = match (&self.0, &other.0) {
+            (
+                Place::Inline { length, bytes },
+                Place::Inline {
+                    length: other_length,
+                    bytes: other_bytes,
+                },
+            ) => {
+                // What is behind a key is zero: of two that are alike up to there, the longer one is the later.
+                return compare(bytes, other_bytes).then(length.cmp(other_length));
+            }
+            _ => (self.as_slice(), other.as_slice()),
+        };
+        left.cmp(right)
     }
 }
 
@@ -78,7 +110,22 @@ impl fmt::Debug for KeyBytes {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn keys_are_ordered_like_their_bytes(
+            left in prop::collection::vec(0_u8..3, 0..30),
+            right in prop::collection::vec(0_u8..3, 0..30),
+        ) {
+            let order = left.cmp(&right);
+            prop_assert_eq!(compare(&left, &right), order);
+            let keys = [&left, &right].map(|key| KeyBytes::from(key.as_slice()));
+            prop_assert_eq!(keys[0].cmp(&keys[1]), order);
+        }
+    }
 
     #[test]
     fn keys_of_every_length_keep_their_bytes_and_order() {

@@ -6,7 +6,7 @@
 
 use interstice_abi::codec::{Damaged, Input, put_length};
 
-use super::digest::Digest;
+use super::{digest::Digest, key_bytes::compare};
 
 /// The first byte of a page on disk.
 const FORMAT: u8 = 1;
@@ -102,7 +102,7 @@ impl Page {
         let mut high = self.len();
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.key(middle).cmp(key) {
+            match compare(self.key(middle), key) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Equal => return Ok(middle),
                 std::cmp::Ordering::Greater => high = middle,

@@ -99,7 +99,13 @@ impl Pages {
         if bound.as_slice() <= key {
             return Some(last);
         }
-        let (_, slot) = self.slots.range::<[u8], _>(up_to(key)).next_back()?;
+        let (_, slot) = match KeyBytes::short(key) {
+            Some(short) => self
+                .slots
+                .range::<KeyBytes, _>((Unbounded, Included(&short)))
+                .next_back()?,
+            None => self.slots.range::<[u8], _>(up_to(key)).next_back()?,
+        };
         Some(slot)
     }
 
@@ -414,7 +420,12 @@ fn holding_mut<'a>(slots: &'a mut BTreeMap<KeyBytes, Slot>, key: &[u8]) -> Optio
     if is_last {
         return Some(slots.last_entry()?.into_mut());
     }
-    let (_, slot) = slots.range_mut::<[u8], _>(up_to(key)).next_back()?;
+    let (_, slot) = match KeyBytes::short(key) {
+        Some(short) => slots
+            .range_mut::<KeyBytes, _>((Unbounded, Included(&short)))
+            .next_back()?,
+        None => slots.range_mut::<[u8], _>(up_to(key)).next_back()?,
+    };
     Some(slot)
 }
 

@@ -25,8 +25,8 @@ enum Mode {
 struct Plan {
     /// Whether the row to store is in `Scratch::row`, not as it was given.
     rewritten: bool,
-    /// Whether a row with the key is there; it has been read into `Scratch::old`.
-    known: bool,
+    /// The row with the key, if there is one; it has been read into `Scratch::old`.
+    before: Option<Box<[u8]>>,
 }
 
 impl Tables {
@@ -148,18 +148,12 @@ impl Tables {
         let plan = table.plan(&self.layout, row, mode, scratch)?;
         let row = if plan.rewritten { &scratch.row } else { row };
         let key = scratch.new.key.as_slice();
-        let before = match plan.known {
-            true => table.pages.get(key).map(Box::from),
-            false => None,
-        };
-        table.replace(
-            plan.known.then_some(&scratch.old),
-            Some((&scratch.new, row)),
-        );
+        let old = plan.before.as_ref().map(|_| &scratch.old);
+        table.replace(old, Some((&scratch.new, row)));
         self.journal.changes.push(Change {
             table: id,
             key: key.into(),
-            before,
+            before: plan.before,
             after: Some(row.into()),
         });
         let moves = std::mem::take(&mut scratch.moves);
@@ -231,7 +225,7 @@ impl Table {
         }
         Ok(Plan {
             rewritten,
-            known: before.is_some(),
+            before: before.map(Box::from),
         })
     }
 
