@@ -27,8 +27,9 @@ const TURNS_PER_MODULE_MAX: u64 = 8192;
 /// Bytes of arguments that may wait for one module.
 const BYTES_PER_MODULE_MAX: u64 = 64 * 1024 * 1024;
 
-/// Bytes of records after which a checkpoint is taken: bounds the time of a restart to a second or two.
-const CHECKPOINT_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of records after which a checkpoint is taken: bounds the time of a restart to a second or two, and pages that change often are
+/// written that much less often.
+const CHECKPOINT_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Bytes of log behind a base: two segments, so that history is never less than one.
 const BASE_BYTES: u64 = 128 * 1024 * 1024;

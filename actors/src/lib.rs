@@ -47,6 +47,8 @@ pub mod doctor;
 
 mod files_copy;
 
+mod one_or_more;
+
 use interstice_abi::schema::Version;
 
 /// The version of Interstice that this is.

@@ -28,6 +28,8 @@ pub(crate) mod lane;
 
 pub(crate) mod broken;
 
+mod gathered;
+
 mod timers;
 
 pub(crate) use self::timers::TIMERS_TOLD_MAX;

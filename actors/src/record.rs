@@ -134,8 +134,8 @@ pub(crate) enum Input {
         /// The reducer.
         reducer: Arc<str>,
         /// The encoded arguments.
-        #[serde(with = "interstice_abi::wire::bytes")]
-        arguments: Vec<u8>,
+        #[serde(with = "shared_bytes")]
+        arguments: Arc<[u8]>,
     },
     /// A timer is due.
     Timer {
@@ -201,6 +201,22 @@ pub(crate) enum Input {
         /// Whose connections were open.
         disconnected: Vec<NodeId>,
     },
+}
+
+/// Bytes that a record shares with the step that it is of, in the format of [`interstice_abi::wire::bytes`].
+mod shared_bytes {
+    use std::sync::Arc;
+
+    use interstice_abi::wire::bytes;
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(shared: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        bytes::serialize(shared, to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<[u8]>, D::Error> {
+        bytes::deserialize(from).map(Into::into)
+    }
 }
 
 impl Record {

@@ -172,6 +172,7 @@ impl Supervisor {
             .iter()
             .filter_map(|step| step.start(&self.catalogue))
             .collect();
+        let steps = steps.into_iter().collect();
         let mut turn = self.new_turn(input, steps, Waiter::Nobody);
         self.record_own_step(&mut turn, starts);
         self.place_turn(turn);

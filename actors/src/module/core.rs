@@ -1,19 +1,17 @@
 //! What a module actor owns: the queue, the module with its instance and tables, and what is to be told to others.
 //!
-//! [`Core::drive`] works off the queue. Acknowledgements and ends of turns are gathered and handed on in batches: one
-//! closure for the log, one message for the supervisor.
+//! [`Core::drive`] works off the queue. Records, answers and ends of turns are gathered (`gathered.rs`) and handed on in batches.
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
 
 use futures::FutureExt;
 
 use interstice_abi::{
-    failure::{Code, Failure},
+    failure::Failure,
     id::ModuleName,
-    wire::{Ack, CallCounters, Called, Response, ResponseBody},
+    wire::{CallCounters, Called, Response, ResponseBody},
 };
 use interstice_host::{
-    log::Records,
     module::Module,
     table::{Hashing, TableStatistics, Tables},
 };
@@ -21,7 +19,8 @@ use interstice_host::{
 use super::{
     NewPlace, Order, Traffic,
     checkpoint::{Frozen, Passing},
-    lane::Breather,
+    gathered::{Acks, Recorded},
+    lane::{Breather, piece_ended},
     nested::{NestedCall, NestedRead, touched::Touched, trace::Trace},
     query::{ClientQuery, Pass, ReadRows},
     queue::Queue,
@@ -30,8 +29,6 @@ use super::{
     watch::StartWatch,
 };
 use crate::{
-    ingress::Replies,
-    record::StepRecord,
     shared::Shared,
     supervisor::{Ended, EndedPlace, Endings, catalogue::ModuleIndex},
 };
@@ -45,12 +42,6 @@ const TIME_PER_DRIVE: std::time::Duration = std::time::Duration::from_micros(200
 
 /// Steps slower than this are not batched: what ended before them is told first.
 const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
-
-/// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
-const RECORDS_BYTES_MAX: usize = 64 * 1024;
-
-/// Bytes that are kept for encoding records.
-const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// Faults in a row, in load, timers and reactions, after which the module is quarantined.
 pub(crate) const FAULTS_IN_A_ROW_MAX: u32 = 16;
@@ -94,22 +85,6 @@ pub(crate) struct Core {
     /// What a test lets happen in place of the next piece of work.
     #[cfg(test)]
     pub(super) mishap: Option<fn()>,
-}
-
-/// Records that are not in the log's queue yet. They are handed to it before anything that rests on them leaves the actor.
-#[derive(Default)]
-pub(crate) struct Recorded {
-    records: Records,
-    /// Where the next one is encoded.
-    scratch: Vec<u8>,
-}
-
-/// Answers, gathered.
-#[derive(Default)]
-pub(crate) struct Acks {
-    /// Those that wait for the log.
-    durable: Vec<(Replies, Response)>,
-    applied: Vec<(Replies, Response)>,
 }
 
 /// How much is asked of a module.
@@ -275,6 +250,7 @@ impl Core {
                 break;
             }
             worked_off += 1;
+            piece_ended();
             let now = Instant::now();
             if is_step {
                 self.last_step_was_slow = now.duration_since(before) > SLOW_STEP;
@@ -381,82 +357,6 @@ impl Core {
             bytes,
             what: EndedPlace::Read,
         });
-    }
-
-    /// Sends an answer at its level.
-    pub(super) fn answer(&mut self, ack: Ack, replies: Replies, response: Response) {
-        match ack {
-            Ack::Applied => self.acks.applied.push((replies, response)),
-            Ack::Durable => self.acks.durable.push((replies, response)),
-        }
-    }
-
-    /// Puts a step's record behind those before it. One that does not encode is a mistake of ours: the node must not go on
-    /// without it.
-    pub(super) fn record(&mut self, record: &StepRecord) {
-        let Recorded { records, scratch } = &mut self.recorded;
-        match record.encode_into(scratch) {
-            Ok(()) => records.push(scratch),
-            Err(failure) => self.shared.stop_because(&failure.message),
-        }
-        scratch.shrink_to(SCRATCH_BYTES_MAX);
-        if records.bytes() > RECORDS_BYTES_MAX {
-            self.hand_over_records();
-        }
-    }
-
-    /// Hands the records to the log. Before this, nothing that rests on them may leave this actor.
-    pub(super) fn hand_over_records(&mut self) {
-        if !self.recorded.records.is_empty() {
-            self.shared
-                .append_all(std::mem::take(&mut self.recorded.records));
-        }
-    }
-
-    /// Hands on what was gathered.
-    pub(super) fn flush(&mut self) {
-        self.hand_over_records();
-        if !self.acks.applied.is_empty() {
-            send_all(self.acks.applied.drain(..));
-        }
-        if !self.acks.durable.is_empty() {
-            let waiting = std::mem::take(&mut self.acks.durable);
-            self.shared.log.when_durable(Box::new(move |durable| {
-                release(waiting, durable.err().as_ref())
-            }));
-        }
-        if let Some(news) = self.timer_news() {
-            self.endings.timers = Some(news);
-        }
-        if !self.endings.is_empty() {
-            self.shared
-                .tell_supervisor(std::mem::take(&mut self.endings));
-        }
-    }
-}
-
-/// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
-fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::log::LogError>) {
-    send_all(waiting.into_iter().map(|(replies, mut response)| {
-        if let Some(error) = failed {
-            response.body = Err(Failure::new(
-                Code::Unavailable,
-                format!("the log could not be written, so the outcome is unknown: {error}"),
-            ));
-        }
-        (replies, response)
-    }));
-}
-
-/// Sends answers; those to one connection that follow each other go together.
-fn send_all(answers: impl Iterator<Item = (Replies, Response)>) {
-    let mut answers = answers.peekable();
-    while let Some((replies, first)) = answers.next() {
-        let others = std::iter::from_fn(|| {
-            let (_, response) = answers.next_if(|(to, _)| to.is(&replies))?;
-            Some(response)
-        });
-        replies.send_all(std::iter::once(first).chain(others));
     }
 }
 

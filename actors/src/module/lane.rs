@@ -30,8 +30,18 @@ pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
 /// After how long a loop on the slow lane lets others have the thread and its core: about as often as a guest does that runs for long.
 const PIECE: Duration = Duration::from_micros(125);
 
-/// Up to this, an actor that has not held its arbiter for long is forgiven: the first touch of fresh memory may cost that much.
+/// Up to this, an actor is forgiven that holds its arbiter now and then with many short pieces of work: the first touch of fresh memory
+/// may cost that much, and the system charges whoever runs for what devices want of it.
 const FORGIVEN_MAX: Duration = Duration::from_micros(1500);
+
+/// Who has done fewer pieces of work meanwhile has held the arbiter with one of them.
+const PIECES_MIN: u32 = 8;
+
+/// Which part of the time may be forgiven: one in so many.
+const FORGIVEN_PART: u32 = 20;
+
+/// How much may be forgiven at once.
+const FORGIVEN_TOTAL: Duration = Duration::from_millis(2);
 
 /// How much longer than it has held the arbiter an actor stays away from it: its neighbours' p99 does not see the rest.
 const PENALTY: u32 = 128;
@@ -96,8 +106,8 @@ impl Drop for Lane {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Conduct {
     suspect_until: Option<Instant>,
-    /// Until when nothing more is forgiven.
-    watched_until: Option<Instant>,
+    /// Until when what was forgiven is paid off.
+    owes_until: Option<Instant>,
 }
 
 impl Conduct {
@@ -105,23 +115,36 @@ impl Conduct {
         self.suspect_until.is_some_and(|until| now < until)
     }
 
-    /// The arbiter has computed for `held` in one piece, until `now`.
-    fn has_held(&mut self, held: Duration, now: Instant) {
+    /// The arbiter has computed for `held` without a yield, until `now`, and ended so many pieces of work.
+    fn has_held(&mut self, held: Duration, pieces: u32, now: Instant) {
         if held < HELD_MAX {
             return;
         }
-        let away_until = now.checked_add(held.saturating_mul(PENALTY));
-        let is_watched = self.watched_until.is_some_and(|until| now < until);
-        if is_watched || held > FORGIVEN_MAX {
-            self.suspect_until = away_until;
+        let owes_from = self.owes_until.map_or(now, |until| until.max(now));
+        let owes_until = owes_from.checked_add(held.saturating_mul(FORGIVEN_PART));
+        let owes = owes_until.map_or(Duration::MAX, |until| until.duration_since(now));
+        if pieces < PIECES_MIN
+            || held > FORGIVEN_MAX
+            || owes > FORGIVEN_TOTAL.saturating_mul(FORGIVEN_PART)
+        {
+            self.suspect_until = now.checked_add(held.saturating_mul(PENALTY));
+        } else {
+            self.owes_until = owes_until;
         }
-        self.watched_until = away_until;
     }
 }
 
 thread_local! {
     /// Whether this is one of the lane's threads.
     static ON_LANE: Cell<bool> = const { Cell::new(false) };
+
+    /// Pieces of work that have ended since this thread took up what it runs.
+    static PIECES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A piece of an actor's work has ended.
+pub(crate) fn piece_ended() {
+    PIECES.set(PIECES.get().saturating_add(1));
 }
 
 /// How long a thread of the lane rests where a step asks others for something again and again.
@@ -141,16 +164,16 @@ fn enter() {
     make_way();
 }
 
-/// Others come first on a busy machine: they have little to do. An idle one makes no difference.
+/// Others than this thread come first on a busy machine, which have little to do. An idle one makes no difference.
 #[cfg(target_os = "linux")]
-fn make_way() {
+pub(crate) fn make_way() {
     // What may not be changed stays: then the system's scheduler treats all threads alike.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
 }
 
 /// Elsewhere a thread's priority is the system's choice.
 #[cfg(not(target_os = "linux"))]
-fn make_way() {}
+pub(crate) fn make_way() {}
 
 /// The work has panicked; what it had taken with it is gone.
 #[derive(Debug)]
@@ -195,10 +218,11 @@ impl<T: Send + 'static> Future for Work<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Place::Here(work) = &mut self.place {
             let started = ThreadTime::now();
+            PIECES.set(0);
             let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
             let now = Instant::now();
             // Not by the clock on the wall: who shares the machine with a busy program is no suspect.
-            self.conduct.has_held(started.elapsed(), now);
+            self.conduct.has_held(started.elapsed(), PIECES.get(), now);
             match polled {
                 Err(_) => {
                     self.place = Place::Ended;
@@ -285,7 +309,7 @@ mod tests {
     async fn work_that_holds_its_thread_goes_on_elsewhere_and_its_actor_begins_there_for_a_while() {
         let lane = Lane::start(2).expect("threads");
         let work = lane.run(Conduct::default(), async {
-            busy(2 * FORGIVEN_MAX);
+            busy(2 * HELD_MAX);
             tokio::task::yield_now().await;
             thread::current().id()
         });
@@ -300,29 +324,30 @@ mod tests {
         let started = Instant::now();
         let after = |held: Duration| started + held;
         let mut conduct = Conduct::default();
-        conduct.has_held(HELD_MAX / 2, after(HELD_MAX / 2));
+        conduct.has_held(HELD_MAX / 2, 1, after(HELD_MAX / 2));
         assert!(!conduct.is_suspect(after(HELD_MAX / 2)));
-        let long = FORGIVEN_MAX * 2;
-        conduct.has_held(long, after(long));
+        conduct.has_held(HELD_MAX, 1, after(HELD_MAX));
+        assert!(conduct.is_suspect(after(HELD_MAX * PENALTY)));
+        assert!(!conduct.is_suspect(after(HELD_MAX * (PENALTY + 1))));
+        let (mut conduct, long) = (Conduct::default(), FORGIVEN_MAX * 2);
+        conduct.has_held(long, PIECES_MIN, after(long));
         assert!(conduct.is_suspect(after(long * PENALTY)));
-        assert!(!conduct.is_suspect(after(long * (PENALTY + 1))));
     }
 
     #[test]
-    fn what_is_short_is_forgiven_once_in_the_time_that_it_would_cost() {
+    fn what_is_short_and_rare_is_forgiven_and_what_is_frequent_is_not() {
         let started = Instant::now();
-        let after = |held: Duration| started + held;
-        let mut conduct = Conduct::default();
-        conduct.has_held(HELD_MAX, after(HELD_MAX));
-        assert!(!conduct.is_suspect(after(HELD_MAX)));
-        let again = HELD_MAX * PENALTY;
-        conduct.has_held(HELD_MAX, after(again));
-        assert!(conduct.is_suspect(after(again)));
-        let mut conduct = Conduct::default();
-        conduct.has_held(HELD_MAX, after(HELD_MAX));
-        let later = HELD_MAX * (PENALTY + 2);
-        conduct.has_held(HELD_MAX, after(later));
-        assert!(!conduct.is_suspect(after(later)));
+        let holding_every = |times: u32| {
+            let mut conduct = Conduct::default();
+            (1..100).any(|round| {
+                let now = started + HELD_MAX * times * round;
+                conduct.has_held(HELD_MAX, PIECES_MIN, now);
+                conduct.is_suspect(now)
+            })
+        };
+        assert!(!holding_every(FORGIVEN_PART));
+        assert!(holding_every(FORGIVEN_PART / 2));
+        assert!(holding_every(1));
     }
 
     #[tokio::test]
@@ -348,7 +373,7 @@ mod tests {
         let (ended, _): (Result<(), Panicked>, Conduct) = quick.await;
         assert!(ended.is_err());
         let slow = lane.run(Conduct::default(), async {
-            busy(2 * FORGIVEN_MAX);
+            busy(2 * HELD_MAX);
             tokio::task::yield_now().await;
             std::panic::resume_unwind(Box::new("a bug"))
         });

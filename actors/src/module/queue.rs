@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::turn::Ticket;
+use crate::one_or_more::OneOrMore;
 
 /// A queue of places, each with work of type `W`.
 pub(crate) struct Queue<W> {
@@ -16,26 +17,8 @@ pub(crate) struct Queue<W> {
 
 struct Place<W> {
     ticket: Ticket,
-    /// What is to be done first: nearly every place has this alone.
-    first: Option<W>,
-    /// What follows `first`, which is there when anything is here.
-    more: VecDeque<W>,
+    work: OneOrMore<W>,
     released: bool,
-}
-
-impl<W> Place<W> {
-    fn push(&mut self, work: W) {
-        match &self.first {
-            None => self.first = Some(work),
-            Some(_) => self.more.push_back(work),
-        }
-    }
-
-    fn pop(&mut self) -> Option<W> {
-        let work = self.first.take()?;
-        self.first = self.more.pop_front();
-        Some(work)
-    }
 }
 
 enum Arrival<W> {
@@ -61,8 +44,7 @@ impl<W> Queue<W> {
     pub(crate) fn place(&mut self, ticket: Ticket) {
         self.places.push_back(Place {
             ticket,
-            first: None,
-            more: VecDeque::new(),
+            work: OneOrMore::new(),
             released: false,
         });
         if !self.early.is_empty() {
@@ -100,7 +82,7 @@ impl<W> Queue<W> {
             found.ok().and_then(|place| self.places.get_mut(place)),
             arrival,
         ) {
-            (Some(place), Arrival::Work(work)) => place.push(work),
+            (Some(place), Arrival::Work(work)) => place.work.push_back(work),
             (Some(place), Arrival::Release) => place.released = true,
             (None, arrival) => self.early.push((ticket, arrival)),
         }
@@ -114,23 +96,21 @@ impl<W> Queue<W> {
             Arrival::Release => None,
         });
         let places = std::mem::take(&mut self.places).into_iter();
-        places
-            .flat_map(|place| place.first.into_iter().chain(place.more))
-            .chain(early)
+        places.flat_map(|place| place.work).chain(early)
     }
 
     /// Whether [`Queue::next`] has something to hand out or to drop.
     pub(crate) fn is_ready(&self) -> bool {
         self.places
             .front()
-            .is_some_and(|first| first.released || first.first.is_some())
+            .is_some_and(|first| first.released || !first.work.is_empty())
     }
 
     /// The next piece of work of the first place, after dropping places that are done.
     pub(crate) fn next(&mut self) -> Option<(Ticket, W)> {
         loop {
             let first = self.places.front_mut()?;
-            if let Some(work) = first.pop() {
+            if let Some(work) = first.work.pop_front() {
                 return Some((first.ticket, work));
             }
             if !first.released {

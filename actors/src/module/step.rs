@@ -136,7 +136,7 @@ impl Core {
         turn.dropped += starts.dropped;
         match result {
             Ok(()) => {}
-            Err(failure) if step.0 == 0 => turn.refused = Some(failure),
+            Err(failure) if step.0 == 0 => turn.refused = Some(Box::new(failure)),
             Err(_) => turn.failed += 1,
         }
     }

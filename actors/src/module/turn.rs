@@ -3,10 +3,7 @@
 //! A [`Turn`] travels with its next step; whoever holds it releases the modules that nothing pending can reach. A module's
 //! actor that holds the last of it ends it: answers the client and tells the supervisor.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use interstice_abi::{
     event::Event,
@@ -19,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     ingress::Replies,
+    one_or_more::OneOrMore,
     record::{Input, Start, StartArguments},
     supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
 };
@@ -40,19 +38,19 @@ pub(crate) struct Turn {
     /// What it began with, until its step 0 is recorded.
     pub(crate) input: Option<Input>,
     /// Steps that are to run, first in, first out.
-    pub(crate) pending: VecDeque<PendingStep>,
+    pub(crate) pending: OneOrMore<PendingStep>,
     /// The number of the next step.
     pub(crate) next_step: StepIndex,
     /// How many steps it may still run.
     pub(crate) budget: u32,
     /// Modules in whose queues it still has a place, in order.
-    pub(crate) held: Vec<ModuleIndex>,
+    pub(crate) held: OneOrMore<ModuleIndex>,
     /// Failed reactions so far.
     pub(crate) failed: u32,
     /// Dropped reactions so far.
     pub(crate) dropped: u32,
     /// The failure of step 0.
-    pub(crate) refused: Option<Failure>,
+    pub(crate) refused: Option<Box<Failure>>,
     /// Who waits for its end.
     pub(crate) waiter: Waiter,
     /// Bytes of its arguments: what admission counts.
@@ -177,7 +175,7 @@ impl Turn {
     /// What its waiter is told at its end.
     pub(crate) fn result(&mut self) -> Result<Called, Failure> {
         match self.refused.take() {
-            Some(failure) => Err(failure),
+            Some(failure) => Err(*failure),
             None => Ok(Called {
                 seq: self.seq,
                 failed: self.failed,
@@ -187,7 +185,7 @@ impl Turn {
     }
 
     /// The modules of `held` that nothing pending can reach, taken out of it.
-    pub(crate) fn take_unreachable(&mut self) -> Vec<ModuleIndex> {
+    pub(crate) fn take_unreachable(&mut self) -> OneOrMore<ModuleIndex> {
         if self.pending.is_empty() {
             return std::mem::take(&mut self.held);
         }
@@ -202,10 +200,14 @@ impl Turn {
                 reachable.extend(entry.reach.iter().copied());
             }
         }
-        let (held, gone) = std::mem::take(&mut self.held)
-            .into_iter()
-            .partition(|module| reachable.contains(module));
-        self.held = held;
+        let mut gone = OneOrMore::new();
+        for module in std::mem::take(&mut self.held) {
+            if reachable.contains(&module) {
+                self.held.push_back(module);
+            } else {
+                gone.push_back(module);
+            }
+        }
         gone
     }
 }

@@ -25,6 +25,7 @@ use crate::{
         lane::Lane,
         turn::{PendingStep, StepKind, Turn, Waiter},
     },
+    one_or_more::OneOrMore,
     record::Record,
     recovery::{HalfDone, Recovered, recover},
     shared::Shared,
@@ -224,7 +225,7 @@ fn resume(
     config: &Config,
     stamper: &mut Stamper,
 ) -> Option<Turn> {
-    let pending: std::collections::VecDeque<PendingStep> = turn
+    let pending: OneOrMore<PendingStep> = turn
         .pending
         .into_iter()
         .filter_map(|(module, reducer, arguments, of_load)| {

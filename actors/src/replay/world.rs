@@ -143,12 +143,7 @@ impl World {
             } => {
                 let caller = outside(caller, *caller_is_owner);
                 let index = self.index(module)?;
-                let step = PendingStep::of_call(
-                    caller,
-                    index,
-                    reducer.clone(),
-                    arguments.as_slice().into(),
-                );
+                let step = PendingStep::of_call(caller, index, reducer.clone(), arguments.clone());
                 return Ok(First::OfModule(step));
             }
             Input::Timer { module, timer } => {

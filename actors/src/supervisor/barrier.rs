@@ -20,6 +20,7 @@ use super::{
 use crate::{
     ingress::{Peer, Replies},
     module::turn::{PendingStep, StepKind, Waiter},
+    one_or_more::OneOrMore,
     record::Input,
 };
 
@@ -213,7 +214,7 @@ impl Supervisor {
                 module: module.clone(),
                 timer,
             },
-            vec![step],
+            OneOrMore::one(step),
             Waiter::Nobody,
         );
         self.place_turn(turn);

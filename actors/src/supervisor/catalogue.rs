@@ -23,7 +23,7 @@ use interstice_abi::{
 };
 
 use self::{reach::closure, routes::subscriptions};
-use crate::{module::ModuleActor, supervisor::grants::Grants};
+use crate::{module::ModuleActor, one_or_more::OneOrMore, supervisor::grants::Grants};
 
 /// A module's place in one catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -198,14 +198,24 @@ impl<A> Catalogue<A> {
     }
 
     /// Every module that a turn with steps in `modules` may touch, in order, each once.
-    pub(crate) fn reach_of(&self, modules: impl Iterator<Item = ModuleIndex>) -> Vec<ModuleIndex> {
+    pub(crate) fn reach_of(
+        &self,
+        mut modules: impl Iterator<Item = ModuleIndex>,
+    ) -> OneOrMore<ModuleIndex> {
+        let (first, second) = (modules.next(), modules.next());
+        if let (Some(first), None) = (first, second)
+            && let Some(&[reach]) = self.entry(first).map(|entry| &*entry.reach)
+        {
+            return OneOrMore::one(reach);
+        }
+        let modules = first.into_iter().chain(second).chain(modules);
         let mut reach: Vec<ModuleIndex> = modules
             .filter_map(|module| self.entry(module))
             .flat_map(|entry| entry.reach.iter().copied())
             .collect();
         reach.sort_unstable();
         reach.dedup();
-        reach
+        reach.into_iter().collect()
     }
 
     /// The index of the module of exactly this name.

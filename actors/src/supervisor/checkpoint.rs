@@ -27,6 +27,10 @@ use crate::{
     record::Record,
 };
 
+/// A checkpoint that begins with so many times the bytes at which it was due makes way for nobody: the one before took long, and the log must
+/// not grow without end.
+const LATE: u64 = 2;
+
 /// What the supervisor knows of checkpoints.
 pub(crate) struct Checkpoints {
     /// The bases on disk, oldest first. The log reaches back to the first.
@@ -160,7 +164,7 @@ impl Supervisor {
     /// Sends markers to all modules and writes what they freeze.
     pub(crate) fn start_checkpoint(&mut self, ctx: &mut Context<Self>) {
         self.checkpoints.phase = Phase::Freezing;
-        self.shared.recorded_bytes.store(0, Ordering::Relaxed);
+        let recorded = self.shared.recorded_bytes.swap(0, Ordering::Relaxed);
         let seq = self.stamper.last_seq();
         let passing = if self.wants_base() {
             Passing::Base
@@ -206,6 +210,8 @@ impl Supervisor {
             holds: self.checkpoints.backups > 0,
             marker,
             base,
+            hurries: recorded > self.config.checkpoint_bytes.saturating_mul(LATE)
+                || matches!(self.stopping, Stopping::Draining(_)),
         };
         let supervisor = ctx.address();
         let work = async move {

@@ -11,6 +11,7 @@ use super::Supervisor;
 use crate::{
     lines::now_ms,
     module::turn::{PendingStep, Ticket, Turn, Waiter},
+    one_or_more::OneOrMore,
     record::{Input, Outcome, Record, Start, StepRecord},
     shared::Shared,
 };
@@ -76,10 +77,10 @@ impl Supervisor {
     pub(crate) fn new_turn(
         &mut self,
         input: Input,
-        steps: Vec<PendingStep>,
+        steps: OneOrMore<PendingStep>,
         waiter: Waiter,
     ) -> Turn {
-        let home = steps.first().map(|step| step.module);
+        let home = steps.front().map(|step| step.module);
         let bytes = steps.iter().map(|step| step.arguments.len()).sum::<usize>();
         Turn {
             ticket: self.stamper.ticket(),
@@ -90,7 +91,7 @@ impl Supervisor {
             held: self
                 .catalogue
                 .reach_of(steps.iter().map(|step| step.module)),
-            pending: steps.into(),
+            pending: steps,
             next_step: StepIndex(0),
             budget: self.config.limits.steps_per_turn_max,
             failed: 0,

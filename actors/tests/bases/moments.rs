@@ -30,7 +30,7 @@ async fn busy() -> World {
     let clients = (0..4).map(|client| {
         let world = &world;
         async move {
-            for round in 0..3 {
+            for round in 0..8 {
                 put(world, client * 1000 + round * 30, 30).await;
             }
         }

@@ -15,6 +15,7 @@ use crate::{
         NewPlace, Places, gone,
         turn::{PendingStep, Turn, Waiter},
     },
+    one_or_more::OneOrMore,
     record::Input,
     supervisor::catalogue::{Entry, ModuleIndex},
 };
@@ -58,7 +59,7 @@ impl ChangeContext {
             timestamp_ms: self.stamper.timestamp_ms(),
             catalogue: self.catalogue.clone(),
             input: Some(input),
-            pending: [step].into(),
+            pending: OneOrMore::one(step),
             next_step: StepIndex(0),
             budget: self.config.limits.steps_per_turn_max,
             held: reach.clone(),

@@ -16,7 +16,7 @@ use crate::{
     base::{self, Base, Head, history::History},
     directory::Directory,
     lines::now_ms,
-    module::checkpoint::Frozen,
+    module::{checkpoint::Frozen, lane::make_way},
     record::{Input, Record},
     shared::Shared,
 };
@@ -34,6 +34,8 @@ pub(super) struct Writer {
     pub(super) marker: Marker,
     /// What a base is to say, when one is due.
     pub(super) base: Option<Head>,
+    /// Whether it makes way for nobody: the node waits for it, or the log grows faster than checkpoints are written.
+    pub(super) hurries: bool,
 }
 
 impl Writer {
@@ -45,15 +47,37 @@ impl Writer {
     ) -> Result<Vec<Base>, String> {
         self.marker.position = position;
         self.shared.synced().await?;
-        let writing = tokio::task::spawn_blocking(move || {
-            let copies = self.trees(frozen)?;
-            if let Some(head) = self.base.take() {
-                self.take_base(&head, position, &copies);
+        let write = move || {
+            if !self.hurries {
+                make_way();
             }
-            self.forget()?;
-            Ok(self.bases)
+            self.write_all(frozen, position)
+        };
+        // A thread that has made way once does so for ever, and those of the pool serve others too. But the pool's waits for it, and
+        // so does the end of the node, which lets go of its folder only then.
+        let writing = tokio::task::spawn_blocking(move || {
+            let thread = std::thread::Builder::new().name("checkpoint".to_string());
+            let thread = thread
+                .spawn(write)
+                .map_err(|error| format!("a thread for it cannot be started: {error}"))?;
+            thread
+                .join()
+                .map_err(|_| "its thread has panicked".to_string())?
         });
         writing.await.map_err(|panic| panic.to_string())?
+    }
+
+    fn write_all(
+        mut self,
+        frozen: Vec<Frozen>,
+        position: LogPosition,
+    ) -> Result<Vec<Base>, String> {
+        let copies = self.trees(frozen)?;
+        if let Some(head) = self.base.take() {
+            self.take_base(&head, position, &copies);
+        }
+        self.forget()?;
+        Ok(self.bases)
     }
 
     /// The pages, then the marker. Hands back the copies for a base.

@@ -22,6 +22,7 @@ use crate::{
         turn::{PendingStep, Waiter, outside},
         watch::StartWatch,
     },
+    one_or_more::OneOrMore,
     record::Input,
     supervisor::Supervisor,
 };
@@ -145,22 +146,22 @@ impl Supervisor {
         }
         self.admission.check(&module, index, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
-        let arguments = call.arguments.as_slice().into();
+        let arguments: Arc<[u8]> = call.arguments.into();
         let reducer: Arc<str> = call.reducer.into();
-        let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments);
+        let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments.clone());
         let input = Input::Call {
             caller: peer.node.clone(),
             caller_is_owner,
             module,
             reducer,
-            arguments: call.arguments,
+            arguments,
         };
         let waiter = Waiter::Client {
             replies: replies.clone(),
             request: id,
             ack: call.ack,
         };
-        let turn = self.new_turn(input, vec![step], waiter);
+        let turn = self.new_turn(input, OneOrMore::one(step), waiter);
         self.place_turn(turn);
         Ok(())
     }

@@ -1,0 +1,113 @@
+//! What a module actor gathers before it hands it on: records for the log, answers for clients, ends of turns for the supervisor.
+//!
+//! All of it goes in batches: one message for the log, one closure for the answers that wait for it, one message for the supervisor.
+//! Invariant: nothing that rests on a record leaves the actor before the record is in the log's queue.
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    wire::{Ack, Response},
+};
+use interstice_host::log::Records;
+
+use super::core::Core;
+use crate::{ingress::Replies, record::StepRecord};
+
+/// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
+const RECORDS_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes that are kept for encoding records.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
+
+/// Records that are not in the log's queue yet. They are handed to it before anything that rests on them leaves the actor.
+#[derive(Default)]
+pub(super) struct Recorded {
+    records: Records,
+    /// Where the next one is encoded.
+    scratch: Vec<u8>,
+}
+
+/// Answers, gathered.
+#[derive(Default)]
+pub(super) struct Acks {
+    /// Those that wait for the log.
+    durable: Vec<(Replies, Response)>,
+    applied: Vec<(Replies, Response)>,
+}
+
+impl Core {
+    /// Sends an answer at its level.
+    pub(super) fn answer(&mut self, ack: Ack, replies: Replies, response: Response) {
+        match ack {
+            Ack::Applied => self.acks.applied.push((replies, response)),
+            Ack::Durable => self.acks.durable.push((replies, response)),
+        }
+    }
+
+    /// Puts a step's record behind those before it. One that does not encode is a mistake of ours: the node must not go on
+    /// without it.
+    pub(super) fn record(&mut self, record: &StepRecord) {
+        let Recorded { records, scratch } = &mut self.recorded;
+        match record.encode_into(scratch) {
+            Ok(()) => records.push(scratch),
+            Err(failure) => self.shared.stop_because(&failure.message),
+        }
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
+        if records.bytes() > RECORDS_BYTES_MAX {
+            self.hand_over_records();
+        }
+    }
+
+    /// Hands the records to the log. Before this, nothing that rests on them may leave this actor.
+    pub(super) fn hand_over_records(&mut self) {
+        if !self.recorded.records.is_empty() {
+            self.shared
+                .append_all(std::mem::take(&mut self.recorded.records));
+        }
+    }
+
+    /// Hands on what was gathered.
+    pub(super) fn flush(&mut self) {
+        self.hand_over_records();
+        if !self.acks.applied.is_empty() {
+            send_all(self.acks.applied.drain(..));
+        }
+        if !self.acks.durable.is_empty() {
+            let waiting = std::mem::take(&mut self.acks.durable);
+            self.shared.log.when_durable(Box::new(move |durable| {
+                release(waiting, durable.err().as_ref())
+            }));
+        }
+        if let Some(news) = self.timer_news() {
+            self.endings.timers = Some(news);
+        }
+        if !self.endings.is_empty() {
+            self.shared
+                .tell_supervisor(std::mem::take(&mut self.endings));
+        }
+    }
+}
+
+/// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
+fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::log::LogError>) {
+    send_all(waiting.into_iter().map(|(replies, mut response)| {
+        if let Some(error) = failed {
+            response.body = Err(Failure::new(
+                Code::Unavailable,
+                format!("the log could not be written, so the outcome is unknown: {error}"),
+            ));
+        }
+        (replies, response)
+    }));
+}
+
+/// Sends answers; those to one connection that follow each other go together.
+fn send_all(answers: impl Iterator<Item = (Replies, Response)>) {
+    let mut answers = answers.peekable();
+    while let Some((replies, first)) = answers.next() {
+        let others = std::iter::from_fn(|| {
+            let (_, response) = answers.next_if(|(to, _)| to.is(&replies))?;
+            Some(response)
+        });
+        replies.send_all(std::iter::once(first).chain(others));
+    }
+}
