@@ -178,13 +178,13 @@ const KEPT_MEMORY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "1000");
 /// The kernel clears a huge page in one piece, which holds a module's thread for half a millisecond and more, again and again
 /// while tables grow. Small pages cost the same in all.
 #[cfg(target_os = "linux")]
-fn keep_pages_small() {
+pub fn keep_pages_small() {
     // Where it may not be changed the node works as well, with longer waits.
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn keep_pages_small() {}
+pub fn keep_pages_small() {}
 
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

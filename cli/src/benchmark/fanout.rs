@@ -34,7 +34,10 @@ const CONNECTIONS: u64 = 8;
 /// Calls of the writer per second.
 const RATE: u64 = 1000;
 
-/// How long it writes, in milliseconds.
+/// How long it writes before anything is measured, in milliseconds.
+const WARMUP_MS: u64 = 2000;
+
+/// How long it writes while it is measured, in milliseconds.
 const DURATION_MS: u64 = 10_000;
 
 /// How long the last changes may take to arrive.
@@ -44,6 +47,10 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 struct Writer {
     /// Changes that have arrived, over all watches.
     deliveries: AtomicU64,
+    /// Those of them that were written while it was measured.
+    measured: AtomicU64,
+    /// From when on it is measured, in microseconds since 1970.
+    measured_from_us: AtomicU64,
     /// How long they took.
     latencies: Mutex<Tally>,
 }
@@ -56,6 +63,8 @@ pub async fn fanout(subject: &Subject) -> Outcome<Measured> {
     let (tell_written, written) = watch::channel(None);
     let writer = Arc::new(Writer {
         deliveries: AtomicU64::new(0),
+        measured: AtomicU64::new(0),
+        measured_from_us: AtomicU64::new(u64::MAX),
         latencies: Mutex::default(),
     });
     let mut watchers = JoinSet::new();
@@ -83,7 +92,7 @@ pub async fn fanout(subject: &Subject) -> Outcome<Measured> {
         connections: 1,
         in_flight: 256,
         duration_ms: DURATION_MS,
-        warmup_ms: 0,
+        warmup_ms: WARMUP_MS,
         rate: Some(RATE),
         ..Load::new(
             "fanout 1 to 1000",
@@ -92,6 +101,8 @@ pub async fn fanout(subject: &Subject) -> Outcome<Measured> {
             vec![json!(1), json!("$seq"), json!("$now_us")],
         )
     };
+    let from_us = super::numbers::now_us() + WARMUP_MS * 1000;
+    writer.measured_from_us.store(from_us, Ordering::Relaxed);
     let counted = run(subject, &load).await?.counted;
     // The receivers are in the watchers; one that has ended early says why below.
     let _ = tell_written.send(Some(counted));
@@ -118,7 +129,7 @@ pub async fn fanout(subject: &Subject) -> Outcome<Measured> {
     let deliveries = writer.deliveries.load(Ordering::Relaxed);
     let mut measured = Measured::new(&load, &latencies, deliveries);
     measured.committed = deliveries;
-    measured.throughput = per_second(deliveries, DURATION_MS);
+    measured.throughput = per_second(writer.measured.load(Ordering::Relaxed), DURATION_MS);
     Ok(measured)
 }
 
@@ -142,7 +153,7 @@ async fn watch_table(
     }
     let mut answers = Vec::new();
     let (mut begun, mut seen) = (0, 0);
-    let mut tally = Tally::default();
+    let (mut tally, mut measured) = (Tally::default(), 0);
     loop {
         let all = *written.borrow_and_update();
         if begun == watches && all.is_some_and(|all| seen >= watches * all) {
@@ -164,9 +175,12 @@ async fn watch_table(
                 ResponseBody::Watch(WatchEvent::Changes(changes)) => {
                     for change in changes {
                         let sent_us = change.after.as_deref().and_then(sent_us);
-                        let latency =
-                            now_us.saturating_sub(sent_us.ok_or("a row without its time")?);
-                        tally.latency_us.saturating_record(latency.max(1));
+                        let sent_us = sent_us.ok_or("a row without its time")?;
+                        if sent_us >= writer.measured_from_us.load(Ordering::Relaxed) {
+                            let latency = now_us.saturating_sub(sent_us);
+                            tally.latency_us.saturating_record(latency.max(1));
+                            measured += 1;
+                        }
                         seen += 1;
                         writer.deliveries.fetch_add(1, Ordering::Relaxed);
                     }
@@ -175,6 +189,7 @@ async fn watch_table(
             }
         }
     }
+    writer.measured.fetch_add(measured, Ordering::Relaxed);
     let mut all = writer
         .latencies
         .lock()

@@ -6,7 +6,8 @@
 use std::{
     collections::BTreeMap,
     fs::File,
-    io::{self, Seek, SeekFrom, Write},
+    io::{self, Read, Seek, SeekFrom, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -21,10 +22,14 @@ use wasmtime::{
     Caller, Config, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc,
 };
 
+use super::load::Load;
 use crate::problem::{Outcome, Problem};
 
 /// The file is zeroed this far before anything is measured, and written from the start again behind it.
 const FILE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of a message over TCP.
+const MESSAGE_BYTES: usize = 100;
 
 /// Calls between two looks at the clock.
 const CALLS_PER_LOOK: u32 = 256;
@@ -41,6 +46,20 @@ pub struct Limit {
     pub insert_in_memory: f64,
     /// The same, each synced in a file, counted when it is.
     pub insert_synced: f64,
+    /// Median time of a message of 100 bytes to another thread and back over TCP on this machine, in microseconds.
+    pub round_trip_us: f64,
+}
+
+impl Limit {
+    /// The floor below a load of benchmark-workload, in calls per second; `None` for what it is not the floor of.
+    #[must_use]
+    pub fn below(&self, load: &Load) -> Option<f64> {
+        match load.reducer.as_str() {
+            "noop" => Some(self.noop),
+            "insert_logged" => Some(self.insert_synced),
+            _ => None,
+        }
+    }
 }
 
 /// Measures each part for `duration`, with the binary of benchmark-workload, on the disk that holds `folder`.
@@ -65,7 +84,42 @@ pub fn measure(wasm: &[u8], folder: &Path, duration: Duration) -> Outcome<Limit>
         noop,
         insert_in_memory,
         insert_synced: synced.map_err(failed)?,
+        round_trip_us: round_trip_us()
+            .map_err(|error| Problem::failed(format!("the network cannot be measured: {error}")))?,
     })
+}
+
+/// The median of so many messages there and back, each sent when the one before is back.
+const ROUND_TRIPS: usize = 5000;
+
+fn round_trip_us() -> io::Result<f64> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let other = std::thread::spawn(move || -> io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_nodelay(true)?;
+        let mut message = [0; MESSAGE_BYTES];
+        for _ in 0..ROUND_TRIPS {
+            stream.read_exact(&mut message)?;
+            stream.write_all(&message)?;
+        }
+        Ok(())
+    });
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    let mut message = [0; MESSAGE_BYTES];
+    let mut times = Vec::with_capacity(ROUND_TRIPS);
+    for _ in 0..ROUND_TRIPS {
+        let started = Instant::now();
+        stream.write_all(&message)?;
+        stream.read_exact(&mut message)?;
+        times.push(started.elapsed());
+    }
+    // It has nothing more to say: what it was sent has come back.
+    drop(other.join());
+    times.sort_unstable();
+    let median = times.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
+    Ok(median.as_secs_f64() * 1e6)
 }
 
 /// What the guest's calls work on.

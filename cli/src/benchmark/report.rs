@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{drive::Tally, load::Load, machine::Machine};
+use super::{drive::Tally, limit::Limit, load::Load, machine::Machine};
 
 /// What one run has measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ impl Median {
 }
 
 /// The columns of [`rows`].
-pub const HEADER: [&str; 9] = [
+pub const HEADER: [&str; 10] = [
     "name",
     "load",
     "ack",
@@ -114,11 +114,12 @@ pub const HEADER: [&str; 9] = [
     "p95 ms",
     "p99 ms",
     "max ms",
+    "of floor",
 ];
 
-/// A table that compares reports: medians over their runs.
+/// A table that compares reports: medians over their runs, and their shares of the floor that was measured with them.
 #[must_use]
-pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
+pub fn rows(reports: &[Report], floor: Option<&Limit>) -> Vec<Vec<String>> {
     reports
         .iter()
         .filter_map(|report| Some((report, report.runs.first()?)))
@@ -143,6 +144,11 @@ pub fn rows(reports: &[Report]) -> Vec<Vec<String>> {
                 ms(|run| run.p95_us),
                 ms(|run| run.p99_us),
                 ms(|run| run.max_us),
+                floor
+                    .and_then(|floor| floor.below(load))
+                    .map_or_else(String::new, |below| {
+                        format!("{:.1} %", 100.0 * throughput.middle / below)
+                    }),
             ]
         })
         .collect()

@@ -12,6 +12,7 @@ use crate::{
     app::App,
     benchmark::{
         fanout,
+        limit::Limit,
         load::{Ack, Kind, Load, Transport},
         machine::Machine,
         profile::{self, MODULE, Part},
@@ -115,6 +116,8 @@ pub(crate) struct Run {
 
 impl Benchmark {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
+        // Latencies are taken here, and are not to be this program's own.
+        crate::node_process::keep_pages_small();
         match self {
             Self::ListProfiles => list(app),
             Self::Profile(command) => command.run(app).await,
@@ -181,7 +184,7 @@ impl Profile {
                 });
             }
         }
-        print(app, &reports, self.output.as_deref())
+        print(app, &reports, None, self.output.as_deref())
     }
 }
 
@@ -206,7 +209,7 @@ impl Run {
         load.check()?;
         let subject = subject(app, &Target::named(app, &self.at)?).await?;
         let report = repeat(app, &subject, &load, self.repeat).await?;
-        print(app, &[report], self.output.as_deref())
+        print(app, &[report], None, self.output.as_deref())
     }
 }
 
@@ -254,8 +257,16 @@ fn machine(app: &App) -> Outcome<Machine> {
 }
 
 /// Prints reports, and writes them where they shall go.
-fn print(app: &App, reports: &[Report], output: Option<&Path>) -> Outcome<()> {
-    let json = serde_json::to_value(reports).map_err(Problem::failed)?;
+fn print(
+    app: &App,
+    reports: &[Report],
+    floor: Option<&Limit>,
+    output: Option<&Path>,
+) -> Outcome<()> {
+    let mut json = serde_json::to_value(reports).map_err(Problem::failed)?;
+    if let (Some(all), Some(floor)) = (json.as_array_mut(), floor) {
+        all.push(serde_json::json!({ "limit": floor }));
+    }
     if let Some(path) = output {
         let text = format!("{json:#}\n");
         home::write_private(path, text.as_bytes())?;
@@ -263,7 +274,8 @@ fn print(app: &App, reports: &[Report], output: Option<&Path>) -> Outcome<()> {
     if app.output.is_json() {
         return app.output.json(&json);
     }
-    app.output.table(&report::HEADER, report::rows(reports))?;
+    app.output
+        .table(&report::HEADER, report::rows(reports, floor))?;
     if let Some(report) = reports.last() {
         let machine = &report.machine;
         app.output.say(format!(

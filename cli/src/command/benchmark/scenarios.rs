@@ -108,12 +108,17 @@ fn finish(
     limits: &[Json],
     output: Option<&std::path::Path>,
 ) -> Outcome<()> {
-    for found in limits.iter().filter(|_| !app.output.is_json()) {
+    let mut floor = None;
+    for found in limits {
         let limit: Limit = serde_json::from_value(found.get("limit").cloned().unwrap_or_default())
             .map_err(Problem::failed)?;
+        floor = Some(limit);
+        if app.output.is_json() {
+            continue;
+        }
         app.output.line(format!(
-            "floor: {:.0} empty calls, {:.0} inserts in memory, {:.0} inserts synced, per second",
-            limit.noop, limit.insert_in_memory, limit.insert_synced
+            "floor: {:.0} empty calls, {:.0} inserts in memory, {:.0} inserts synced, per second; {:.0} us there and back over TCP",
+            limit.noop, limit.insert_in_memory, limit.insert_synced, limit.round_trip_us
         ))?;
     }
     match (reports.is_empty(), limits.is_empty()) {
@@ -125,6 +130,6 @@ fn finish(
             app.output.json(&all)
         }
         (true, _) => Ok(()),
-        (false, _) => print(app, reports, output),
+        (false, _) => print(app, reports, floor.as_ref(), output),
     }
 }
