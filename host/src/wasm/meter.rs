@@ -26,7 +26,7 @@ pub fn count_computing_time() {
     COMPUTED.set(Some(ThreadTime::now().as_duration()));
 }
 
-/// On such a thread: something new begins. What it is charged for begins here, to within [`SHORT`].
+/// On such a thread: something new begins. What it is charged for begins here, to within 50 µs.
 pub fn computing_begins() {
     if COMPUTED.get().is_some() {
         count_computing_time();
