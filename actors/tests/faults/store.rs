@@ -42,13 +42,15 @@ impl Steps for Camera {
         if !moments.0.is_multiple_of(stride(6)) {
             return Ok(());
         }
-        let ledger = self.ledger.lock().expect("nobody panics here").clone();
         let folder = tempfile::tempdir().expect("a folder");
         let id = self.directory.file_name().expect("the node's id");
         let directory = folder.path().join(id);
-        // Nothing is written meanwhile: the store waits for this, the log is held.
-        self.files
-            .meanwhile(|| copy_folder(&self.directory, &directory));
+        // Nothing is written meanwhile: the store waits for this, the log is held. So what is asked for from here on is not in it.
+        let ledger = self.files.meanwhile(|| {
+            let ledger = self.ledger.lock().expect("nobody panics here").clone();
+            copy_folder(&self.directory, &directory);
+            ledger
+        });
         moments.1.push(Moment {
             step,
             folder,
