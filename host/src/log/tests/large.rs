@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::disk::{Disk, Random};
 use super::{directory, record, records, sync};
-use crate::log::{Log, LogError, LogOptions, LogPosition};
+use crate::log::{Log, LogError, LogOptions, LogPosition, Records};
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -31,13 +31,15 @@ fn log_of(seed: u64) -> (Files, Vec<Vec<u8>>, usize) {
     for _ in 0..60 {
         let before = log.durable();
         last = usize::try_from(1 + random.below(30)).unwrap();
-        // Together, so that they share a block: the writer takes what is queued when it wakes.
+        // In one piece, so that where blocks end depends on nothing but their sizes.
+        let mut together = Records::default();
         for _ in 0..last {
             let mut bytes = record(all.len() as u64);
             bytes.resize(usize::try_from(8 + random.below(1500)).unwrap(), 0x5a);
-            log.append(bytes.clone());
+            together.push(&bytes);
             all.push(bytes);
         }
+        log.append_all(together);
         assert!(sync(&log).unwrap() > before);
     }
     log.close().unwrap();
