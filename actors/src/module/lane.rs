@@ -1,7 +1,8 @@
 //! The slow lane: a few threads on which what computes for long goes on, so that it keeps no arbiter from its other actors.
 //!
 //! Work begins on its actor's arbiter, where nearly all of it ends within microseconds. When it has held the thread for
-//! [`HELD_MAX`] in one piece, it moves here and stays until it is done. What cannot yield (the undo of a large step, a guest that
+//! [`HELD_MAX`] in one piece, it moves here and stays until it is done; a batch of short pieces is
+//! forgiven that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
 //! here for [`PENALTY`] times as long ([`Conduct`]), and takes at most 1 % of its neighbours' time. There is one thread less
 //! than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
