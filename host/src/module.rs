@@ -207,7 +207,7 @@ impl Module {
         match (attempted, self.tables.as_deref_mut()) {
             (Ok(outcome), _) => outcome,
             (Err(_), Some(tables)) => {
-                instance::undo(tables, savepoint);
+                instance::undo(tables, savepoint).await;
                 self.renew();
                 failed(savepoint, instance::host_panicked(), 0, 0)
             }
@@ -257,13 +257,12 @@ impl Module {
             }
             Err(stopped) => {
                 let Step {
-                    mut tables,
+                    tables,
                     mut outside,
                     turn,
                     ..
                 } = step;
-                instance::undo(&mut tables, savepoint);
-                self.tables = Some(tables);
+                instance::undo(self.tables.insert(tables), savepoint).await;
                 self.report(outside.as_mut(), turn.seq, &stopped);
                 failed(savepoint, stopped, running_us, calls_made)
             }

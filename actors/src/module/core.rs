@@ -43,6 +43,9 @@ const TIME_PER_DRIVE: std::time::Duration = std::time::Duration::from_micros(200
 /// Steps slower than this are not batched: what ended before them is told first.
 const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
 
+/// So many changes are undone before others may have the thread.
+const UNDONE_AT_ONCE: usize = 256;
+
 /// Faults in a row, in load, timers and reactions, after which the module is quarantined.
 pub(crate) const FAULTS_IN_A_ROW_MAX: u32 = 16;
 
@@ -299,7 +302,7 @@ impl Core {
                 self.module.tables_mut().commit();
                 self.report_timers();
             }
-            Work::Undo(savepoint) => self.undo(savepoint),
+            Work::Undo(savepoint) => self.undo(savepoint, breather).await,
             Work::Rows(rows) => self.read_rows(*rows),
             Work::Pass(pass) => self.pass(*pass),
             Work::Watch(watch) => self.start_watch(*watch),
@@ -310,8 +313,18 @@ impl Core {
         }
     }
 
-    fn undo(&mut self, savepoint: interstice_host::table::Savepoint) {
-        self.module.tables_mut().rollback(savepoint);
+    async fn undo(
+        &mut self,
+        savepoint: interstice_host::table::Savepoint,
+        breather: &mut Breather,
+    ) {
+        while self
+            .module
+            .tables_mut()
+            .rollback_some(savepoint, UNDONE_AT_ONCE)
+        {
+            breather.breathe().await;
+        }
         self.module.renew();
         self.counters.restarts += 1;
     }

@@ -23,6 +23,9 @@ use crate::{
 /// Ticks after which a guest yields.
 const TICKS_PER_YIELD: u64 = 1;
 
+/// So many changes are undone in one piece: about a tenth of a millisecond.
+const UNDONE_AT_ONCE: usize = 256;
+
 /// An export that runs a function: the input's length in, 0 or 1 out.
 type Export = TypedFunc<u32, u32>;
 
@@ -214,8 +217,14 @@ pub(super) fn host_panicked() -> Stopped {
     }))
 }
 
-/// Undoes what a step has done to its tables. A panic in there leaves them as far as it came, which is better than losing
-/// them; the panic itself was reported when it happened.
-pub(super) fn undo(tables: &mut Tables, savepoint: Savepoint) {
-    let _ = catch_unwind(AssertUnwindSafe(|| tables.rollback(savepoint)));
+/// Undoes what a step has done to its tables, and lets others have the thread between the pieces. A panic in there leaves them
+/// as far as it came, which is better than losing them; the panic itself was reported when it happened.
+pub(super) async fn undo(tables: &mut Tables, savepoint: Savepoint) {
+    let mut piece = || {
+        let piece = AssertUnwindSafe(|| tables.rollback_some(savepoint, UNDONE_AT_ONCE));
+        catch_unwind(piece).unwrap_or(false)
+    };
+    while piece() {
+        tokio::task::yield_now().await;
+    }
 }

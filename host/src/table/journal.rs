@@ -34,7 +34,14 @@ impl Tables {
 
     /// Undoes everything since `to`: rows, indexes, counters, timers.
     pub fn rollback(&mut self, to: Savepoint) {
-        while self.journal.changes.len() > to.changes
+        self.rollback_some(to, usize::MAX);
+    }
+
+    /// Undoes the last changes since `to`, at most so many. Whether some are left, and the caller is to go on.
+    pub fn rollback_some(&mut self, to: Savepoint, changes_max: usize) -> bool {
+        let until = self.journal.changes.len().saturating_sub(changes_max);
+        let until = until.max(to.changes);
+        while self.journal.changes.len() > until
             && let Some(change) = self.journal.changes.pop()
         {
             let Some(table) = self.tables.get_mut(usize::from(change.table.0)) else {
@@ -51,6 +58,9 @@ impl Tables {
                 tracing::error!(table = table.name, %damaged, "a change could not be undone; this is a bug");
             }
         }
+        if until > to.changes {
+            return true;
+        }
         while self.journal.counters.len() > to.counters
             && let Some(moved) = self.journal.counters.pop()
         {
@@ -62,6 +72,7 @@ impl Tables {
                 counter.last = moved.before;
             }
         }
+        false
     }
 
     /// Whether a step is open: something was changed since the last commit.
