@@ -316,7 +316,7 @@ pub(crate) fn write(
             bytes += page.len() as u64;
             writer.item(&Page {
                 module: place,
-                tree: write.tree.clone(),
+                tree: write.tree.to_string(),
                 key: write.key.to_vec(),
                 page,
             })?;

@@ -40,6 +40,16 @@ pub struct Peer {
     pub standing: Standing,
 }
 
+impl Peer {
+    /// The same, with an id whose clones are counted by themselves.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            node: self.node.apart(),
+            ..*self
+        }
+    }
+}
+
 /// All that one read has brought for the node, in order.
 #[derive(Debug)]
 pub struct Batch {

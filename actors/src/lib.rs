@@ -47,6 +47,8 @@ pub mod doctor;
 
 mod files_copy;
 
+mod apart;
+
 mod one_or_more;
 
 use interstice_abi::schema::Version;

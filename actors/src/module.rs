@@ -113,7 +113,7 @@ pub(crate) enum Order {
 pub(crate) struct ModuleActor {
     name: ModuleName,
     /// `None` while it is driven, when the mailbox is suspended, and after it was handed over.
-    core: Option<Core>,
+    core: Option<Box<Core>>,
     conduct: Conduct,
 }
 
@@ -122,7 +122,7 @@ impl ModuleActor {
     pub(crate) fn new(core: Core) -> Self {
         Self {
             name: core.name().clone(),
-            core: Some(core),
+            core: Some(Box::new(core)),
             conduct: Conduct::default(),
         }
     }
@@ -210,7 +210,7 @@ impl Handler<Order> for ModuleActor {
             Order::HandOver(reply) => {
                 if let Some(core) = self.core.take() {
                     // A receiver that is gone has nobody waiting for the module.
-                    let _ = reply.send(Box::new(core));
+                    let _ = reply.send(core);
                 }
                 ctx.stop();
             }

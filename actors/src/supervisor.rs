@@ -48,6 +48,7 @@ pub(crate) use self::message::{
     Broken, Connected, Disconnected, Drain, Ended, EndedPlace, Endings, FromClient, Listening,
     Quarantine, TimerDue, TimerNews,
 };
+use self::requests::batched::Batched;
 use self::{
     admission::Admission,
     barrier::{Barrier, Parked},
@@ -86,6 +87,8 @@ pub(crate) struct Supervisor {
     pub(crate) timers: Timers,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) outgoing: Outgoing,
+    /// While a batch of requests is taken up.
+    pub(crate) batched: Option<Batched>,
     pub(crate) connections: BTreeMap<ConnectionId, Arc<Peer>>,
     /// Nodes and clients whose `connect` was raised and whose `disconnect` was not.
     pub(crate) connected: Vec<NodeId>,

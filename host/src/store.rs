@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::files;
+use crate::table::KeyBytes;
 
 pub use error::StoreError;
 pub use steps::{Step, Steps, Unwatched};
@@ -50,7 +51,7 @@ const MARKER_FILE: &str = "marker";
 const GENERATION_KEY: &str = "generation";
 
 /// One page to write: the tree, the key in it, and the page; `None` removes the key.
-pub type PageEntry<P = Vec<u8>> = (String, Box<[u8]>, Option<P>);
+pub type PageEntry<P = Vec<u8>> = (Arc<str>, KeyBytes, Option<P>);
 
 /// An open store. One per directory; the directory's lock is the caller's business.
 pub struct Store {
@@ -125,7 +126,7 @@ impl Store {
         module: &str,
         writes: impl IntoIterator<Item = PageEntry<P>>,
     ) -> Result<(), StoreError> {
-        let mut trees: BTreeMap<String, batch::Writes<P>> = BTreeMap::new();
+        let mut trees: BTreeMap<Arc<str>, batch::Writes<P>> = BTreeMap::new();
         for (tree, key, page) in writes {
             trees.entry(tree).or_default().push((key, page));
         }

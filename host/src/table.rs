@@ -42,11 +42,11 @@ use interstice_abi::{
 
 pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::{Digest, Hashed, Hashing};
+pub use key_bytes::KeyBytes;
 pub use snapshot::Snapshot;
 pub use storage::{PageBytes, PageWrite};
 
 use journal::Journal;
-use key_bytes::KeyBytes;
 use one::{Scratch, Table};
 
 /// No row is larger than this, whatever the limits say: offsets in pages are 32 bits wide.

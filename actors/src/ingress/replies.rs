@@ -22,6 +22,7 @@ use interstice_client::{
 };
 
 use super::{Bounds, load::Load};
+use crate::apart::Apart;
 
 /// Bytes that a stream which can wait keeps unsent before it goes on: what each client may have however many there are.
 const AHEAD_BYTES_MAX: usize = FAIR_BYTES;
@@ -32,7 +33,7 @@ pub(super) const SMALL_BYTES: u64 = 4096;
 /// The way back to one connection's writer. Clones lead to the same.
 #[derive(Clone, Debug)]
 pub struct Replies {
-    way: Arc<Way>,
+    way: Apart<Way>,
 }
 
 #[derive(Debug)]
@@ -113,7 +114,9 @@ impl Replies {
             streams: Mutex::default(),
             streams_open: AtomicUsize::new(0),
         };
-        Self { way: Arc::new(way) }
+        Self {
+            way: Apart::new(Arc::new(way)),
+        }
     }
 
     /// A way that shares its load with no other.
@@ -159,9 +162,16 @@ impl Replies {
         self.way.outbox.push_all(counted, refused);
     }
 
+    /// The same way, whose clones are counted by themselves.
+    pub(crate) fn apart(&self) -> Self {
+        Self {
+            way: Apart::new(self.way.shared().clone()),
+        }
+    }
+
     /// Whether both lead to the same connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.way, &other.way)
+        Arc::ptr_eq(self.way.shared(), other.way.shared())
     }
 
     /// One of several answers of a stream, which must not be refused: the first lines of a log.

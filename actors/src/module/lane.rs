@@ -135,7 +135,47 @@ impl Conduct {
     }
 }
 
+/// How old a reading of a thread's computing time may be. A reading costs a system call.
+const READING_AGE_MAX: Duration = Duration::from_micros(50);
+
+/// What a thread has computed until a moment, to within [`READING_AGE_MAX`].
+#[derive(Clone, Copy)]
+struct Computed {
+    read_at: Instant,
+    time: ThreadTime,
+}
+
+impl Computed {
+    /// What this thread has computed until `now`.
+    fn until(now: Instant) -> Self {
+        match COMPUTED.get() {
+            Some(read) if now.saturating_duration_since(read.read_at) < READING_AGE_MAX => read,
+            _ => {
+                let read = Self {
+                    read_at: now,
+                    time: ThreadTime::now(),
+                };
+                COMPUTED.set(Some(read));
+                read
+            }
+        }
+    }
+
+    /// What this thread has computed in the time that has passed. Not by the clock on the wall where that is long: who shares the machine
+    /// with a busy program is no suspect.
+    fn since(self, passed: Duration) -> Duration {
+        if passed < HELD_MAX {
+            passed
+        } else {
+            passed.min(self.time.elapsed())
+        }
+    }
+}
+
 thread_local! {
+    /// The last reading.
+    static COMPUTED: Cell<Option<Computed>> = const { Cell::new(None) };
+
     /// Whether this is one of the lane's threads.
     static ON_LANE: Cell<bool> = const { Cell::new(false) };
 
@@ -218,12 +258,13 @@ impl<T: Send + 'static> Future for Work<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Place::Here(work) = &mut self.place {
-            let started = ThreadTime::now();
+            let started = Instant::now();
+            let computed = Computed::until(started);
             PIECES.set(0);
             let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
             let now = Instant::now();
-            // Not by the clock on the wall: who shares the machine with a busy program is no suspect.
-            self.conduct.has_held(started.elapsed(), PIECES.get(), now);
+            let held = computed.since(now.saturating_duration_since(started));
+            self.conduct.has_held(held, PIECES.get(), now);
             match polled {
                 Err(_) => {
                     self.place = Place::Ended;

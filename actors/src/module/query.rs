@@ -2,8 +2,6 @@
 //!
 //! Both see every earlier turn and nothing of a later one, and report the last seq before them.
 
-use std::sync::Arc;
-
 use interstice_abi::{
     failure::Failure,
     id::{Seq, StepIndex, TableId},
@@ -20,6 +18,7 @@ use super::{
     turn::Ticket,
 };
 use crate::{
+    apart::Apart,
     ingress::Replies,
     supervisor::catalogue::{Catalogue, ModuleIndex},
 };
@@ -33,7 +32,7 @@ const SCAN_BYTES_MAX: usize = 8 * PAGE_BYTES_MAX;
 /// A query that a client has asked for.
 pub(crate) struct ClientQuery {
     pub(crate) ticket: Ticket,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Apart<Catalogue>,
     pub(crate) module: ModuleIndex,
     pub(crate) query: String,
     pub(crate) caller: Caller,

@@ -15,6 +15,7 @@ use interstice_host::module::Caller;
 use tokio::sync::oneshot;
 
 use crate::{
+    apart::Apart,
     ingress::Replies,
     one_or_more::OneOrMore,
     record::{Input, Start, StartArguments},
@@ -34,7 +35,7 @@ pub(crate) struct Turn {
     /// Its frozen time, in milliseconds since 1970.
     pub(crate) timestamp_ms: u64,
     /// The catalogue under which it runs whole.
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: Apart<Catalogue>,
     /// What it began with, until its step 0 is recorded.
     pub(crate) input: Option<Input>,
     /// Steps that are to run, first in, first out.

@@ -16,6 +16,7 @@ use libp2p::identity::Keypair;
 
 use super::{Ground, NodeError, Stop, run::Started};
 use crate::{
+    apart::Apart,
     backup::{self, serve::Backups},
     config::Config,
     directory::Directory,
@@ -198,6 +199,7 @@ fn supervisor(
         timers: Timers::default(),
         checkpoints,
         outgoing: Outgoing::default(),
+        batched: None,
         connections: BTreeMap::new(),
         connected,
         about: About {
@@ -247,7 +249,7 @@ fn resume(
         ticket: stamper.ticket(),
         seq: turn.seq,
         timestamp_ms: turn.timestamp_ms,
-        catalogue: catalogue.clone(),
+        catalogue: Apart::new(catalogue.clone()),
         input: None,
         pending,
         next_step: turn.next_step,

@@ -19,6 +19,7 @@ use super::{
     world::{First, World},
 };
 use crate::{
+    apart::Apart,
     module::{
         nested::{touched::Touched, trace::Trace, way::Way},
         step::{
@@ -245,7 +246,12 @@ impl Replay {
             }
             return Ok((ended, Trace::default()));
         }
-        let way = Way::new(Ticket(0), catalogue.clone(), own, prepared.of_load);
+        let way = Way::new(
+            Ticket(0),
+            Apart::new(catalogue.clone()),
+            own,
+            prepared.of_load,
+        );
         let trace = way.trace.clone();
         let outside = Box::new(Neighbours {
             node: self.world.node.clone(),

@@ -5,6 +5,8 @@
 
 pub(crate) mod sight;
 
+pub(crate) mod batched;
+
 mod past;
 
 mod placed;
@@ -17,7 +19,7 @@ use interstice_abi::{
     wire::{LogsMode, Request, RequestBody, Response, ResponseBody},
 };
 
-use self::sight::owner;
+use self::{batched::Batched, sight::owner};
 use crate::{
     ingress::{Batch, Peer, Replies, Work},
     lines::Begin,
@@ -36,9 +38,11 @@ impl Supervisor {
             work,
             replies,
         } = batch;
+        let (peer, replies) = (Arc::new(peer.apart()), replies.apart());
+        self.batched = Some(Batched::new(&self.catalogue));
         for work in work {
             match work {
-                Work::Request(request) => self.request(&peer, request, replies.clone(), ctx),
+                Work::Request(request) => self.request(&peer, request, &replies, ctx),
                 Work::Deploy { id, wasm, options } => {
                     self.prepare_deploy(
                         wasm,
@@ -52,13 +56,14 @@ impl Supervisor {
                 }
             }
         }
+        self.batched = None;
     }
 
     fn request(
         &mut self,
         peer: &Arc<Peer>,
         request: Request,
-        replies: Replies,
+        replies: &Replies,
         ctx: &mut Context<Self>,
     ) {
         let id = request.id;
@@ -72,7 +77,7 @@ impl Supervisor {
                     Parked::Request {
                         peer: peer.clone(),
                         request,
-                        replies,
+                        replies: replies.clone(),
                     },
                     ctx,
                 );
@@ -80,7 +85,7 @@ impl Supervisor {
             }
             _ => {}
         }
-        match self.immediate(peer, request, &replies, ctx) {
+        match self.immediate(peer, request, replies, ctx) {
             Ok(Some(body)) => replies.send(Response { id, body: Ok(body) }),
             Ok(None) => {}
             Err(failure) => replies.send(Response {

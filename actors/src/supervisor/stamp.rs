@@ -3,8 +3,6 @@
 //! Invariant: a seq is never reused. Before seqs up to a bound are given out, the bound is on its way into the log's blocks,
 //! with so many seqs to spare that it is synced long before they are used up; a restart continues behind the bound.
 
-use std::sync::Arc;
-
 use interstice_abi::id::{Seq, StepIndex};
 
 use super::Supervisor;
@@ -86,7 +84,7 @@ impl Supervisor {
             ticket: self.stamper.ticket(),
             seq: self.stamper.seq(&self.shared),
             timestamp_ms: self.stamper.timestamp_ms(),
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: self.batched_catalogue(),
             input: Some(input),
             held: self
                 .catalogue

@@ -9,8 +9,12 @@ use std::path::Path;
 
 use crate::files;
 
-/// How much is written at once when a segment is filled with zeros: large enough that the calls cost nothing.
-const ZEROS_BYTES: usize = 1 << 20;
+/// How much is written at once when a segment is filled with zeros: the system lets nobody else have the core meanwhile, so it is as
+/// little as a call is worth.
+const ZEROS_BYTES: usize = 64 << 10;
+
+/// After how many zeros they are synced: the disk then never has so much to do for a segment to come that a block has to wait for it.
+const ZEROS_SYNCED_BYTES: u64 = 1 << 20;
 
 /// One open segment file.
 pub trait LogFile: Send {
@@ -112,6 +116,9 @@ impl LogFiles for StdFiles {
             let (part, _) = zeros.split_at(part);
             file.write_all(part)?;
             left -= part.len() as u64;
+            if left.is_multiple_of(ZEROS_SYNCED_BYTES) {
+                file.sync_data()?;
+            }
         }
         file.sync_all()?;
         Ok(Box::new(StdFile(file)))

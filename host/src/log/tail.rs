@@ -147,13 +147,13 @@ impl Tail {
         Ok(())
     }
 
-    /// Starts making the next segment once this one is more than half full. Its failure shows when the segment is needed.
+    /// Starts making the next segment once this one is more than a quarter full. Its failure shows when the segment is needed.
     pub(super) fn prepare(&mut self) {
-        let half = self
+        let begun = self
             .segment
             .as_ref()
-            .is_some_and(|segment| segment.offset > segment.length / 2);
-        if self.spare.is_some() || !half {
+            .is_some_and(|segment| segment.offset > segment.length / 4);
+        if self.spare.is_some() || !begun {
             return;
         }
         let (files, path) = (Arc::clone(&self.files), self.directory.join(SPARE_FILE));

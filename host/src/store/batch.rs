@@ -8,12 +8,13 @@
 use super::error::StoreError;
 use super::guard::Guard;
 use super::sum::{Adding, SUM_KEY, entry_key};
+use crate::table::KeyBytes;
 
 /// A batch is ended when it has this many bytes: enough to hide its own cost, and nearly all checkpoints are one batch a tree.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// Keys with their pages; `None` removes the key.
-pub(super) type Writes<P> = Vec<(Box<[u8]>, Option<P>)>;
+pub(super) type Writes<P> = Vec<(KeyBytes, Option<P>)>;
 
 /// Writes all of it, in order. A page becomes bytes only when its turn comes, so that they are never all there at once.
 pub(super) fn write<P: Into<Vec<u8>>>(

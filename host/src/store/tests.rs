@@ -14,11 +14,11 @@ const CACHE_BYTES: u64 = 4 << 20;
 type Content = BTreeMap<(String, String, Vec<u8>), Vec<u8>>;
 
 fn put(tree: &str, key: &[u8], page: &[u8]) -> PageEntry {
-    (tree.to_owned(), key.into(), Some(page.to_vec()))
+    (tree.into(), key.into(), Some(page.to_vec()))
 }
 
 fn remove(tree: &str, key: &[u8]) -> PageEntry {
-    (tree.to_owned(), key.into(), None)
+    (tree.into(), key.into(), None)
 }
 
 fn open(directory: &Path) -> Store {

@@ -1,14 +1,14 @@
 //! [`KeyBytes`]: ordered key bytes that live in place when they are short, as nearly all keys are. Maps of them need
 //! no pointer chase per comparison and no allocation per row.
 
-use std::{borrow::Borrow, cmp::Ordering, fmt, hash};
+use std::{borrow::Borrow, cmp::Ordering, fmt, hash, ops::Deref};
 
 /// The longest key that needs no allocation: it fills the value up to 24 bytes, the size of a `Vec`.
 const INLINE_MAX: usize = 22;
 
 /// Ordered key bytes.
 #[derive(Clone)]
-pub(crate) struct KeyBytes(Place);
+pub struct KeyBytes(Place);
 
 #[derive(Clone)]
 enum Place {
@@ -55,6 +55,14 @@ pub(crate) fn compare(left: &[u8], right: &[u8]) -> Ordering {
         return u32::from_be_bytes(*left).cmp(&u32::from_be_bytes(*right));
     }
     left.cmp(right)
+}
+
+impl Deref for KeyBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.as_slice()
+    }
 }
 
 impl Borrow<[u8]> for KeyBytes {

@@ -293,23 +293,23 @@ impl Pages {
     }
 
     /// The changed pages from right to left, then the bounds to remove; all count as stored from here on.
-    pub(super) fn freeze(&mut self, mut each: impl FnMut(&[u8], Option<Arc<Page>>)) {
+    pub(super) fn freeze(&mut self, mut each: impl FnMut(&KeyBytes, Option<Arc<Page>>)) {
         for (bound, slot) in self.slots.iter_mut().rev() {
             if slot.dirty {
-                each(bound.as_slice(), Some(Arc::clone(&slot.page)));
+                each(bound, Some(Arc::clone(&slot.page)));
                 slot.dirty = false;
                 slot.stored = true;
             }
         }
         for bound in std::mem::take(&mut self.removed) {
-            each(bound.as_slice(), None);
+            each(&bound, None);
         }
     }
 
     /// All pages from left to right.
-    pub(super) fn each(&self, mut each: impl FnMut(&[u8], Arc<Page>)) {
+    pub(super) fn each(&self, mut each: impl FnMut(&KeyBytes, Arc<Page>)) {
         for (bound, slot) in &self.slots {
-            each(bound.as_slice(), Arc::clone(&slot.page));
+            each(bound, Arc::clone(&slot.page));
         }
     }
 

@@ -31,9 +31,9 @@ pub(super) const COUNTERS_TREE: &str = "~counters";
 #[derive(Clone, Debug)]
 pub struct PageWrite {
     /// The tree.
-    pub tree: String,
+    pub tree: Arc<str>,
     /// The entry's key. May be empty.
-    pub key: Box<[u8]>,
+    pub key: KeyBytes,
     /// What to write there; `None`: remove it.
     pub page: Option<PageBytes>,
 }
@@ -81,11 +81,11 @@ impl Tables {
         let mut writes = Vec::new();
         for table in self.tables.iter_mut() {
             if table.is_kept() {
-                let tree = &table.tree;
+                let tree: Arc<str> = table.tree.as_str().into();
                 table.pages.freeze(|bound, page| {
                     writes.push(PageWrite {
                         tree: tree.clone(),
-                        key: bound.into(),
+                        key: bound.clone(),
                         page: page.map(|page| PageBytes(Content::Page(page))),
                     });
                 });
@@ -97,16 +97,17 @@ impl Tables {
                 counter.dirty = false;
                 let column = columns.get(counter.field).map_or("", String::as_str);
                 writes.push(PageWrite {
-                    tree: COUNTERS_TREE.to_string(),
-                    key: counter_key(name, column).into(),
+                    tree: COUNTERS_TREE.into(),
+                    key: counter_key(name, column).as_slice().into(),
                     page: Some(PageBytes(Content::Counter(counter.last))),
                 });
             }
         }
         for (tree, keys) in std::mem::take(&mut self.foreign) {
-            writes.extend(keys.iter().map(|key| PageWrite {
+            let tree: Arc<str> = tree.into();
+            writes.extend(keys.into_iter().map(|key| PageWrite {
                 tree: tree.clone(),
-                key: key.as_slice().into(),
+                key,
                 page: None,
             }));
         }
@@ -120,17 +121,20 @@ impl Tables {
     pub fn copy(&self) -> Vec<PageWrite> {
         let mut writes = Vec::new();
         for table in &self.tables {
+            let tree: Arc<str> = table.tree.as_str().into();
             table.pages.each(|bound, page| {
                 writes.push(PageWrite {
-                    tree: table.tree.clone(),
-                    key: bound.into(),
+                    tree: tree.clone(),
+                    key: bound.clone(),
                     page: Some(PageBytes(Content::Page(page))),
                 });
             });
             for counter in table.counters.iter().filter(|counter| counter.last > 0) {
                 writes.push(PageWrite {
-                    tree: COUNTERS_TREE.to_string(),
-                    key: counter_key(&table.name, table.column_name(counter.field)).into(),
+                    tree: COUNTERS_TREE.into(),
+                    key: counter_key(&table.name, table.column_name(counter.field))
+                        .as_slice()
+                        .into(),
                     page: Some(PageBytes(Content::Counter(counter.last))),
                 });
             }
@@ -154,16 +158,15 @@ impl Tables {
     /// Takes back a freeze whose writes did not all reach the store: they come again with the next one.
     pub fn thaw(&mut self, writes: &[PageWrite]) {
         for write in writes {
-            let key = KeyBytes::from(&*write.key);
-            if write.tree == COUNTERS_TREE {
+            if &*write.tree == COUNTERS_TREE {
                 self.thaw_counter(&write.key);
-            } else if let Some(table) = self.tables.iter_mut().find(|t| t.tree == write.tree) {
+            } else if let Some(table) = self.tables.iter_mut().find(|t| *t.tree == *write.tree) {
                 table.pages.thaw(&write.key);
             } else {
                 self.foreign
-                    .entry(write.tree.clone())
+                    .entry(write.tree.to_string())
                     .or_default()
-                    .insert(key);
+                    .insert(write.key.clone());
             }
         }
     }

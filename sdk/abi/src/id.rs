@@ -131,6 +131,12 @@ impl ModuleName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same name, whose clones do not share its text with those of this one.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(self.as_str().into())
+    }
 }
 
 impl TryFrom<String> for ModuleName {
@@ -187,6 +193,12 @@ impl NodeId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same id, whose clones do not share its text with those of this one.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(self.as_str().into())
     }
 }
 

@@ -93,7 +93,7 @@ fn rows(ticket: u64, replies: &Replies) -> NewPlace {
 async fn whoever_waits_for_an_actor_that_has_panicked_is_answered_then_and_later() {
     let folder = tempfile::tempdir().expect("a folder");
     let name = interstice_abi::id::ModuleName::new("empty").expect("a name");
-    let mut core = Core::new(name, shared(&folder), empty());
+    let mut core = Box::new(Core::new(name, shared(&folder), empty()));
     let replies = Replies::new(1 << 20, 1 << 20);
     replies.begun(4);
     for ticket in 1..=3 {
@@ -118,7 +118,7 @@ async fn whoever_waits_for_an_actor_that_has_panicked_is_answered_then_and_later
 async fn whoever_waits_for_an_actor_of_a_node_that_stops_is_answered() {
     let folder = tempfile::tempdir().expect("a folder");
     let name = interstice_abi::id::ModuleName::new("empty").expect("a name");
-    let mut core = Core::new(name, shared(&folder), empty());
+    let mut core = Box::new(Core::new(name, shared(&folder), empty()));
     let replies = Replies::new(1 << 20, 1 << 20);
     replies.begun(1);
     core.place(NewPlace::Hold(Ticket(1)));

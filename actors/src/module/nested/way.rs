@@ -3,8 +3,6 @@
 //!
 //! A module is in a chain at most once. Nothing here changes while a guest runs but the trace, which the whole step shares.
 
-use std::sync::Arc;
-
 use actix::Addr;
 use interstice_abi::{
     failure::{Code, Failure},
@@ -15,6 +13,7 @@ use interstice_host::module::{CallContext, CallKind, Caller, StepRequest};
 
 use super::{callable, serving, trace::Trace};
 use crate::{
+    apart::Apart,
     module::{
         ModuleActor,
         turn::{Ticket, Turn},
@@ -25,7 +24,7 @@ use crate::{
 /// The way that led to a running guest.
 pub(crate) struct Way<A = Addr<ModuleActor>> {
     pub(super) ticket: Ticket,
-    pub(crate) catalogue: Arc<Catalogue<A>>,
+    pub(crate) catalogue: Apart<Catalogue<A>>,
     /// The modules that are in the middle of a call, the first caller first.
     pub(super) callers: Vec<ModuleIndex>,
     /// The running one.
@@ -68,7 +67,7 @@ impl Way {
     /// The start of a client query's way.
     pub(in crate::module) fn of_query(
         ticket: Ticket,
-        catalogue: Arc<Catalogue>,
+        catalogue: Apart<Catalogue>,
         own: ModuleIndex,
     ) -> Self {
         Self {
@@ -82,7 +81,7 @@ impl<A> Way<A> {
     /// The start of a step's way.
     pub(crate) fn new(
         ticket: Ticket,
-        catalogue: Arc<Catalogue<A>>,
+        catalogue: Apart<Catalogue<A>>,
         own: ModuleIndex,
         of_load: bool,
     ) -> Self {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::ChangeContext;
 use crate::{
+    apart::Apart,
     module::{
         NewPlace, Places, gone,
         turn::{PendingStep, Turn, Waiter},
@@ -57,7 +58,7 @@ impl ChangeContext {
             ticket,
             seq: self.stamper.seq(&self.shared),
             timestamp_ms: self.stamper.timestamp_ms(),
-            catalogue: self.catalogue.clone(),
+            catalogue: Apart::new(self.catalogue.clone()),
             input: Some(input),
             pending: OneOrMore::one(step),
             next_step: StepIndex(0),

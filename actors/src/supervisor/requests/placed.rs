@@ -147,7 +147,7 @@ impl Supervisor {
         self.admission.check(&module, index, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
         let arguments: Arc<[u8]> = call.arguments.into();
-        let reducer: Arc<str> = call.reducer.into();
+        let (module, reducer) = self.batched_names(index, &module, call.reducer);
         let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments.clone());
         let input = Input::Call {
             caller: peer.node.clone(),
@@ -188,7 +188,7 @@ impl Supervisor {
         let ticket = self.stamper.ticket();
         let query = ClientQuery {
             ticket,
-            catalogue: self.catalogue.clone(),
+            catalogue: self.batched_catalogue(),
             module: index,
             query: call.reducer,
             caller: caller_of(peer),

@@ -17,7 +17,7 @@ pub(super) struct Disk(BTreeMap<(String, Vec<u8>), Vec<u8>>);
 impl Disk {
     pub(super) fn write(&mut self, writes: &[PageWrite]) {
         for write in writes {
-            let place = (write.tree.clone(), write.key.to_vec());
+            let place = (write.tree.to_string(), write.key.to_vec());
             match &write.page {
                 Some(page) => self.0.insert(place, page.encode()),
                 None => self.0.remove(&place),
