@@ -7,6 +7,10 @@ use std::{ops::Deref, sync::Arc};
 
 /// A reference whose clones are counted by themselves.
 #[derive(Debug)]
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the outer count is what it is for"
+)]
 pub(crate) struct Apart<T>(Arc<Arc<T>>);
 
 impl<T> Apart<T> {

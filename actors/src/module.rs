@@ -43,7 +43,7 @@ use tokio::sync::oneshot;
 use self::{
     checkpoint::{Frozen, Passing},
     core::{Core, Statistics, StatisticsDepth},
-    lane::Conduct,
+    lane::conduct::Conduct,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, Pass, ReadRows},
     turn::{Ticket, Turn},

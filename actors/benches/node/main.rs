@@ -25,10 +25,10 @@ use interstice_actors::config::Placement;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Calls of the neighbour inside one step: the step itself then costs next to nothing, and is too short for the slow lane.
-const CALLS: u64 = 50;
+const CALLS: u64 = 100;
 
 /// Rounds of the loop that is the work of a step: 20 µs on the machine of the README.
-const ROUNDS: u64 = 10_000;
+const ROUNDS: u64 = 14_000;
 
 /// Rows of 100 bytes: a key and ten numbers of ten bytes.
 fn rows() -> GuestModule {

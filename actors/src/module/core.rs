@@ -239,7 +239,7 @@ impl Core {
     pub(crate) async fn drive(mut self: Box<Self>) -> Box<Self> {
         let mut breather = Breather::new();
         let mut worked_off = 0;
-        let mut before = Instant::now();
+        let mut before = breather.since();
         while let Some((_, work)) = self.queue.next() {
             let waiting = work.waiting();
             let is_step = matches!(work, Work::Turn(_) | Work::Query(_));

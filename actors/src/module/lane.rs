@@ -4,8 +4,11 @@
 //! [`HELD_MAX`] in one piece, it moves here and stays until it is done; a batch of short pieces is
 //! forgiven that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
-//! here for [`PENALTY`] times as long ([`Conduct`]), and takes at most 1 % of its neighbours' time. There is one thread less
-//! than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
+//! here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once it may have been the system's doing, a
+//! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes at most 1 % of its neighbours' time. There is one thread less than there are workers, so that a core is left for everybody
+//! else, and they make way for whoever wakes up.
+
+pub(crate) mod conduct;
 
 use std::{
     cell::Cell,
@@ -16,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use conduct::{Conduct, Held};
 use cpu_time::ThreadTime;
 use futures::future::BoxFuture;
 use interstice_host::wasm::{computing_begins, count_computing_time};
@@ -30,22 +34,6 @@ pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
 
 /// After how long a loop on the slow lane lets others have the thread and its core: about as often as a guest does that runs for long.
 const PIECE: Duration = Duration::from_micros(125);
-
-/// Up to this, an actor is forgiven that holds its arbiter now and then with many short pieces of work: the first touch of fresh memory
-/// may cost that much, and the system charges whoever runs for what devices want of it.
-const FORGIVEN_MAX: Duration = Duration::from_micros(1500);
-
-/// Who has done fewer pieces of work meanwhile has held the arbiter with one of them.
-const PIECES_MIN: u32 = 8;
-
-/// Which part of the time may be forgiven: one in so many.
-const FORGIVEN_PART: u32 = 20;
-
-/// How much may be forgiven at once.
-const FORGIVEN_TOTAL: Duration = Duration::from_millis(2);
-
-/// How much longer than it has held the arbiter an actor stays away from it: its neighbours' p99 does not see the rest.
-const PENALTY: u32 = 128;
 
 /// The niceness of the threads: a tenth of an ordinary thread's share when both want the same core. What a step waits for a core does
 /// not count towards its deadline; still less would keep honest long steps from ending on a busy machine.
@@ -82,7 +70,7 @@ impl Lane {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Work<T> {
         let place = if conduct.is_suspect(Instant::now()) {
-            Place::There(self.handle.spawn(Polite(Box::pin(work))))
+            Place::there(&self.handle, Box::pin(work))
         } else {
             Place::Here(Box::pin(work))
         };
@@ -99,38 +87,6 @@ impl Drop for Lane {
         if let Some(runtime) = self.runtime.take() {
             // The last owner may be an actor: that must not wait.
             runtime.shutdown_background();
-        }
-    }
-}
-
-/// Until when an actor's work begins on the slow lane, because it has held its arbiter for long.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Conduct {
-    suspect_until: Option<Instant>,
-    /// Until when what was forgiven is paid off.
-    owes_until: Option<Instant>,
-}
-
-impl Conduct {
-    fn is_suspect(self, now: Instant) -> bool {
-        self.suspect_until.is_some_and(|until| now < until)
-    }
-
-    /// The arbiter has computed for `held` without a yield, until `now`, and ended so many pieces of work.
-    fn has_held(&mut self, held: Duration, pieces: u32, now: Instant) {
-        if held < HELD_MAX {
-            return;
-        }
-        let owes_from = self.owes_until.map_or(now, |until| until.max(now));
-        let owes_until = owes_from.checked_add(held.saturating_mul(FORGIVEN_PART));
-        let owes = owes_until.map_or(Duration::MAX, |until| until.duration_since(now));
-        if pieces < PIECES_MIN
-            || held > FORGIVEN_MAX
-            || owes > FORGIVEN_TOTAL.saturating_mul(FORGIVEN_PART)
-        {
-            self.suspect_until = now.checked_add(held.saturating_mul(PENALTY));
-        } else {
-            self.owes_until = owes_until;
         }
     }
 }
@@ -183,6 +139,20 @@ thread_local! {
     static PIECES: Cell<u32> = const { Cell::new(0) };
 }
 
+/// Polls, and says how long that has held this thread, until when.
+fn measured<T>(poll: impl FnOnce() -> T) -> (T, Held, Instant) {
+    let started = Instant::now();
+    let computed = Computed::until(started);
+    PIECES.set(0);
+    let polled = poll();
+    let now = Instant::now();
+    let held = Held {
+        time: computed.since(now.saturating_duration_since(started)),
+        pieces: PIECES.get(),
+    };
+    (polled, held, now)
+}
+
 /// A piece of an actor's work has ended.
 pub(crate) fn piece_ended() {
     PIECES.set(PIECES.get().saturating_add(1));
@@ -196,6 +166,11 @@ pub(crate) fn rest_on_lane() {
     if ON_LANE.get() {
         std::thread::sleep(REST);
     }
+}
+
+/// Whether this is a thread of the lane.
+pub(crate) fn is_on_lane() -> bool {
+    ON_LANE.get()
 }
 
 /// What each of the lane's threads begins with.
@@ -229,18 +204,26 @@ pub(crate) struct Work<T> {
 
 /// Work that offers its core to others whenever it waits or yields. A guest that computes does so at each tick; without that the system
 /// would let whoever wakes up wait for the rest of a slice of several ticks.
-struct Polite<T>(BoxFuture<'static, T>);
+struct Polite<T> {
+    work: BoxFuture<'static, T>,
+    /// Its longest poll.
+    longest: Held,
+}
 
 impl<T> Future for Polite<T> {
-    type Output = T;
+    /// And its longest poll.
+    type Output = (T, Held);
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         computing_begins();
-        let polled = self.0.as_mut().poll(context);
+        let (polled, held, _) = measured(|| self.work.as_mut().poll(context));
+        if held.time > self.longest.time {
+            self.longest = held;
+        }
         if polled.is_pending() {
             std::thread::yield_now();
         }
-        polled
+        polled.map(|done| (done, self.longest))
     }
 }
 
@@ -248,8 +231,16 @@ enum Place<T> {
     /// On the thread of whoever polls it.
     Here(BoxFuture<'static, T>),
     /// On the slow lane.
-    There(JoinHandle<T>),
+    There(JoinHandle<(T, Held)>),
     Ended,
+}
+
+impl<T: Send + 'static> Place<T> {
+    /// On the lane from now on.
+    fn there(lane: &Handle, work: BoxFuture<'static, T>) -> Self {
+        let longest = Held::default();
+        Self::There(lane.spawn(Polite { work, longest }))
+    }
 }
 
 impl<T: Send + 'static> Future for Work<T> {
@@ -258,13 +249,9 @@ impl<T: Send + 'static> Future for Work<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         if let Place::Here(work) = &mut self.place {
-            let started = Instant::now();
-            let computed = Computed::until(started);
-            PIECES.set(0);
-            let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-            let now = Instant::now();
-            let held = computed.since(now.saturating_duration_since(started));
-            self.conduct.has_held(held, PIECES.get(), now);
+            let poll = || catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+            let (polled, held, now) = measured(poll);
+            self.conduct.has_held(held, now);
             match polled {
                 Err(_) => {
                     self.place = Place::Ended;
@@ -278,16 +265,18 @@ impl<T: Send + 'static> Future for Work<T> {
                 Ok(Poll::Pending) => {}
             }
             if let Place::Here(work) = std::mem::replace(&mut self.place, Place::Ended) {
-                self.place = Place::There(self.lane.spawn(Polite(work)));
+                self.place = Place::there(&self.lane, work);
             }
         }
-        let conduct = self.conduct;
-        match &mut self.place {
-            Place::There(work) => Pin::new(work)
-                .poll(context)
-                .map(|ended| (ended.map_err(|_| Panicked), conduct)),
-            Place::Here(_) | Place::Ended => Poll::Ready((Err(Panicked), conduct)),
-        }
+        let ended = match &mut self.place {
+            Place::There(work) => std::task::ready!(Pin::new(work).poll(context)).ok(),
+            Place::Here(_) | Place::Ended => None,
+        };
+        let Some((done, longest)) = ended else {
+            return Poll::Ready((Err(Panicked), self.conduct));
+        };
+        self.conduct.has_held(longest, Instant::now());
+        Poll::Ready((Ok(done), self.conduct))
     }
 }
 
@@ -302,6 +291,11 @@ impl Breather {
         Self {
             since: Instant::now(),
         }
+    }
+
+    /// When the thread was taken.
+    pub(crate) fn since(&self) -> Instant {
+        self.since
     }
 
     /// How long the thread has been held until `now`.
@@ -323,7 +317,7 @@ impl Breather {
 mod tests {
     use std::thread;
 
-    use super::*;
+    use super::{conduct::WATCHED, *};
 
     fn busy(time: Duration) {
         let started = ThreadTime::now();
@@ -361,35 +355,24 @@ mod tests {
         assert_ne!(thread_of(again).await.0, thread::current().id());
     }
 
-    #[test]
-    fn an_actor_stays_away_as_many_times_as_long_as_it_has_held_the_thread() {
-        let started = Instant::now();
-        let after = |held: Duration| started + held;
+    #[tokio::test]
+    async fn who_holds_threads_of_the_lane_stays_there() {
+        let lane = Lane::start(2).expect("threads");
         let mut conduct = Conduct::default();
-        conduct.has_held(HELD_MAX / 2, 1, after(HELD_MAX / 2));
-        assert!(!conduct.is_suspect(after(HELD_MAX / 2)));
-        conduct.has_held(HELD_MAX, 1, after(HELD_MAX));
-        assert!(conduct.is_suspect(after(HELD_MAX * PENALTY)));
-        assert!(!conduct.is_suspect(after(HELD_MAX * (PENALTY + 1))));
-        let (mut conduct, long) = (Conduct::default(), FORGIVEN_MAX * 2);
-        conduct.has_held(long, PIECES_MIN, after(long));
-        assert!(conduct.is_suspect(after(long * PENALTY)));
-    }
-
-    #[test]
-    fn what_is_short_and_rare_is_forgiven_and_what_is_frequent_is_not() {
-        let started = Instant::now();
-        let holding_every = |times: u32| {
-            let mut conduct = Conduct::default();
-            (1..100).any(|round| {
-                let now = started + HELD_MAX * times * round;
-                conduct.has_held(HELD_MAX, PIECES_MIN, now);
-                conduct.is_suspect(now)
-            })
-        };
-        assert!(!holding_every(FORGIVEN_PART));
-        assert!(holding_every(FORGIVEN_PART / 2));
-        assert!(holding_every(1));
+        let soon = || Instant::now() + HELD_MAX * WATCHED;
+        for _ in 0..2 {
+            let work = lane.run(conduct, async {
+                busy(2 * HELD_MAX);
+                thread::current().id()
+            });
+            conduct = thread_of(work).await.1;
+        }
+        assert!(conduct.is_suspect(soon()));
+        let quick = lane.run(conduct, async { thread::current().id() });
+        assert_eq!(
+            thread_of(quick).await.1.suspect_until,
+            conduct.suspect_until
+        );
     }
 
     #[tokio::test]

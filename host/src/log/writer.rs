@@ -16,7 +16,7 @@ use super::tail::Tail;
 use super::{LogPosition, Shared, lock};
 
 /// A block of so many records says that many write at once: then the next one is given time to fill.
-const CROWD: usize = 32;
+const CROWD: usize = 8;
 
 /// How long a block is filled when many write at once. A sync costs the same for one record as for hundreds, and on two cores the time that
 /// it takes is missing elsewhere; who writes alone never waits.

@@ -8,7 +8,7 @@ use std::{
     cell::Cell,
     future::{Future, poll_fn},
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -58,22 +58,15 @@ pub(crate) struct Meter {
     used_ns: AtomicU64,
     /// When the running part began, in nanoseconds after `base`, plus 1; 0 while the guest does not run.
     since_ns: AtomicU64,
+    /// Whether the guest waits for something outside.
+    waits: AtomicBool,
     /// Nanoseconds that the callers of this step had used before it began.
     before_ns: AtomicU64,
     limit_ms: u64,
 }
 
-/// Ends a running part, or a waiting part, when it is dropped.
-struct Part<'a> {
-    meter: &'a Meter,
-    kind: PartKind,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum PartKind {
-    Running,
-    Waiting,
-}
+/// Ends a running part when it is dropped.
+struct Part<'a>(&'a Meter);
 
 impl Meter {
     /// A meter with nothing used.
@@ -83,6 +76,7 @@ impl Meter {
             base: Instant::now(),
             used_ns: AtomicU64::new(0),
             since_ns: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             before_ns: AtomicU64::new(0),
             limit_ms,
         }
@@ -92,6 +86,7 @@ impl Meter {
     pub(crate) fn restart(&self, before_us: u64) {
         self.used_ns.store(0, Ordering::Relaxed);
         self.since_ns.store(0, Ordering::Relaxed);
+        self.waits.store(false, Ordering::Relaxed);
         self.before_ns
             .store(before_us.saturating_mul(1000), Ordering::Relaxed);
     }
@@ -101,7 +96,7 @@ impl Meter {
         let mut guest = pin!(guest);
         poll_fn(|context| {
             let _tick = self.ticks.run();
-            let _part = self.part(PartKind::Running);
+            let _part = self.part();
             guest.as_mut().poll(context)
         })
         .await
@@ -111,8 +106,15 @@ impl Meter {
     pub(crate) async fn wait<F: Future>(&self, other: F) -> F::Output {
         let mut other = pin!(other);
         poll_fn(|context| {
-            let _part = self.part(PartKind::Waiting);
-            other.as_mut().poll(context)
+            if !self.waits.swap(true, Ordering::Relaxed) {
+                self.stop();
+            }
+            let polled = other.as_mut().poll(context);
+            if polled.is_ready() {
+                self.waits.store(false, Ordering::Relaxed);
+                self.start();
+            }
+            polled
         })
         .await
     }
@@ -176,12 +178,12 @@ impl Meter {
         saturating_ns(self.base.elapsed()).saturating_add(1)
     }
 
-    fn part(&self, kind: PartKind) -> Part<'_> {
-        match kind {
-            PartKind::Running => self.start(),
-            PartKind::Waiting => self.stop(),
+    fn part(&self) -> Part<'_> {
+        // A guest that waits looks at what it waits for, and goes on only when that has come. The clock is read once less so.
+        if !self.waits.load(Ordering::Relaxed) {
+            self.start();
         }
-        Part { meter: self, kind }
+        Part(self)
     }
 
     fn start(&self) {
@@ -200,10 +202,7 @@ impl Meter {
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        match self.kind {
-            PartKind::Running => self.meter.stop(),
-            PartKind::Waiting => self.meter.start(),
-        }
+        self.0.stop();
     }
 }
 
@@ -215,7 +214,9 @@ fn saturating_ns(duration: Duration) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use super::{Meter, PartKind};
+    use futures::FutureExt;
+
+    use super::Meter;
     use crate::wasm::ticker::Ticker;
 
     #[test]
@@ -223,17 +224,36 @@ mod tests {
         let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
         let meter = Meter::new(ticker.ticks().unwrap(), 1000);
         meter.restart(5);
-        let running = meter.part(PartKind::Running);
-        let before_waiting = {
-            let _waiting = meter.part(PartKind::Waiting);
-            let before = meter.used_ns();
+        let spin = || {
             let begun = std::time::Instant::now();
             while begun.elapsed() < Duration::from_millis(2) {}
-            assert_eq!(meter.used_ns(), before);
-            before
         };
-        drop(running);
-        assert!(meter.used_ns() >= before_waiting);
+        let (tell, told) = futures::channel::oneshot::channel::<()>();
+        let mut step = Box::pin(meter.run(async {
+            spin();
+            let waiting = meter.wait(async {
+                let before = meter.used_ns();
+                spin();
+                assert_eq!(meter.used_ns(), before);
+                told.await
+            });
+            waiting.await.unwrap();
+            spin();
+            futures::pending!();
+        }));
+        assert!(step.as_mut().now_or_never().is_none());
+        let before_waiting = meter.used_ns();
+        assert!(before_waiting >= 2_000_000);
+        assert!(step.as_mut().now_or_never().is_none());
+        assert_eq!(meter.used_ns(), before_waiting);
+        tell.send(()).unwrap();
+        assert!(step.as_mut().now_or_never().is_none());
+        let yielded = meter.used_ns();
+        assert!(yielded >= before_waiting + 2_000_000);
+        spin();
+        assert_eq!(meter.used_ns(), yielded);
+        assert!(step.as_mut().now_or_never().is_some());
+        drop(step);
         meter.add_us(2_000_000);
         assert!(meter.check().is_err());
         meter.restart(0);
@@ -247,7 +267,7 @@ mod tests {
         let nap = || std::thread::sleep(Duration::from_millis(50));
         let used = |meter: &Meter| {
             meter.restart(0);
-            let running = meter.part(PartKind::Running);
+            let running = meter.part();
             nap();
             drop(running);
             meter.used_us()

@@ -13,6 +13,7 @@ use interstice_host::module::{
 
 use super::{
     NestedCall, NestedRead,
+    awake::stay_awake,
     reacher::Reacher,
     touched::{Part, Touched},
     way::Way,
@@ -141,6 +142,9 @@ impl Core {
         };
         // The caller's future is dropped only when its actor ends; then nobody commits this part either.
         let _ = reply.send((OutsideReply::from(outcome), touched));
+        if way.comes_from_elsewhere() {
+            stay_awake();
+        }
     }
 
     /// Reads a public table for another module's step or query.

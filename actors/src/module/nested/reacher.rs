@@ -13,7 +13,7 @@ use interstice_abi::{
 use interstice_host::module::{CallContext, CallKind, ForeignRead, Outside, OutsideReply};
 use tokio::sync::oneshot;
 
-use super::{NestedCall, NestedRead, touched::Touched, way::Way};
+use super::{NestedCall, NestedRead, awake::stay_awake, touched::Touched, way::Way};
 use crate::{
     module::{Traffic, gone, lane::rest_on_lane},
     record::Answer,
@@ -63,6 +63,7 @@ impl Reacher {
             .installed
             .address
             .do_send(Traffic::Call(Box::new(call)));
+        self.expect_answer(entry.installed.place);
         let Ok((reply, touched)) = answer.await else {
             // No guest may go on from here: replay could not tell it the same.
             return Ok(OutsideReply {
@@ -72,6 +73,13 @@ impl Reacher {
         };
         self.touched.merge(&touched);
         Ok(reply)
+    }
+
+    /// Something was sent to a module at this place, whose answer is waited for.
+    fn expect_answer(&self, place: usize) {
+        if self.way.place() != Some(place) {
+            stay_awake();
+        }
     }
 
     /// Asks another node and notes what it says.
@@ -121,6 +129,7 @@ impl Outside for Reacher {
                 .installed
                 .address
                 .do_send(Traffic::Read(Box::new(read)));
+            self.expect_answer(entry.installed.place);
             answer.await.map_err(|_| gone(&name))?
         })
     }

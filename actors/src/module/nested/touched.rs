@@ -2,12 +2,9 @@
 //!
 //! A module keeps its earliest point, whatever is called later; nothing is undone here, the actors do that.
 
-use std::{
-    collections::{BTreeMap, btree_map},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
 use interstice_abi::id::ModuleName;
@@ -23,7 +20,8 @@ pub(crate) struct Touched(Arc<Inner>);
 struct Inner {
     /// Whether there is any part: most steps call nobody, and then nothing is locked.
     any: AtomicBool,
-    parts: Mutex<BTreeMap<ModuleIndex, Part>>,
+    /// Ordered by module: mostly there is one.
+    parts: Mutex<Vec<(ModuleIndex, Part)>>,
 }
 
 /// What a step did to one module.
@@ -45,20 +43,22 @@ impl Touched {
         !self.0.any.load(Ordering::Acquire)
     }
 
-    fn locked(&self) -> MutexGuard<'_, BTreeMap<ModuleIndex, Part>> {
+    fn locked(&self) -> MutexGuard<'_, Vec<(ModuleIndex, Part)>> {
         self.0.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes what a call did to `module`, beside what earlier calls did.
     pub(super) fn add(&self, module: ModuleIndex, part: Part) {
         self.0.any.store(true, Ordering::Release);
-        match self.locked().entry(module) {
-            btree_map::Entry::Vacant(place) => {
-                place.insert(part);
-            }
-            btree_map::Entry::Occupied(mut known) => {
+        let mut parts = self.locked();
+        match parts.binary_search_by_key(&module, |(module, _)| *module) {
+            Err(place) => parts.insert(place, (module, part)),
+            Ok(place) => {
+                let Some((_, known)) = parts.get_mut(place) else {
+                    return;
+                };
                 // Later values stand for what both calls did.
-                let counters = &mut known.get_mut().counters;
+                let counters = &mut known.counters;
                 counters.retain(|old| {
                     !part
                         .counters
@@ -70,12 +70,12 @@ impl Touched {
         }
     }
 
-    /// Adds what a call touched behind the module that it called.
-    pub(crate) fn merge(&self, later: &Self) {
-        if later.is_empty() {
+    /// Takes over what a call has touched, which has ended.
+    pub(crate) fn merge(&self, ended: &Self) {
+        if ended.is_empty() {
             return;
         }
-        let parts = later.locked().clone();
+        let parts = std::mem::take(&mut *ended.locked());
         for (module, part) in parts {
             self.add(module, part);
         }
@@ -94,7 +94,7 @@ impl Touched {
         if self.is_empty() {
             return Vec::new();
         }
-        self.locked().keys().copied().collect()
+        self.locked().iter().map(|(module, _)| *module).collect()
     }
 
     /// Every counter that moved.
@@ -103,7 +103,7 @@ impl Touched {
             return Vec::new();
         }
         let parts = self.locked();
-        let all = parts.values().flat_map(|part| {
+        let all = parts.iter().flat_map(|(_, part)| {
             part.counters
                 .iter()
                 .map(|counter| (part.name.clone(), *counter))

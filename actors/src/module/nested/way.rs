@@ -109,6 +109,20 @@ impl<A> Way<A> {
         self.own
     }
 
+    /// The arbiter of the module at its end.
+    pub(crate) fn place(&self) -> Option<usize> {
+        Some(self.catalogue.entry(self.own)?.installed.place)
+    }
+
+    /// Whether the module that has called is on another arbiter than the called one.
+    pub(super) fn comes_from_elsewhere(&self) -> bool {
+        let caller = self
+            .callers
+            .last()
+            .and_then(|caller| self.catalogue.entry(*caller));
+        caller.map(|caller| caller.installed.place) != self.place()
+    }
+
     /// The modules of the call chain, the running one last.
     fn chain(&self) -> impl Iterator<Item = ModuleIndex> {
         self.callers.iter().copied().chain([self.own])
