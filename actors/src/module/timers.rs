@@ -7,7 +7,7 @@ use crate::supervisor::TimerNews;
 
 /// Timers that the supervisor is told of at a time: enough for one pass of the queue, few enough to read anew after each, and so that
 /// a module whose timers never end keeps its neighbours waiting for a moment only.
-pub(crate) const TIMERS_TOLD_MAX: usize = 32;
+pub(crate) const TIMERS_TOLD_MAX: usize = 16;
 
 /// What the supervisor knows of the module's timers.
 #[derive(Default)]

@@ -188,6 +188,12 @@ impl<T: DeserializeOwned> Decoder<T> {
     /// Takes bytes that have arrived by another way.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.buffer.truncate(self.end);
+        // A stream that always ends inside a frame must not keep what was taken of it.
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES_MAX {
+            self.buffer = Vec::new();
+        }
         self.buffer.extend_from_slice(bytes);
         self.end = self.buffer.len();
     }

@@ -79,6 +79,21 @@ fn a_message_larger_than_a_frame_leaves_the_buffer_as_it_was() {
 }
 
 #[test]
+fn a_stream_that_always_ends_inside_a_frame_does_not_grow_the_buffer() {
+    let mut frame = Vec::new();
+    encode(&call(1, vec![7; 100]), &mut frame).unwrap();
+    let (first, rest) = frame.split_at(frame.len() / 2);
+    let mut decoder = decoder();
+    decoder.extend(first);
+    for _ in 0..10_000 {
+        decoder.extend(rest);
+        decoder.extend(first);
+        assert_eq!(all(&mut decoder).unwrap().len(), 1);
+    }
+    assert!(decoder.buffer.capacity() < 8 * frame.len());
+}
+
+#[test]
 fn the_buffer_of_a_large_frame_is_given_back() {
     let mut bytes = Vec::new();
     encode(&call(1, vec![7; 4 * KEPT_BYTES_MAX]), &mut bytes).unwrap();
