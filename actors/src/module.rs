@@ -28,6 +28,8 @@ pub(crate) mod lane;
 
 pub(crate) mod broken;
 
+pub(crate) mod awake;
+
 mod gathered;
 
 mod timers;
@@ -35,7 +37,7 @@ mod timers;
 pub(crate) use self::timers::TIMERS_TOLD_MAX;
 
 use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
-use interstice_abi::{failure::Failure, id::ModuleName};
+use interstice_abi::{failure::Failure, id::ModuleName, wire::Ack};
 use interstice_host::module::Revocation;
 use interstice_host::table::{Hashed, Savepoint};
 use tokio::sync::oneshot;
@@ -46,7 +48,7 @@ use self::{
     lane::conduct::Conduct,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, Pass, ReadRows},
-    turn::{Ticket, Turn},
+    turn::{Ticket, Turn, Waiter},
     watch::StartWatch,
 };
 
@@ -71,6 +73,23 @@ pub(crate) enum NewPlace {
     Marker(Ticket, Passing, oneshot::Sender<Frozen>),
     /// Something waits until every earlier turn has ended here.
     Pass(Box<Pass>),
+}
+
+impl NewPlace {
+    /// Whether a client waits for this that need not wait for the log.
+    pub(crate) fn is_answered_when_run(&self) -> bool {
+        match self {
+            Self::Turn(turn) => matches!(
+                turn.waiter,
+                Waiter::Client {
+                    ack: Ack::Applied,
+                    ..
+                }
+            ),
+            Self::Query(query) => query.ack == Ack::Applied,
+            _ => false,
+        }
+    }
 }
 
 /// What module actors say to each other about a turn or query that has a place with both.

@@ -7,8 +7,6 @@
 //!
 //! Here are the messages, and what may be called at all.
 
-mod awake;
-
 pub(crate) mod way;
 
 pub(crate) mod reacher;

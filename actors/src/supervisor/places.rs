@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 
 use super::{Supervisor, catalogue::ModuleIndex};
-use crate::module::{NewPlace, Places, core::refuse, turn::Turn};
+use crate::module::{
+    NewPlace, Places,
+    awake::{FOR_ONE_ANSWER, stay_awake},
+    core::refuse,
+    turn::Turn,
+};
+
+/// The arbiter of the supervisor and the network.
+const OWN_PLACE: usize = 0;
 
 /// Places that were given out and not sent yet.
 #[derive(Default)]
@@ -33,9 +41,16 @@ impl Supervisor {
 
     /// Sends what was gathered.
     pub(crate) fn send_out(&mut self) {
+        let is_alone = self.admission.in_flight() == 1;
         for (module, places) in std::mem::take(&mut self.outgoing.places) {
             match self.catalogue.entry(module) {
-                Some(entry) => entry.installed.address.do_send(Places(places)),
+                Some(entry) => {
+                    let is_waited_for = places.iter().any(NewPlace::is_answered_when_run);
+                    entry.installed.address.do_send(Places(places));
+                    if is_alone && is_waited_for && entry.installed.place != OWN_PLACE {
+                        stay_awake(FOR_ONE_ANSWER);
+                    }
+                }
                 None => refuse_all(places),
             }
         }

@@ -13,12 +13,16 @@ use interstice_host::module::{
 
 use super::{
     NestedCall, NestedRead,
-    awake::stay_awake,
     reacher::Reacher,
     touched::{Part, Touched},
     way::Way,
 };
-use crate::module::{Traffic, core::Core, step::running::add_call};
+use crate::module::{
+    Traffic,
+    awake::{BETWEEN_CALLS, stay_awake},
+    core::Core,
+    step::running::add_call,
+};
 
 /// Runs a call at the end of `way`. Its own part is added to `touched`; when it fails, what is in there is the caller's to undo.
 pub(crate) async fn run_called<A>(
@@ -143,7 +147,7 @@ impl Core {
         // The caller's future is dropped only when its actor ends; then nobody commits this part either.
         let _ = reply.send((OutsideReply::from(outcome), touched));
         if way.comes_from_elsewhere() {
-            stay_awake();
+            stay_awake(BETWEEN_CALLS);
         }
     }
 

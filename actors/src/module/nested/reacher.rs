@@ -13,9 +13,14 @@ use interstice_abi::{
 use interstice_host::module::{CallContext, CallKind, ForeignRead, Outside, OutsideReply};
 use tokio::sync::oneshot;
 
-use super::{NestedCall, NestedRead, awake::stay_awake, touched::Touched, way::Way};
+use super::{NestedCall, NestedRead, touched::Touched, way::Way};
 use crate::{
-    module::{Traffic, gone, lane::rest_on_lane},
+    module::{
+        Traffic,
+        awake::{BETWEEN_CALLS, stay_awake},
+        gone,
+        lane::rest_on_lane,
+    },
     record::Answer,
     remote::fingerprint,
     shared::Shared,
@@ -78,7 +83,7 @@ impl Reacher {
     /// Something was sent to a module at this place, whose answer is waited for.
     fn expect_answer(&self, place: usize) {
         if self.way.place() != Some(place) {
-            stay_awake();
+            stay_awake(BETWEEN_CALLS);
         }
     }
 
