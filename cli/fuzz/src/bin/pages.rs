@@ -184,7 +184,7 @@ fn trees() -> Vec<String> {
     let mut trees: Vec<String> = tables
         .freeze()
         .into_iter()
-        .map(|write| write.tree)
+        .map(|write| write.tree.to_string())
         .collect();
     trees.dedup();
     assert_eq!(trees.len(), 4, "three tables and the counters: {trees:?}");
