@@ -5,8 +5,9 @@
 //! forgiven that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
 //! here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once it may have been the system's doing, a
-//! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes at most 1 % of its neighbours' time. There is one thread less than there are workers, so that a core is left for everybody
-//! else, and they make way for whoever wakes up.
+//! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes about 1 % of its
+//! neighbours' time. There is one thread less than there are workers, so that a core is left for everybody else, and they make way
+//! for whoever wakes up.
 
 pub(crate) mod conduct;
 
