@@ -7,7 +7,7 @@ use std::sync::{
 
 use actix::Addr;
 use interstice_abi::id::{Epoch, ModuleName, NodeId};
-use interstice_host::log::{Log, Records};
+use interstice_host::log::{Log, LogError, LogPosition, Records};
 
 use crate::{
     history::History,
@@ -83,11 +83,23 @@ impl Shared {
 
     /// Appends records.
     pub(crate) fn append_all(&self, records: Records) {
-        self.recorded_bytes.fetch_add(
-            u64::try_from(records.bytes()).unwrap_or(0),
-            Ordering::Relaxed,
-        );
+        self.count(&records);
         self.log.append_all(records);
+    }
+
+    /// Appends records and runs `then` once they and everything before them are synced, on the log's thread.
+    pub(crate) fn append_all_then(
+        &self,
+        records: Records,
+        then: impl FnOnce(Result<LogPosition, LogError>) + Send + 'static,
+    ) {
+        self.count(&records);
+        self.log.append_all_then(records, Box::new(then));
+    }
+
+    fn count(&self, records: &Records) {
+        let bytes = u64::try_from(records.bytes()).unwrap_or(0);
+        self.recorded_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Waits until everything that was appended is synced.

@@ -4,7 +4,8 @@
 //! everything before [`Log::durable`] survives a killed process and a power cut, and nobody is told `Ok` before that.
 //!
 //! - The thread (`writer`) waits for something to do, takes everything that is queued, writes it as one block (several when it is more
-//!   than [`LogOptions::block_bytes_max`]), syncs, publishes the position, and answers who waited. Idle, it does nothing.
+//!   than [`LogOptions::block_bytes_max`]), syncs, publishes the position, and answers who waited. Idle, it does nothing. Records for
+//!   which nobody waits are left to grow into a larger block for a moment ([`LogOptions::unwaited_for`]).
 //! - Blocks go into segment files `<position>.log`, the position as 20 digits (`tail` makes and fills them, `format` has the bytes).
 //! - Opening (`scan`) checks all of it, cuts a torn tail and refuses damage. Reading (`reader`) goes along while the log is written.
 //! - A failed write or sync *poisons* the log: that block's waiters and all later ones get the error, later records are dropped, and
@@ -31,7 +32,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +55,8 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 const SEGMENT_BYTES_MIN: u64 = 1 << 10;
 /// Default bound of a block: enough to hide the sync, little enough that whoever waits for its first record waits milliseconds.
 const BLOCK_BYTES_MAX: u64 = 8 << 20;
+/// Default time for which records lie unsynced that nobody waits for: a moment for people, dozens of syncs for a disk.
+const UNWAITED_FOR: Duration = Duration::from_millis(5);
 /// What a segment file's name ends with.
 const SEGMENT_SUFFIX: &str = ".log";
 
@@ -75,6 +79,8 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// A block takes no further record when it would grow beyond this many bytes. A single record may.
     pub block_bytes_max: u64,
+    /// How long at most a record lies unsynced when nobody waits for it: a sync costs the same for one record as for thousands.
+    pub unwaited_for: Duration,
 }
 
 impl Default for LogOptions {
@@ -82,6 +88,7 @@ impl Default for LogOptions {
         Self {
             segment_bytes: SEGMENT_BYTES,
             block_bytes_max: BLOCK_BYTES_MAX,
+            unwaited_for: UNWAITED_FOR,
         }
     }
 }
@@ -116,6 +123,8 @@ pub struct Log {
     messages: mpsc::Sender<Message>,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    /// The same thread, to be woken up when it waits for more while somebody waits for it.
+    sleeper: Thread,
 }
 
 /// What handles and the thread both see.
@@ -186,7 +195,11 @@ impl Log {
             receiver,
             Arc::clone(&shared),
             tail,
-            block_bytes_max,
+            LogOptions {
+                segment_bytes,
+                block_bytes_max,
+                unwaited_for: options.unwaited_for,
+            },
             opened.reserved_seq,
         );
         let thread = thread::Builder::new()
@@ -196,6 +209,7 @@ impl Log {
         let log = Self {
             messages,
             shared,
+            sleeper: thread.thread().clone(),
             thread: Arc::new(Mutex::new(Some(thread))),
         };
         Ok((log, opened))
@@ -211,9 +225,23 @@ impl Log {
 
     /// Queues records, as [`Log::append`] one after the other would.
     pub fn append_all(&self, records: Records) {
+        self.count(&records);
+        self.send(Message::Records(records));
+    }
+
+    /// [`Log::append_all`] and [`Log::when_durable`] at once: cheaper, and no block can come between.
+    pub fn append_all_then(
+        &self,
+        records: Records,
+        then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>,
+    ) {
+        self.count(&records);
+        self.send_now(Message::RecordsThen(records, Waiter::new(then)));
+    }
+
+    fn count(&self, records: &Records) {
         let count = u64::try_from(records.count()).unwrap_or(u64::MAX);
         self.shared.appended.fetch_add(count, Ordering::Relaxed);
-        self.send(Message::Records(records));
     }
 
     /// Runs `then` once everything queued before is durable, with the durable end; or with the reason why that cannot be.
@@ -221,13 +249,13 @@ impl Log {
     /// It runs exactly once, on the log's thread, so it must be quick and must not wait for the log; or on the caller's, when the log
     /// is closed.
     pub fn when_durable(&self, then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>) {
-        self.send(Message::WhenDurable(Waiter::new(then)));
+        self.send_now(Message::WhenDurable(Waiter::new(then)));
     }
 
     /// Runs `then` with a position that is above that of every record queued before and not above that of any queued later. For where
     /// and how often it runs see [`Log::when_durable`]; the position is not durable yet.
     pub fn mark(&self, then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>) {
-        self.send(Message::Mark(Waiter::new(then)));
+        self.send_now(Message::Mark(Waiter::new(then)));
     }
 
     /// Notes that seqs below `bound` may be given out: [`Opened::reserved_seq`] is at least that after a restart, once
@@ -312,7 +340,7 @@ impl Log {
     /// # Errors
     /// [`LogError::Poisoned`] when the log was, or has become so on the way.
     pub fn close(self) -> Result<(), LogError> {
-        self.send(Message::Close);
+        self.send_now(Message::Close);
         let thread = lock(&self.thread).take();
         let ended = thread.is_none_or(|thread| thread.join().is_ok());
         match self.is_poisoned() {
@@ -325,6 +353,12 @@ impl Log {
     /// A message that nobody takes any more is dropped, and a waiter in it answers for itself.
     fn send(&self, message: Message) {
         drop(self.messages.send(message));
+    }
+
+    /// The same, for what somebody waits for.
+    fn send_now(&self, message: Message) {
+        self.send(message);
+        self.sleeper.unpark();
     }
 }
 

@@ -67,15 +67,17 @@ impl Core {
 
     /// Hands on what was gathered.
     pub(super) fn flush(&mut self) {
-        self.hand_over_records();
+        if self.acks.durable.is_empty() {
+            self.hand_over_records();
+        } else {
+            let records = std::mem::take(&mut self.recorded.records);
+            let waiting = std::mem::take(&mut self.acks.durable);
+            self.shared.append_all_then(records, move |durable| {
+                release(waiting, durable.err().as_ref());
+            });
+        }
         if !self.acks.applied.is_empty() {
             send_all(self.acks.applied.drain(..));
-        }
-        if !self.acks.durable.is_empty() {
-            let waiting = std::mem::take(&mut self.acks.durable);
-            self.shared.log.when_durable(Box::new(move |durable| {
-                release(waiting, durable.err().as_ref())
-            }));
         }
         if let Some(news) = self.timer_news() {
             self.endings.timers = Some(news);

@@ -9,6 +9,7 @@ mod large;
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::{Log, LogError, LogFiles, LogOptions, LogPosition, Opened, StdFiles};
 
@@ -16,6 +17,7 @@ use super::{Log, LogError, LogFiles, LogOptions, LogPosition, Opened, StdFiles};
 const SMALL: LogOptions = LogOptions {
     segment_bytes: 1 << 10,
     block_bytes_max: 300,
+    unwaited_for: Duration::ZERO,
 };
 
 /// Where tests that use a disk in memory keep their log.
@@ -239,6 +241,49 @@ fn dropping_the_last_handle_writes_what_is_queued() {
     drop(log);
     receiver.recv().unwrap().unwrap();
     let (log, _) = open(directory.path());
+    assert_eq!(records(&log, LogPosition(0)), [record(1)]);
+}
+
+#[test]
+fn records_that_nobody_waits_for_wait_for_whoever_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = LogOptions {
+        unwaited_for: Duration::from_secs(3600),
+        ..SMALL
+    };
+    let (log, opened) = Log::open(directory.path(), Arc::new(StdFiles), options).unwrap();
+    log.append(record(1));
+    log.reserve_seq(7);
+    assert!(mark(&log).unwrap() > opened.end);
+    assert_eq!(log.durable(), opened.end);
+    let (sender, receiver) = mpsc::channel();
+    let batch = [record(2), record(3)].into_iter().collect();
+    log.append_all_then(batch, Box::new(move |result| sender.send(result).unwrap()));
+    assert_eq!(receiver.recv().unwrap().unwrap(), log.durable());
+    assert_eq!(
+        records(&log, LogPosition(0)),
+        [record(1), record(2), record(3)]
+    );
+    assert_eq!(log.appended(), 3);
+    log.append(record(4));
+    drop(log.clone());
+    log.close().unwrap();
+    let (log, opened) = open(directory.path());
+    assert_eq!(opened.reserved_seq, 7);
+    log.append(record(5));
+    sync(&log).unwrap();
+    assert_eq!(records(&log, LogPosition(0)).len(), 5);
+}
+
+#[test]
+fn records_that_nobody_waits_for_are_synced_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, opened) =
+        Log::open(directory.path(), Arc::new(StdFiles), LogOptions::default()).unwrap();
+    log.append(record(1));
+    while log.durable() == opened.end {
+        thread::yield_now();
+    }
     assert_eq!(records(&log, LogPosition(0)), [record(1)]);
 }
 

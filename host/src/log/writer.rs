@@ -5,7 +5,7 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::error::LogError;
 use super::format::Block;
 use super::records::Records;
 use super::tail::Tail;
-use super::{LogPosition, Shared, lock};
+use super::{LogOptions, LogPosition, Shared, lock};
 
 /// A block of so many records says that many write at once: then the next one is given time to fill.
 const CROWD: usize = 8;
@@ -28,6 +28,8 @@ pub(super) enum Message {
     Record(Vec<u8>),
     /// Put these there, in their order.
     Records(Records),
+    /// Put these there and answer once they are durable.
+    RecordsThen(Records, Waiter),
     /// Put this bound into the next header.
     ReserveSeq(u64),
     /// Answer once everything before is durable.
@@ -76,7 +78,7 @@ pub(super) struct Writer {
     block: Block,
     /// How many records are in it.
     records: usize,
-    block_bytes_max: u64,
+    options: LogOptions,
     /// Waiters for the block being filled and everything before it.
     waiters: Vec<Waiter>,
     reserved_seq: u64,
@@ -96,7 +98,7 @@ impl Writer {
         messages: Receiver<Message>,
         shared: Arc<Shared>,
         tail: Tail,
-        block_bytes_max: u64,
+        options: LogOptions,
         reserved_seq: u64,
     ) -> Self {
         Self {
@@ -105,7 +107,7 @@ impl Writer {
             tail,
             block: Block::new(),
             records: 0,
-            block_bytes_max,
+            options,
             waiters: Vec::new(),
             reserved_seq,
             reserved_seq_written: reserved_seq,
@@ -119,14 +121,24 @@ impl Writer {
             if crowded {
                 thread::sleep(GATHERING);
             }
+            let since = Instant::now();
             let mut flow = self.take(first);
             while flow == Flow::GoOn {
-                let Ok(message) = self.messages.try_recv() else {
-                    break;
+                flow = match self.messages.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(TryRecvError::Disconnected) => Flow::End,
+                    Err(TryRecvError::Empty) => {
+                        let rest = self.options.unwaited_for.saturating_sub(since.elapsed());
+                        if rest.is_zero() || !self.waiters.is_empty() {
+                            break;
+                        }
+                        // Whoever asks for something wakes this thread up; whoever only appends does not.
+                        thread::park_timeout(rest);
+                        Flow::GoOn
+                    }
                 };
-                flow = self.take(message);
             }
-            crowded = self.records >= CROWD;
+            crowded = self.records >= CROWD && !self.waiters.is_empty();
             self.flush();
             if flow == Flow::End {
                 break;
@@ -139,6 +151,10 @@ impl Writer {
         match message {
             Message::Record(record) => self.push(&record),
             Message::Records(records) => self.push_all(&records),
+            Message::RecordsThen(records, waiter) => {
+                self.push_all(&records);
+                self.waiters.push(waiter);
+            }
             Message::ReserveSeq(bound) => self.reserved_seq = self.reserved_seq.max(bound),
             Message::WhenDurable(waiter) => self.waiters.push(waiter),
             Message::Mark(waiter) => waiter.answer(self.next_position()),
@@ -165,7 +181,7 @@ impl Writer {
     }
 
     fn has_room(&self, bytes: usize) -> bool {
-        self.block.len().saturating_add(bytes as u64) <= self.block_bytes_max
+        self.block.len().saturating_add(bytes as u64) <= self.options.block_bytes_max
     }
 
     /// A position between the records taken so far and the next.
@@ -196,7 +212,7 @@ impl Writer {
                 waiter.answer(Err(error));
             }
         }
-        self.block.clear(self.block_bytes_max);
+        self.block.clear(self.options.block_bytes_max);
         self.records = 0;
         let result = match self.shared.poison.get() {
             Some(poison) => Err(poison.clone()),

@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     path::Path,
     sync::{Arc, LazyLock, Once, mpsc},
+    time::Duration,
 };
 
 use interstice_fuzz::{
@@ -25,6 +26,7 @@ static WRITTEN: LazyLock<[Written; 3]> = LazyLock::new(|| [write(0, 1), write(4,
 const SMALL: LogOptions = LogOptions {
     segment_bytes: 1 << 10,
     block_bytes_max: 300,
+    unwaited_for: Duration::ZERO,
 };
 
 /// A log as its writer left it.

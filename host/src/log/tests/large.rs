@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::disk::{Disk, Random};
 use super::{directory, record, records, sync};
@@ -13,6 +14,7 @@ type Files = BTreeMap<PathBuf, Vec<u8>>;
 const LARGE: LogOptions = LogOptions {
     segment_bytes: 64 << 10,
     block_bytes_max: 16 << 10,
+    unwaited_for: Duration::ZERO,
 };
 
 /// Bytes of a sector.
