@@ -10,7 +10,7 @@ mod common;
 mod driver;
 mod hop;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use interstice_abi::wire::Ack;
 
 use common::{
@@ -126,4 +126,10 @@ fn two_modules(c: &mut Criterion) {
 }
 
 criterion_group!(benches, hop::hops, turns, calls, two_modules);
-criterion_main!(benches);
+fn main() {
+    // As the command line's nodes do.
+    #[cfg(target_os = "linux")]
+    rustix::thread::disable_transparent_huge_pages(true).expect("huge pages can be refused");
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -255,11 +255,12 @@ impl Core {
             worked_off += 1;
             piece_ended();
             let now = Instant::now();
+            let was_slow = now.duration_since(before) > SLOW_STEP;
             if is_step {
-                self.last_step_was_slow = now.duration_since(before) > SLOW_STEP;
+                self.last_step_was_slow = was_slow;
             }
             before = now;
-            if worked_off == WORK_PER_DRIVE || breather.held(now) >= TIME_PER_DRIVE {
+            if was_slow || worked_off == WORK_PER_DRIVE || breather.held(now) >= TIME_PER_DRIVE {
                 self.flush();
                 // An arbiter looks at its sockets and at what other threads have sent only when nothing is ready, or after
                 // dozens of tasks, each of which may be a drive as long as this one.

@@ -1,8 +1,8 @@
 //! The slow lane: a few threads on which what computes for long goes on, so that it keeps no arbiter from its other actors.
 //!
 //! Work begins on its actor's arbiter, where nearly all of it ends within microseconds. When it has held the thread for
-//! [`HELD_MAX`] in one piece, it moves here and stays until it is done; a batch of short pieces is
-//! forgiven that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
+//! [`HELD_MAX`], it moves here and stays until it is done; a batch of short pieces is
+//! forgiven twice that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
 //! here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once it may have been the system's doing, a
 //! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes about 1 % of its
@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conduct::{Conduct, Held};
+use conduct::{ADDED_MIN, Conduct, Held, SoFar};
 use cpu_time::ThreadTime;
 use futures::future::BoxFuture;
 use interstice_host::wasm::{computing_begins, count_computing_time};
@@ -30,8 +30,9 @@ use tokio::{
 };
 
 /// How long work may hold an arbiter's thread at once, in computing time. A guest yields at the tick of a clock of 1 ms, so one that computes is
-/// noticed at its first or second yield; moving costs two wake-ups of a thread, about a tenth of a millisecond.
-pub(crate) const HELD_MAX: Duration = Duration::from_micros(500);
+/// noticed at its first or second yield; a stack that overflows and what fills a few megabytes take a little longer than this. Moving costs two wake-ups
+/// of a thread, about a tenth of a millisecond.
+pub(crate) const HELD_MAX: Duration = Duration::from_micros(300);
 
 /// After how long a loop on the slow lane lets others have the thread and its core: about as often as a guest does that runs for long.
 const PIECE: Duration = Duration::from_micros(125);
@@ -79,6 +80,7 @@ impl Lane {
             lane: self.handle.clone(),
             place,
             conduct,
+            so_far: SoFar::default(),
         }
     }
 }
@@ -92,10 +94,10 @@ impl Drop for Lane {
     }
 }
 
-/// How old a reading of a thread's computing time may be. A reading costs a system call.
+/// How old a reading of a thread's computing time may be, but on the lane. A reading costs a system call.
 const READING_AGE_MAX: Duration = Duration::from_micros(50);
 
-/// What a thread has computed until a moment, to within [`READING_AGE_MAX`].
+/// What a thread has computed until a moment, to within [`READING_AGE_MAX`]: on the lane exactly, because there it decides who stays.
 #[derive(Clone, Copy)]
 struct Computed {
     read_at: Instant,
@@ -106,7 +108,12 @@ impl Computed {
     /// What this thread has computed until `now`.
     fn until(now: Instant) -> Self {
         match COMPUTED.get() {
-            Some(read) if now.saturating_duration_since(read.read_at) < READING_AGE_MAX => read,
+            Some(read)
+                if !ON_LANE.get()
+                    && now.saturating_duration_since(read.read_at) < READING_AGE_MAX =>
+            {
+                read
+            }
             _ => {
                 let read = Self {
                     read_at: now,
@@ -119,9 +126,9 @@ impl Computed {
     }
 
     /// What this thread has computed in the time that has passed. Not by the clock on the wall where that is long: who shares the machine
-    /// with a busy program is no suspect.
+    /// with a busy program is no suspect, nor who rests.
     fn since(self, passed: Duration) -> Duration {
-        if passed < HELD_MAX {
+        if passed < ADDED_MIN {
             passed
         } else {
             passed.min(self.time.elapsed())
@@ -201,23 +208,26 @@ pub(crate) struct Work<T> {
     lane: Handle,
     place: Place<T>,
     conduct: Conduct,
+    so_far: SoFar,
 }
 
 /// Work that offers its core to others whenever it waits or yields. A guest that computes does so at each tick; without that the system
 /// would let whoever wakes up wait for the rest of a slice of several ticks.
 struct Polite<T> {
     work: BoxFuture<'static, T>,
-    /// Its longest poll.
+    so_far: SoFar,
+    /// Its longest poll, or all of them.
     longest: Held,
 }
 
 impl<T> Future for Polite<T> {
-    /// And its longest poll.
+    /// And how long it has held its thread.
     type Output = (T, Held);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         computing_begins();
         let (polled, held, _) = measured(|| self.work.as_mut().poll(context));
+        let held = self.so_far.with(held);
         if held.time > self.longest.time {
             self.longest = held;
         }
@@ -239,8 +249,11 @@ enum Place<T> {
 impl<T: Send + 'static> Place<T> {
     /// On the lane from now on.
     fn there(lane: &Handle, work: BoxFuture<'static, T>) -> Self {
-        let longest = Held::default();
-        Self::There(lane.spawn(Polite { work, longest }))
+        Self::There(lane.spawn(Polite {
+            work,
+            so_far: SoFar::default(),
+            longest: Held::default(),
+        }))
     }
 }
 
@@ -252,6 +265,7 @@ impl<T: Send + 'static> Future for Work<T> {
         if let Place::Here(work) = &mut self.place {
             let poll = || catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
             let (polled, held, now) = measured(poll);
+            let held = self.so_far.with(held);
             self.conduct.has_held(held, now);
             match polled {
                 Err(_) => {
