@@ -22,7 +22,7 @@ use wasmtime::{
     Caller, Config, Engine, Extern, Instance, Linker, Memory, Module, Store, TypedFunc,
 };
 
-use super::load::Load;
+use super::{load::Load, report::Median};
 use crate::problem::{Outcome, Problem};
 
 /// The file is zeroed this far before anything is measured, and written from the start again behind it.
@@ -51,6 +51,19 @@ pub struct Limit {
 }
 
 impl Limit {
+    /// The median of each figure over several measurements; `None` when there is none.
+    #[must_use]
+    pub fn median<'a>(limits: impl Iterator<Item = &'a Self> + Clone) -> Option<Self> {
+        limits.clone().next()?;
+        let median = |of: fn(&Self) -> f64| Median::of(limits.clone().map(of).collect()).middle;
+        Some(Self {
+            noop: median(|limit| limit.noop),
+            insert_in_memory: median(|limit| limit.insert_in_memory),
+            insert_synced: median(|limit| limit.insert_synced),
+            round_trip_us: median(|limit| limit.round_trip_us),
+        })
+    }
+
     /// The floor below a load of benchmark-workload, in calls per second; `None` for what it is not the floor of.
     #[must_use]
     pub fn below(&self, load: &Load) -> Option<f64> {

@@ -58,6 +58,56 @@ pub fn per_second(count: u64, duration_ms: u64) -> f64 {
     count as f64 * 1000.0 / (duration_ms.max(1) as f64)
 }
 
+/// An entry of the document that `--output` writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// A load.
+    Load(Report),
+    /// The floor.
+    Floor(Floor),
+}
+
+/// The floor of a machine, measured once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// The scenario's name.
+    pub name: String,
+    /// Where and how it ran.
+    pub machine: Machine,
+    /// What was found.
+    pub limit: Limit,
+}
+
+impl Entry {
+    /// The report, where this is one.
+    #[must_use]
+    pub fn report(&self) -> Option<&Report> {
+        match self {
+            Self::Load(report) => Some(report),
+            Self::Floor(_) => None,
+        }
+    }
+
+    /// The floor, where this is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<&Limit> {
+        match self {
+            Self::Load(_) => None,
+            Self::Floor(floor) => Some(&floor.limit),
+        }
+    }
+
+    /// Where and how it ran.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        match self {
+            Self::Load(report) => &report.machine,
+            Self::Floor(floor) => &floor.machine,
+        }
+    }
+}
+
 /// All runs of one load, and on what.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -89,7 +139,9 @@ pub struct Median {
 }
 
 impl Median {
-    fn of(mut values: Vec<f64>) -> Self {
+    /// Of these; all zero when there are none.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or_default();
         let Some(last) = values.len().checked_sub(1) else {
@@ -119,9 +171,11 @@ pub const HEADER: [&str; 10] = [
 
 /// A table that compares reports: medians over their runs, and their shares of the floor that was measured with them.
 #[must_use]
-pub fn rows(reports: &[Report], floor: Option<&Limit>) -> Vec<Vec<String>> {
-    reports
+pub fn rows(entries: &[Entry]) -> Vec<Vec<String>> {
+    let floor = Limit::median(entries.iter().filter_map(Entry::limit));
+    entries
         .iter()
+        .filter_map(Entry::report)
         .filter_map(|report| Some((report, report.runs.first()?)))
         .map(|(report, first)| {
             let throughput = report.median(|run| run.throughput);
@@ -145,6 +199,7 @@ pub fn rows(reports: &[Report], floor: Option<&Limit>) -> Vec<Vec<String>> {
                 ms(|run| run.p99_us),
                 ms(|run| run.max_us),
                 floor
+                    .as_ref()
                     .and_then(|floor| floor.below(load))
                     .map_or_else(String::new, |below| {
                         format!("{:.1} %", 100.0 * throughput.middle / below)

@@ -1,6 +1,7 @@
 //! `benchmark`: loads that are driven against a node, and what came of them.
 
 mod scenarios;
+mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -12,11 +13,10 @@ use crate::{
     app::App,
     benchmark::{
         fanout,
-        limit::Limit,
         load::{Ack, Kind, Load, Transport},
         machine::Machine,
         profile::{self, MODULE, Part},
-        report::{self, Report},
+        report::{self, Entry, Report},
         run::{Subject, run},
         scenario::arguments,
     },
@@ -34,6 +34,7 @@ pub(crate) enum Benchmark {
     Profile(Profile),
     Run(Run),
     Scenario(scenarios::Scenario),
+    Table(table::Table),
 }
 
 /// Run a profile of the module benchmark-workload
@@ -123,6 +124,7 @@ impl Benchmark {
             Self::Profile(command) => command.run(app).await,
             Self::Run(command) => command.run(app).await,
             Self::Scenario(command) => command.run(app).await,
+            Self::Table(command) => command.run(app),
         }
     }
 }
@@ -157,14 +159,15 @@ impl Profile {
             app.output.say(format!("preparing: {reducer}"));
             subject.call(MODULE, reducer, arguments).await?;
         }
-        let mut reports = Vec::new();
+        let mut entries = Vec::new();
         match profile.part {
             Part::Loads(loads) => {
                 for mut load in loads {
                     if let Some(duration_ms) = self.duration_ms {
                         load.duration_ms = duration_ms;
                     }
-                    reports.push(repeat(app, &subject, &load, self.repeat).await?);
+                    let report = repeat(app, &subject, &load, self.repeat).await?;
+                    entries.push(Entry::Load(report));
                 }
             }
             Part::Fanout | Part::Tick => {
@@ -177,14 +180,14 @@ impl Profile {
                         _ => fanout::tick(&subject).await?,
                     });
                 }
-                reports.push(Report {
+                entries.push(Entry::Load(Report {
                     name: profile.name.to_string(),
                     machine,
                     runs,
-                });
+                }));
             }
         }
-        print(app, &reports, None, self.output.as_deref())
+        print(app, &entries, self.output.as_deref())
     }
 }
 
@@ -209,7 +212,7 @@ impl Run {
         load.check()?;
         let subject = subject(app, &Target::named(app, &self.at)?).await?;
         let report = repeat(app, &subject, &load, self.repeat).await?;
-        print(app, &[report], None, self.output.as_deref())
+        print(app, &[Entry::Load(report)], self.output.as_deref())
     }
 }
 
@@ -256,28 +259,20 @@ fn machine(app: &App) -> Outcome<Machine> {
     Machine::look(folder).map_err(|error| Problem::file("write in", folder, &error))
 }
 
-/// Prints reports, and writes them where they shall go.
-fn print(
-    app: &App,
-    reports: &[Report],
-    floor: Option<&Limit>,
-    output: Option<&Path>,
-) -> Outcome<()> {
-    let mut json = serde_json::to_value(reports).map_err(Problem::failed)?;
-    if let (Some(all), Some(floor)) = (json.as_array_mut(), floor) {
-        all.push(serde_json::json!({ "limit": floor }));
-    }
+/// Prints what was measured, and writes it where it shall go.
+fn print(app: &App, entries: &[Entry], output: Option<&Path>) -> Outcome<()> {
     if let Some(path) = output {
-        let text = format!("{json:#}\n");
-        home::write_private(path, text.as_bytes())?;
+        write(path, entries)?;
     }
     if app.output.is_json() {
-        return app.output.json(&json);
+        return app.output.json(&json!(entries));
     }
-    app.output
-        .table(&report::HEADER, report::rows(reports, floor))?;
-    if let Some(report) = reports.last() {
-        let machine = &report.machine;
+    let rows = report::rows(entries);
+    if !rows.is_empty() {
+        app.output.table(&report::HEADER, rows)?;
+    }
+    if let Some(entry) = entries.last() {
+        let machine = entry.machine();
         app.output.say(format!(
             "{} build of {}, {} x {}, kernel {}, load {}, sync p50 {} us, p99 {} us",
             machine.build,
@@ -291,4 +286,9 @@ fn print(
         ));
     }
     Ok(())
+}
+
+/// Writes the JSON document.
+fn write(path: &Path, entries: &[Entry]) -> Outcome<()> {
+    home::write_private(path, format!("{:#}\n", json!(entries)).as_bytes())
 }

@@ -3,19 +3,18 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use super::{machine, print, repeat, subject};
+use super::{machine, print, repeat, subject, write};
 use crate::{
     app::App,
     benchmark::{
-        limit::{self, Limit},
-        report::Report,
+        limit,
+        report::{Entry, Floor},
         run::Subject,
         scenario::{self, Work},
     },
-    home,
-    problem::{Outcome, Problem},
+    problem::Outcome,
     sources::Sources,
     target::Target,
 };
@@ -50,28 +49,26 @@ impl Scenario {
         } else {
             None
         };
-        let (mut reports, mut limits) = (Vec::new(), Vec::new());
+        let mut entries = Vec::new();
         for scenario in scenarios {
             let done = match (&scenario.work, &subject) {
                 (Work::Limit { name, duration_ms }, _) => {
-                    let measured = floor(app, name, *duration_ms, scenario.repeat)?;
-                    limits.extend(measured.clone());
-                    measured
+                    floor(app, name, *duration_ms, scenario.repeat)?
                 }
                 (Work::Load(load), Some(subject)) => {
                     prepare(app, subject, &load.module, &scenario.setup).await?;
-                    let report = repeat(app, subject, load, scenario.repeat).await?;
-                    let done = json!(report);
-                    reports.push(report);
-                    vec![done]
+                    vec![Entry::Load(
+                        repeat(app, subject, load, scenario.repeat).await?,
+                    )]
                 }
                 (Work::Load(_), None) => Vec::new(),
             };
             if let Some(path) = &scenario.output {
-                home::write_private(path, format!("{:#}\n", json!(done)).as_bytes())?;
+                write(path, &done)?;
             }
+            entries.extend(done);
         }
-        finish(app, &reports, &limits, self.output.as_deref())
+        print(app, &entries, self.output.as_deref())
     }
 }
 
@@ -88,8 +85,8 @@ async fn prepare(
     Ok(())
 }
 
-/// Measures the floor so often; a JSON document each.
-fn floor(app: &App, name: &str, duration_ms: u64, times: u32) -> Outcome<Vec<Json>> {
+/// Measures the floor so often.
+fn floor(app: &App, name: &str, duration_ms: u64, times: u32) -> Outcome<Vec<Entry>> {
     let sources = Sources::unpack(&app.home)?;
     let module = app.builder().module(&sources.module("benchmark"))?;
     let machine = machine(app)?;
@@ -97,39 +94,17 @@ fn floor(app: &App, name: &str, duration_ms: u64, times: u32) -> Outcome<Vec<Jso
     let mut found = Vec::new();
     for _ in 0..times {
         let limit = limit::measure(&module.wasm, app.home.root(), duration)?;
-        found.push(json!({"name": name, "machine": machine, "limit": limit}));
+        if !app.output.is_json() {
+            app.output.line(format!(
+                "floor: {:.0} empty calls, {:.0} inserts in memory, {:.0} inserts synced, per second; {:.0} us there and back over TCP",
+                limit.noop, limit.insert_in_memory, limit.insert_synced, limit.round_trip_us
+            ))?;
+        }
+        found.push(Entry::Floor(Floor {
+            name: name.to_string(),
+            machine: machine.clone(),
+            limit,
+        }));
     }
     Ok(found)
-}
-
-fn finish(
-    app: &App,
-    reports: &[Report],
-    limits: &[Json],
-    output: Option<&std::path::Path>,
-) -> Outcome<()> {
-    let mut floor = None;
-    for found in limits {
-        let limit: Limit = serde_json::from_value(found.get("limit").cloned().unwrap_or_default())
-            .map_err(Problem::failed)?;
-        floor = Some(limit);
-        if app.output.is_json() {
-            continue;
-        }
-        app.output.line(format!(
-            "floor: {:.0} empty calls, {:.0} inserts in memory, {:.0} inserts synced, per second; {:.0} us there and back over TCP",
-            limit.noop, limit.insert_in_memory, limit.insert_synced, limit.round_trip_us
-        ))?;
-    }
-    match (reports.is_empty(), limits.is_empty()) {
-        (true, _) if app.output.is_json() => {
-            let all = json!(limits);
-            if let Some(path) = output {
-                home::write_private(path, format!("{all:#}\n").as_bytes())?;
-            }
-            app.output.json(&all)
-        }
-        (true, _) => Ok(()),
-        (false, _) => print(app, reports, floor.as_ref(), output),
-    }
 }
