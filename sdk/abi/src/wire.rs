@@ -51,7 +51,7 @@ pub enum Ack {
     /// Until every record of the turn is synced to disk: never taken back by a crash.
     #[default]
     Durable,
-    /// Until the turn has ended: visible, synced a moment later, may be gone after a crash.
+    /// Until the turn has ended: visible, may be gone after a crash. Its sync begins within 5 ms, or with that of a turn for which somebody waits.
     Applied,
 }
 
