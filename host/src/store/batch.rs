@@ -7,6 +7,7 @@
 
 use super::error::StoreError;
 use super::guard::Guard;
+use super::packed::pack;
 use super::sum::{Adding, SUM_KEY, entry_key};
 use crate::table::KeyBytes;
 
@@ -30,11 +31,11 @@ pub(super) fn write<P: Into<Vec<u8>>>(
             apply(guard, tree, std::mem::take(&mut batch), &mut adding)?;
             bytes = 0;
         }
-        let page: Option<Vec<u8>> = page.map(Into::into);
-        bytes = bytes.saturating_add(key.len() + page.as_ref().map_or(0, Vec::len));
-        guard.run("read", || adding.entry(&key, page.as_deref()))?;
-        match page {
-            Some(page) => batch.insert(entry_key(&key), page),
+        let entry = page.map(|page| pack(&page.into()));
+        bytes = bytes.saturating_add(key.len() + entry.as_ref().map_or(0, Vec::len));
+        guard.run("read", || adding.entry(&key, entry.as_deref()))?;
+        match entry {
+            Some(entry) => batch.insert(entry_key(&key), entry),
             None => batch.remove(entry_key(&key)),
         }
     }

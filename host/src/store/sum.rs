@@ -18,10 +18,10 @@ const ENTRY_PREFIX: u8 = 1;
 pub(super) struct Sum([u64; 4]);
 
 impl Sum {
-    /// That of one entry.
-    pub(super) fn of(key: &[u8], page: &[u8]) -> Self {
+    /// That of one entry: the caller's key, and the page as it lies in sled.
+    pub(super) fn of(key: &[u8], entry: &[u8]) -> Self {
         // In one piece: BLAKE3 then works on several of its chunks at once.
-        let bytes = [&(key.len() as u64).to_le_bytes(), key, page].concat();
+        let bytes = [&(key.len() as u64).to_le_bytes(), key, entry].concat();
         Self::decode(blake3::hash(&bytes).as_bytes()).unwrap_or_default()
     }
 
@@ -83,18 +83,18 @@ impl<'a> Adding<'a> {
     }
 
     /// An entry is written, or removed.
-    pub(super) fn entry(&mut self, key: &[u8], page: Option<&[u8]>) -> sled::Result<()> {
+    pub(super) fn entry(&mut self, key: &[u8], entry: Option<&[u8]>) -> sled::Result<()> {
         let old = match self.pending.get(key) {
             Some(pending) => *pending,
             None => {
                 let found = self.tree.get(entry_key(key))?;
-                found.map(|page| Sum::of(key, &page))
+                found.map(|entry| Sum::of(key, &entry))
             }
         };
         if let Some(old) = old {
             self.sum.subtract(old);
         }
-        let new = page.map(|page| Sum::of(key, page));
+        let new = entry.map(|entry| Sum::of(key, entry));
         if let Some(new) = new {
             self.sum.add(new);
         }

@@ -7,6 +7,11 @@ use std::path::Path;
 mod broken;
 mod stops;
 
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
 use super::{PageEntry, Store, StoreError};
 
 const CACHE_BYTES: u64 = 4 << 20;
@@ -15,6 +20,13 @@ type Content = BTreeMap<(String, String, Vec<u8>), Vec<u8>>;
 
 fn put(tree: &str, key: &[u8], page: &[u8]) -> PageEntry {
     (tree.into(), key.into(), Some(page.to_vec()))
+}
+
+/// Bytes that no packing makes shorter.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
+    bytes
 }
 
 fn remove(tree: &str, key: &[u8]) -> PageEntry {
@@ -129,7 +141,7 @@ fn a_process_killed_between_any_two_calls_leaves_the_marker_and_at_least_its_pag
             let writes = (0..50_u64).flat_map(|key| {
                 let old = (round - 1) * 50 + key;
                 let new = round * 50 + key;
-                let page = round.to_le_bytes().repeat(200);
+                let page = [round.to_le_bytes().to_vec(), noise(round, 1600)].concat();
                 [
                     remove(tree, &old.to_be_bytes()),
                     put(tree, &new.to_be_bytes(), &page),
@@ -188,10 +200,9 @@ fn dropped_modules_and_trees_are_gone_and_their_names_can_be_used_again() {
 fn large_rows_and_large_batches_survive() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
-    let large: Vec<u8> = (0..6_000_000_u32)
-        .map(|byte| byte.to_le_bytes()[1])
-        .collect();
-    let pages = (0..3000_u32).map(|key| put("pages", &key.to_be_bytes(), &[7; 4000]));
+    let large = noise(0, 6_000_000);
+    let pages =
+        (0..3000_u32).map(|key| put("pages", &key.to_be_bytes(), &noise(u64::from(key), 4000)));
     store.write("m", pages).unwrap();
     store
         .write("m", vec![put("images", b"cat", &large)])
@@ -282,7 +293,7 @@ fn damaged_files_are_errors_and_never_change_a_page() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
     for round in 0..5_u8 {
-        let pages = (0..20_u8).map(|key| put("t", &[key], &[key ^ round; 900]));
+        let pages = (0..20_u8).map(|key| put("t", &[key], &noise(u64::from(key ^ round), 900)));
         store.write("m", pages).unwrap();
         store.commit(&[round]).unwrap();
     }

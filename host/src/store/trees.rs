@@ -5,6 +5,7 @@
 
 use super::error::StoreError;
 use super::guard::Guard;
+use super::packed::unpack;
 use super::sum::{SUM_KEY, Sum, caller_key};
 
 /// What the names of the tables' trees begin with.
@@ -97,12 +98,16 @@ impl Iterator for Pages {
                 // A tree that was opened and never written to has no sum.
                 Ok(None) if self.wanted.unwrap_or_default() == self.found => return None,
                 Ok(None) => return Some(Err(self.guard.incomplete())),
-                Ok(Some((key, page))) => {
-                    self.place = Place::At(iter);
+                Ok(Some((key, entry))) => {
                     if let Some(key) = caller_key(&key) {
-                        self.found.add(Sum::of(key, &page));
-                        return Some(Ok((key.to_vec(), page.to_vec())));
+                        let Some(page) = unpack(&entry) else {
+                            return Some(Err(self.guard.incomplete()));
+                        };
+                        self.found.add(Sum::of(key, &entry));
+                        self.place = Place::At(iter);
+                        return Some(Ok((key.to_vec(), page)));
                     }
+                    self.place = Place::At(iter);
                 }
             }
         }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CACHE_BYTES, Content, content, image, open, put};
+use super::{CACHE_BYTES, Content, content, image, noise, open, put};
 use crate::store::{Store, StoreError};
 
 /// How many bits of each file are flipped, spread evenly.
@@ -15,10 +15,11 @@ fn grown(directory: &Path) -> Content {
     let store = open(directory);
     for round in 0..6_u8 {
         for module in ["a#1", "b#2"] {
-            let pages = (0..30_u8).map(|key| put("t", &[key], &[key ^ round; 2500]));
+            let pages =
+                (0..30_u8).map(|key| put("t", &[key], &noise(u64::from(key ^ round), 2500)));
             store.write(module, pages).unwrap();
             // Larger than a segment of sled: it becomes a file of its own.
-            let blob = vec![round; 700_000];
+            let blob = noise(u64::from(round), 700_000);
             store
                 .write(module, vec![put("blobs", &[0], &blob)])
                 .unwrap();

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{CACHE_BYTES, copy_below, put, remove};
+use super::{CACHE_BYTES, copy_below, noise, put, remove};
 use crate::log::LogPosition;
 use crate::store::{PageEntry, Step, Steps, Store};
 
@@ -221,7 +221,7 @@ fn ops(round: u64, module: usize) -> Vec<Op> {
         for key in 0..12_u64 {
             let large = round == 3 && tree == "left";
             let length = if large { 500_000 } else { 300 };
-            let row = (round * 100 + key).to_le_bytes().repeat(length / 8);
+            let row = noise(round * 100 + key, length);
             let name = (round % 3 * 6 + key).to_be_bytes().to_vec();
             let row = (!(key + round).is_multiple_of(5)).then_some(row);
             ops.push((module, tree.to_owned(), name, row));
