@@ -15,7 +15,7 @@ use super::records::Records;
 use super::tail::Tail;
 use super::{LogOptions, LogPosition, Shared, lock};
 
-/// A block of so many records says that many write at once: then the next one is given time to fill.
+/// A block of so many records that are waited for says that many write at once: then the next one is given time to fill.
 const CROWD: usize = 8;
 
 /// How long a block is filled when many write at once. A sync costs the same for one record as for hundreds, and on two cores the time that
@@ -76,8 +76,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     tail: Tail,
     block: Block,
-    /// How many records are in it.
-    records: usize,
+    /// How many of its records somebody waits for.
+    awaited: usize,
     options: LogOptions,
     /// Waiters for the block being filled and everything before it.
     waiters: Vec<Waiter>,
@@ -106,7 +106,7 @@ impl Writer {
             shared,
             tail,
             block: Block::new(),
-            records: 0,
+            awaited: 0,
             options,
             waiters: Vec::new(),
             reserved_seq,
@@ -138,7 +138,7 @@ impl Writer {
                     }
                 };
             }
-            crowded = self.records >= CROWD && !self.waiters.is_empty();
+            crowded = self.awaited >= CROWD;
             self.flush();
             if flow == Flow::End {
                 break;
@@ -153,6 +153,7 @@ impl Writer {
             Message::Records(records) => self.push_all(&records),
             Message::RecordsThen(records, waiter) => {
                 self.push_all(&records);
+                self.awaited += records.count();
                 self.waiters.push(waiter);
             }
             Message::ReserveSeq(bound) => self.reserved_seq = self.reserved_seq.max(bound),
@@ -168,13 +169,11 @@ impl Writer {
             self.flush();
         }
         self.block.push(record);
-        self.records += 1;
     }
 
     fn push_all(&mut self, records: &Records) {
         if self.has_room(records.bytes()) {
             self.block.extend(records.framed());
-            self.records += records.count();
         } else {
             records.iter().for_each(|record| self.push(record));
         }
@@ -213,7 +212,7 @@ impl Writer {
             }
         }
         self.block.clear(self.options.block_bytes_max);
-        self.records = 0;
+        self.awaited = 0;
         let result = match self.shared.poison.get() {
             Some(poison) => Err(poison.clone()),
             None => Ok(self.shared.durable()),
