@@ -5,6 +5,8 @@
 //! Changes of ephemeral tables are not recorded; their steps are. `starts` lists what the step appends to its turn's
 //! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
 
+mod stored;
+
 use std::sync::Arc;
 
 use interstice_abi::{
@@ -17,7 +19,7 @@ use interstice_host::{limits::Limits, module::Effect, table::Counter};
 use serde::{Deserialize, Serialize};
 
 /// The format of records; a log of another format is refused.
-pub(crate) const RECORD_FORMAT: u8 = 2;
+pub(crate) const RECORD_FORMAT: u8 = 3;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,8 +41,9 @@ pub(crate) enum Record {
     },
 }
 
-/// One step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One step. What stands in the log is `stored`'s to say.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "stored::Owned")]
 pub(crate) struct StepRecord {
     /// The turn.
     pub(crate) seq: Seq,
