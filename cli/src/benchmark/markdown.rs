@@ -198,7 +198,10 @@ mod tests {
                 limit,
             }),
         ];
-        insta::assert_snapshot!(table(&entries), @r"
+        let text = serde_json::to_string(&entries).expect("writes");
+        let read: Vec<Entry> = serde_json::from_str(&text).expect("reads");
+        assert_eq!(read, entries);
+        insta::assert_snapshot!(table(&read), @r"
         | load | connections × in flight | acknowledged | per second | slowest to fastest | p50 ms | p99 ms | of the floor |
         | --- | --- | --- | --- | --- | --- | --- | --- |
         | nothing | 8 × 32 | durable | 1 000 | 900 to 1 000 000 | 1.50 | 12.35 | 0.0 % |

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{drive::Tally, limit::Limit, load::Load, machine::Machine};
 
@@ -60,7 +61,7 @@ pub fn per_second(count: u64, duration_ms: u64) -> f64 {
 
 /// An entry of the document that `--output` writes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, try_from = "Json")]
 pub enum Entry {
     /// A load.
     Load(Report),
@@ -77,6 +78,19 @@ pub struct Floor {
     pub machine: Machine,
     /// What was found.
     pub limit: Limit,
+}
+
+impl TryFrom<Json> for Entry {
+    type Error = serde_json::Error;
+
+    /// By what it has, so that a mistake in it is named.
+    fn try_from(entry: Json) -> Result<Self, Self::Error> {
+        if entry.get("limit").is_some() {
+            serde_json::from_value(entry).map(Self::Floor)
+        } else {
+            serde_json::from_value(entry).map(Self::Load)
+        }
+    }
 }
 
 impl Entry {
