@@ -12,8 +12,8 @@ use crate::supervisor::{catalogue::Catalogue, grants::Grants};
 /// A turn, and a place in the log behind which every later turn is.
 pub(crate) type Mark = (Seq, LogPosition);
 
-/// The format of markers.
-const MARKER_FORMAT: u8 = 2;
+/// The format of markers, and of the pages and records that they go with.
+const MARKER_FORMAT: u8 = 3;
 
 /// What a checkpoint holds besides pages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,10 @@ impl Marker {
             Some((&MARKER_FORMAT, rest)) => {
                 postcard::from_bytes(rest).map_err(|error| error.to_string())
             }
-            _ => Err("the checkpoint's marker is of another format".to_string()),
+            Some((format, _)) => Err(format!(
+                "the checkpoint is of format {format}, and this program reads format {MARKER_FORMAT}: start the node with the version that wrote it"
+            )),
+            None => Err("the checkpoint's marker is empty".to_string()),
         }
     }
 }
@@ -111,4 +114,16 @@ pub(crate) fn marked_modules(catalogue: &Catalogue) -> Vec<MarkedModule> {
             since: entry.installed.since,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_of_another_version_is_refused_with_what_to_do() {
+        let older = Marker::decode(&[MARKER_FORMAT - 1, 0]).expect_err("it is older");
+        assert!(older.contains("the version that wrote it"), "{older}");
+        assert!(Marker::decode(&[]).is_err());
+    }
 }
