@@ -3,8 +3,7 @@
 //!
 //! Two neighbours are asked in turns: `near` lives on the crime's thread, `far` on another. The ratio is what the design
 //! demands, 3; it is the median of [`ROUNDS`] rounds, each of which measures without and with the crime, because other programs
-//! and the disk disturb single ones. They disturb for seconds too: a crime whose ratio is too large is measured a second time, right away, and
-//! that counts. `INTERSTICE_CRIMES=endless_loop,cascade` picks some, `INTERSTICE_WINDOW_MS` makes windows
+//! and the disk disturb single ones. `INTERSTICE_CRIMES=endless_loop,cascade` picks some, `INTERSTICE_WINDOW_MS` makes windows
 //! longer. Run it with `cargo bench -p interstice-cli --bench neighbours`; it fails when a ratio is too large.
 
 #[path = "../../actors/tests/common/common.rs"]
@@ -286,8 +285,7 @@ async fn all_crimes() {
         {
             continue;
         }
-        let are_quick = || all_rounds((&criminal, &wasm), &peer, crime, window);
-        if !are_quick().await && !are_quick().await {
+        if !all_rounds((&criminal, &wasm), &peer, crime, window).await {
             too_slow.push(crime.name);
         }
     }
