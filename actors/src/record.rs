@@ -15,11 +15,23 @@ use interstice_abi::{
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
 };
-use interstice_host::{limits::Limits, module::Effect, table::Counter};
+use interstice_host::{
+    limits::Limits,
+    module::Effect,
+    packed::{pack, unpack},
+    table::Counter,
+};
 use serde::{Deserialize, Serialize};
 
 /// The format of records; a log of another format is refused.
 pub(crate) const RECORD_FORMAT: u8 = 3;
+
+/// The same, of a record that is packed ([`interstice_host::packed`]).
+const RECORD_FORMAT_PACKED: u8 = RECORD_FORMAT | 0x80;
+
+/// A record from this length on is packed: a step that writes thousands of rows keeps others waiting for the log, and packing a small
+/// one saves nothing.
+const PACKED_FROM: usize = 4096;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -225,20 +237,17 @@ mod shared_bytes {
 impl Record {
     /// The record's bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Failure> {
-        postcard::to_extend(self, vec![RECORD_FORMAT]).map_err(unencodable)
+        let bytes = postcard::to_extend(self, vec![RECORD_FORMAT]).map_err(unencodable)?;
+        Ok(packed_when_large(bytes))
     }
 
     /// Reads a record.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         match bytes.split_first() {
-            Some((&RECORD_FORMAT, rest)) => {
-                let (record, left) =
-                    postcard::take_from_bytes(rest).map_err(|error| error.to_string())?;
-                if left.is_empty() {
-                    Ok(record)
-                } else {
-                    Err(format!("{} bytes follow a record", left.len()))
-                }
+            Some((&RECORD_FORMAT, plain)) => Self::decode_plain(plain),
+            Some((&RECORD_FORMAT_PACKED, entry)) => {
+                let plain = unpack(entry).ok_or("it does not unpack")?;
+                Self::decode_plain(&plain)
             }
             Some((format, _)) => Err(format!(
                 "its format is {format}; this program reads format {RECORD_FORMAT}"
@@ -246,6 +255,32 @@ impl Record {
             None => Err("it is empty".to_string()),
         }
     }
+
+    fn decode_plain(plain: &[u8]) -> Result<Self, String> {
+        let (record, left) = postcard::take_from_bytes(plain).map_err(|error| error.to_string())?;
+        if left.is_empty() {
+            Ok(record)
+        } else {
+            Err(format!("{} bytes follow a record", left.len()))
+        }
+    }
+}
+
+/// A record's bytes, packed where they are many and that makes them fewer.
+fn packed_when_large(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() < PACKED_FROM {
+        return bytes;
+    }
+    let Some((_, plain)) = bytes.split_first() else {
+        return bytes;
+    };
+    let entry = pack(plain);
+    if entry.len() < plain.len() {
+        bytes.clear();
+        bytes.push(RECORD_FORMAT_PACKED);
+        bytes.extend(entry);
+    }
+    bytes
 }
 
 impl Outcome {
@@ -282,7 +317,8 @@ impl StepRecord {
         let mut buffer = std::mem::take(bytes);
         buffer.clear();
         buffer.push(RECORD_FORMAT);
-        *bytes = postcard::to_extend(&Borrowed::Step(self), buffer).map_err(unencodable)?;
+        let buffer = postcard::to_extend(&Borrowed::Step(self), buffer).map_err(unencodable)?;
+        *bytes = packed_when_large(buffer);
         Ok(())
     }
 
@@ -317,14 +353,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_reads_back_and_damage_is_an_error() {
-        let record = Record::Step(Box::new(StepRecord {
+    fn a_large_record_is_packed_and_reads_back_and_damage_is_an_error() {
+        let disconnected = (0..1000).map(|id| NodeId::from(format!("node {id}").as_str()));
+        let record = |disconnected: Vec<NodeId>| {
+            Record::Step(Box::new(StepRecord {
+                input: Some(Input::NodeStart { disconnected }),
+                ..empty()
+            }))
+        };
+        let large = record(disconnected.collect());
+        let bytes = large.encode().expect("encodes");
+        assert_eq!(bytes.first(), Some(&RECORD_FORMAT_PACKED));
+        assert!(bytes.len() < 6000);
+        assert_eq!(Record::decode(&bytes), Ok(large));
+        for length in 0..bytes.len() {
+            assert!(Record::decode(bytes.get(..length).expect("a prefix")).is_err());
+        }
+        let noise = blake3::Hasher::new().finalize_xof();
+        let mut bytes = vec![0; 2 * PACKED_FROM];
+        std::io::Read::read_exact(&mut { noise }, &mut bytes).expect("endless");
+        let noise = Record::Step(Box::new(StepRecord {
+            answers: vec![Answer {
+                question: [0; 32],
+                result: Ok(bytes),
+            }],
+            ..empty()
+        }));
+        let bytes = noise.encode().expect("encodes");
+        assert_eq!(bytes.first(), Some(&RECORD_FORMAT));
+        assert_eq!(Record::decode(&bytes), Ok(noise));
+    }
+
+    fn empty() -> StepRecord {
+        StepRecord {
             seq: Seq(7),
             step: StepIndex(0),
             timestamp_ms: 1,
-            input: Some(Input::NodeStart {
-                disconnected: vec![NodeId::from("x")],
-            }),
+            input: None,
             ran: None,
             outcome: Outcome::Committed,
             effects: Vec::new(),
@@ -333,6 +398,16 @@ mod tests {
             dropped: 0,
             answers: Vec::new(),
             renewed: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_and_damage_is_an_error() {
+        let record = Record::Step(Box::new(StepRecord {
+            input: Some(Input::NodeStart {
+                disconnected: vec![NodeId::from("x")],
+            }),
+            ..empty()
         }));
         let bytes = record.encode().expect("encodes");
         assert_eq!(Record::decode(&bytes), Ok(record.clone()));

@@ -10,7 +10,7 @@
 //!   must not mind.
 //! - sled drops the end of its file when it finds it damaged, without a word. The generation, written last before each flush and kept
 //!   in the marker too, tells: a store that is behind its marker does not open.
-//! - Pages are packed (`packed`): sled writes each of them several times.
+//! - Pages are packed ([`crate::packed`]): sled writes each of them several times.
 //! - A single page that sled loses, or brings back as it was, is noticed by its tree's sum (`sum`).
 //! - sled's flush timer is off: nothing happens between calls. A failed write or sync poisons the store until it is opened again,
 //!   because nobody knows then what a later commit would vouch for.
@@ -20,7 +20,6 @@ mod error;
 mod guard;
 mod held;
 mod marker;
-mod packed;
 mod steps;
 mod sum;
 mod sync;

@@ -83,6 +83,11 @@ impl Lane {
             so_far: SoFar::default(),
         }
     }
+
+    /// Frees what is large: a module's rows, page by page, take milliseconds.
+    pub(crate) fn discard<T: Send + 'static>(&self, what: T) {
+        self.handle.spawn_blocking(move || drop(what));
+    }
 }
 
 impl Drop for Lane {

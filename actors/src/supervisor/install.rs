@@ -147,7 +147,9 @@ impl ChangeContext {
             self.catalogue = previous;
             let (reply, handed_over) = oneshot::channel();
             address.do_send(Order::HandOver(reply));
-            drop(handed_over.await);
+            if let Ok(core) = handed_over.await {
+                self.shared.lane.discard(core);
+            }
             return Err(Failure {
                 message: format!("`init` failed, so the module is not installed: {failure}"),
                 ..failure

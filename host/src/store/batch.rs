@@ -7,8 +7,8 @@
 
 use super::error::StoreError;
 use super::guard::Guard;
-use super::packed::pack;
 use super::sum::{Adding, SUM_KEY, entry_key};
+use crate::packed::pack;
 use crate::table::KeyBytes;
 
 /// A batch is ended when it has this many bytes: enough to hide its own cost, and nearly all checkpoints are one batch a tree.

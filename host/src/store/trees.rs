@@ -5,8 +5,8 @@
 
 use super::error::StoreError;
 use super::guard::Guard;
-use super::packed::unpack;
 use super::sum::{SUM_KEY, Sum, caller_key};
+use crate::packed::unpack;
 
 /// What the names of the tables' trees begin with.
 const PREFIX: u8 = b't';

@@ -126,7 +126,9 @@ impl ChangeContext {
         let (reply, handed_over) = oneshot::channel();
         removed.address.do_send(Order::HandOver(reply));
         // An actor that is gone already has nothing to hand over.
-        drop(handed_over.await);
+        if let Ok(core) = handed_over.await {
+            self.shared.lane.discard(core);
+        }
         self.forget_timers.push(module.clone());
         let why = Failure::new(Code::Unavailable, format!("module `{module}` was removed"));
         self.shared.watchers.end_tables(module, &why, |_| true);

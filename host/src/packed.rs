@@ -1,6 +1,6 @@
-//! Pages as they lie in sled: packed with LZ4 where that makes them shorter, because sled writes each of them several times.
+//! Bytes that are packed with LZ4 where that makes them shorter: pages, which sled writes several times, and large records of the log.
 //!
-//! An entry is the byte 0 and the page; or the byte 1, the page's length as a varint `u32`, and an LZ4 block.
+//! An entry is the byte 0 and the bytes; or the byte 1, their length as a varint `u32`, and an LZ4 block.
 
 use interstice_abi::codec::{Input, put_length};
 use lz4_flex::block;
@@ -8,37 +8,39 @@ use lz4_flex::block;
 const PLAIN: u8 = 0;
 const LZ4: u8 = 1;
 
-/// A shorter page is mostly keys and lengths, which do not repeat.
+/// What is shorter is mostly keys and lengths, which do not repeat.
 const PACKED_MIN: usize = 128;
 
-/// A byte of an LZ4 block stands for at most so many bytes of the page, apart from its first few.
+/// A byte of an LZ4 block stands for at most so many bytes of what it packs, apart from its first few.
 const UNPACKED_PER_BYTE: usize = 255;
 
-/// The entry for a page.
-pub(super) fn pack(page: &[u8]) -> Vec<u8> {
-    if page.len() >= PACKED_MIN {
+/// The entry for some bytes.
+#[must_use]
+pub fn pack(plain: &[u8]) -> Vec<u8> {
+    if plain.len() >= PACKED_MIN {
         let mut entry = vec![LZ4];
-        put_length(page.len(), &mut entry);
+        put_length(plain.len(), &mut entry);
         let head = entry.len();
-        entry.resize(head + block::get_maximum_output_size(page.len()), 0);
+        entry.resize(head + block::get_maximum_output_size(plain.len()), 0);
         let packed = entry
             .get_mut(head..)
-            .and_then(|room| block::compress_into(page, room).ok());
+            .and_then(|room| block::compress_into(plain, room).ok());
         if let Some(packed) = packed
-            && head + packed < page.len()
+            && head + packed < plain.len()
         {
             entry.truncate(head + packed);
             entry.shrink_to_fit();
             return entry;
         }
     }
-    [&[PLAIN], page].concat()
+    [&[PLAIN], plain].concat()
 }
 
-/// The page of an entry; `None` for bytes that are no entry.
-pub(super) fn unpack(entry: &[u8]) -> Option<Vec<u8>> {
+/// The bytes of an entry; `None` for what is no entry. It never asks for more than 255 times the room of the entry.
+#[must_use]
+pub fn unpack(entry: &[u8]) -> Option<Vec<u8>> {
     match entry.split_first()? {
-        (&PLAIN, page) => Some(page.to_vec()),
+        (&PLAIN, plain) => Some(plain.to_vec()),
         (&LZ4, packed) => {
             let mut input = Input::new(packed);
             let length = input.length().ok()?;
@@ -47,9 +49,9 @@ pub(super) fn unpack(entry: &[u8]) -> Option<Vec<u8>> {
             if length > packed.len().saturating_mul(UNPACKED_PER_BYTE) {
                 return None;
             }
-            let mut page = vec![0; length];
-            let unpacked = block::decompress_into(packed, &mut page).ok()?;
-            (unpacked == length).then_some(page)
+            let mut plain = vec![0; length];
+            let unpacked = block::decompress_into(packed, &mut plain).ok()?;
+            (unpacked == length).then_some(plain)
         }
         _ => None,
     }
@@ -71,7 +73,7 @@ mod tests {
 
         #[test]
         fn any_entry_is_read_without_panic(entry in vec(any::<u8>(), 0..600)) {
-            unpack(&entry);
+            drop(unpack(&entry));
         }
     }
 
