@@ -314,19 +314,18 @@ impl Module {
         outside: Box<dyn Outside>,
     ) -> Step {
         let StepRequest {
-            turn, call_ordinal, ..
-        } = &request;
+            function: name,
+            arguments,
+            turn,
+            call_ordinal,
+            depth,
+            ..
+        } = request;
         let random = match which {
-            Which::Main => {
-                RandomStream::of_step(turn.node_seed, turn.seq, turn.step, *call_ordinal)
+            Which::Main => RandomStream::of_step(turn.node_seed, turn.seq, turn.step, call_ordinal),
+            Which::Second => {
+                RandomStream::of_query(turn.node_seed, turn.seq, name, arguments, call_ordinal)
             }
-            Which::Second => RandomStream::of_query(
-                &turn.node_seed,
-                turn.seq,
-                &request.function,
-                &request.arguments,
-                *call_ordinal,
-            ),
         };
         Step::new(StepStart {
             function,
@@ -337,10 +336,10 @@ impl Module {
                 .expect("the tables are here when nothing runs"),
             outside,
             revoked: self.revoked.clone(),
-            turn: request.turn,
+            turn,
             random,
-            call_ordinal: request.call_ordinal,
-            depth: request.depth,
+            call_ordinal,
+            depth,
         })
     }
 

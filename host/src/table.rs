@@ -18,6 +18,7 @@ mod one;
 mod page;
 mod pages;
 mod read;
+mod run;
 mod scan;
 mod snapshot;
 mod storage;

@@ -2,6 +2,8 @@
 //!
 //! Both see every earlier turn and nothing of a later one, and report the last seq before them.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::Failure,
     id::{Seq, StepIndex, TableId},
@@ -34,9 +36,9 @@ pub(crate) struct ClientQuery {
     pub(crate) ticket: Ticket,
     pub(crate) catalogue: Apart<Catalogue>,
     pub(crate) module: ModuleIndex,
-    pub(crate) query: String,
+    pub(crate) query: Arc<str>,
     pub(crate) caller: Caller,
-    pub(crate) arguments: Vec<u8>,
+    pub(crate) arguments: Arc<[u8]>,
     /// The last seq before it.
     pub(crate) seq: Seq,
     /// The node's clock when it was taken, in milliseconds since 1970.
@@ -85,9 +87,9 @@ impl Core {
         let way = Way::of_query(query.ticket, query.catalogue.clone(), query.module);
         let reacher = Reacher::new(self.shared.clone(), way, Touched::default());
         let request = StepRequest {
-            function: query.query.into(),
+            function: query.query,
             caller: query.caller,
-            arguments: query.arguments.into(),
+            arguments: query.arguments,
             check_arguments: true,
             turn: TurnContext {
                 seq: query.seq,

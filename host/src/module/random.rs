@@ -3,6 +3,8 @@
 //! Key: BLAKE3 of (node seed, seq, step); the stream's number is the call's inside the step, so what a callee draws does
 //! not move what its caller draws. A client's query has no step: its key is that of (node seed, seq, name, arguments).
 
+use std::sync::Arc;
+
 use interstice_abi::id::{Seq, StepIndex};
 use rand_chacha::{
     ChaCha12Rng,
@@ -26,7 +28,12 @@ enum Key {
         seq: Seq,
         step: StepIndex,
     },
-    Query([u8; 32]),
+    Query {
+        seed: [u8; 32],
+        seq: Seq,
+        name: Arc<str>,
+        arguments: Arc<[u8]>,
+    },
 }
 
 impl RandomStream {
@@ -40,21 +47,20 @@ impl RandomStream {
     }
 
     /// The stream of call `ordinal` of a client's query.
-    pub(super) fn of_query(
-        seed: &[u8; 32],
+    pub(super) const fn of_query(
+        seed: [u8; 32],
         seq: Seq,
-        name: &str,
-        arguments: &[u8],
+        name: Arc<str>,
+        arguments: Arc<[u8]>,
         ordinal: u64,
     ) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(QUERY_CONTEXT);
-        hasher.update(seed);
-        hasher.update(&seq.0.to_le_bytes());
-        hasher.update(&(name.len() as u64).to_le_bytes());
-        hasher.update(name.as_bytes());
-        hasher.update(arguments);
         Self {
-            key: Key::Query(*hasher.finalize().as_bytes()),
+            key: Key::Query {
+                seed,
+                seq,
+                name,
+                arguments,
+            },
             stream: ordinal,
             rng: None,
         }
@@ -75,7 +81,20 @@ impl RandomStream {
 impl Key {
     fn bytes(&self) -> [u8; 32] {
         match self {
-            Self::Query(key) => *key,
+            Self::Query {
+                seed,
+                seq,
+                name,
+                arguments,
+            } => {
+                let mut hasher = blake3::Hasher::new_derive_key(QUERY_CONTEXT);
+                hasher.update(seed);
+                hasher.update(&seq.0.to_le_bytes());
+                hasher.update(&(name.len() as u64).to_le_bytes());
+                hasher.update(name.as_bytes());
+                hasher.update(arguments);
+                *hasher.finalize().as_bytes()
+            }
             Self::Step { seed, seq, step } => {
                 let mut hasher = blake3::Hasher::new_derive_key(STEP_CONTEXT);
                 hasher.update(seed);
@@ -110,7 +129,7 @@ mod tests {
             assert_ne!(other, first);
         }
         let query = |name: &str, arguments: &[u8]| {
-            RandomStream::of_query(&[1; 32], Seq(2), name, arguments, 0).next_u64()
+            RandomStream::of_query([1; 32], Seq(2), name.into(), arguments.into(), 0).next_u64()
         };
         assert_eq!(query("total", b"1"), query("total", b"1"));
         assert_ne!(query("total", b"1"), query("tota", b"l1"));

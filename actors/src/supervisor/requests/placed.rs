@@ -185,14 +185,16 @@ impl Supervisor {
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
         self.admission.check(&schema.name, index, bytes)?;
         let query_reach = entry.query_reach.clone();
+        let module = schema.name.clone();
+        let (_, name) = self.batched_names(index, &module, call.reducer);
         let ticket = self.stamper.ticket();
         let query = ClientQuery {
             ticket,
             catalogue: self.batched_catalogue(),
             module: index,
-            query: call.reducer,
+            query: name,
             caller: caller_of(peer),
-            arguments: call.arguments,
+            arguments: call.arguments.into(),
             seq: self.stamper.last_seq(),
             timestamp_ms: now_ms().max(self.stamper.last_ms()),
             replies: replies.clone(),
