@@ -3,7 +3,7 @@
 //! The actor's whole state is a [`core::Core`]. A message is put into the queue, then the core is driven: it moves into a
 //! future that works off what heads the queue, while the mailbox is suspended (`ctx.wait`), and comes back when nothing
 //! more can run. So a guest on its fiber never meets another message, and its thread is never blocked; what computes for long
-//! goes on in the [slow lane](lane).
+//! goes on in the [slow lane](lane). While nothing runs the core is at [`home`], where a caller may have it serve a call.
 //!
 //! What reaches it: [`Places`] from the supervisor, [`Traffic`] from other module actors of the same turns, [`Order`]s from
 //! the supervisor while a catalogue change has the node to itself.
@@ -30,13 +30,20 @@ pub(crate) mod broken;
 
 pub(crate) mod awake;
 
+pub(crate) mod home;
+
 mod gathered;
 
 mod timers;
 
 pub(crate) use self::timers::TIMERS_TOLD_MAX;
 
-use actix::prelude::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
+use std::sync::Arc;
+
+use actix::prelude::{
+    Actor, ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, Context, Handler, Message,
+    WrapFuture,
+};
 use interstice_abi::{failure::Failure, id::ModuleName, wire::Ack};
 use interstice_host::module::Revocation;
 use interstice_host::table::{Hashed, Savepoint};
@@ -45,6 +52,7 @@ use tokio::sync::oneshot;
 use self::{
     checkpoint::{Frozen, Passing},
     core::{Core, Statistics, StatisticsDepth},
+    home::{Arrived, Home, ModuleAddress},
     lane::conduct::Conduct,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, Pass, ReadRows},
@@ -131,33 +139,56 @@ pub(crate) enum Order {
 /// The actor of one loaded module.
 pub(crate) struct ModuleActor {
     name: ModuleName,
-    /// `None` while it is driven, when the mailbox is suspended, and after it was handed over.
-    core: Option<Box<Core>>,
+    home: Arc<Home>,
     conduct: Conduct,
 }
 
 impl ModuleActor {
-    /// An actor around `core`.
-    pub(crate) fn new(core: Core) -> Self {
-        Self {
-            name: core.name().clone(),
-            core: Some(Box::new(core)),
+    /// Starts the actor of `core`, on `arbiter` or, without one, on this thread's.
+    pub(crate) fn of(core: Core, arbiter: Option<&ArbiterHandle>) -> ModuleAddress {
+        let name = core.name().clone();
+        let home = Home::of(core);
+        let actor = Self {
+            name,
+            home: home.clone(),
             conduct: Conduct::default(),
-        }
+        };
+        let address = match arbiter {
+            Some(arbiter) => Self::start_in_arbiter(arbiter, move |_| actor),
+            None => actor.start(),
+        };
+        ModuleAddress::new(address, home)
     }
 
-    fn accept(&mut self, ctx: &mut Context<Self>, put: impl FnOnce(&mut Core)) {
-        if let Some(core) = &mut self.core {
-            put(core);
-            self.drive(ctx);
+    /// Takes in what has arrived, and works.
+    fn accept(&mut self, ctx: &mut Context<Self>, arrived: Arrived) {
+        let Some((mut core, all)) = self.home.take(arrived) else {
+            return;
+        };
+        for arrived in all {
+            match arrived {
+                Arrived::Places(places) => {
+                    places.0.into_iter().for_each(|place| core.place(place));
+                }
+                Arrived::Traffic(traffic) => core.traffic(traffic),
+                Arrived::Order(Order::HandOver(reply)) => {
+                    self.home.close();
+                    // A receiver that is gone has nobody waiting for the module.
+                    let _ = reply.send(core);
+                    ctx.stop();
+                    return;
+                }
+                Arrived::Order(order) => core.order(order),
+                Arrived::Resume => {}
+            }
         }
+        self.drive(core, ctx);
     }
 
     /// Works off what heads the queue, with the mailbox suspended.
-    fn drive(&mut self, ctx: &mut Context<Self>) {
-        let Some(core) = self.core.take() else { return };
+    fn drive(&mut self, core: Box<Core>, ctx: &mut Context<Self>) {
         if !core.has_work() {
-            self.core = Some(core);
+            self.home.put(core);
             return;
         }
         let shared = core.shared().clone();
@@ -169,7 +200,7 @@ impl ModuleActor {
                         actor.conduct = conduct;
                     }
                     let more = core.has_work();
-                    actor.core = Some(core);
+                    actor.home.put(core);
                     if more {
                         // Through the mailbox, so that what has arrived meanwhile is taken in first.
                         ctx.notify(Resume);
@@ -194,11 +225,18 @@ impl Actor for ModuleActor {
 #[rtype(result = "()")]
 struct Resume;
 
+impl Drop for ModuleActor {
+    fn drop(&mut self) {
+        // Turns in its queue lead to it, and it would lead to them.
+        self.home.close();
+    }
+}
+
 impl Handler<Resume> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, _: Resume, ctx: &mut Context<Self>) {
-        self.drive(ctx);
+        self.accept(ctx, Arrived::Resume);
     }
 }
 
@@ -206,9 +244,7 @@ impl Handler<Places> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, places: Places, ctx: &mut Context<Self>) {
-        self.accept(ctx, |core| {
-            places.0.into_iter().for_each(|place| core.place(place))
-        });
+        self.accept(ctx, Arrived::Places(places));
     }
 }
 
@@ -216,7 +252,8 @@ impl Handler<Traffic> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, traffic: Traffic, ctx: &mut Context<Self>) {
-        self.accept(ctx, |core| core.traffic(traffic));
+        self.accept(ctx, Arrived::Traffic(traffic));
+        self.home.has_read();
     }
 }
 
@@ -224,17 +261,7 @@ impl Handler<Order> for ModuleActor {
     type Result = ();
 
     fn handle(&mut self, order: Order, ctx: &mut Context<Self>) {
-        use actix::ActorContext;
-        match order {
-            Order::HandOver(reply) => {
-                if let Some(core) = self.core.take() {
-                    // A receiver that is gone has nobody waiting for the module.
-                    let _ = reply.send(core);
-                }
-                ctx.stop();
-            }
-            order => self.accept(ctx, |core| core.order(order)),
-        }
+        self.accept(ctx, Arrived::Order(order));
     }
 }
 

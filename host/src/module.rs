@@ -261,7 +261,7 @@ impl Module {
                     mut outside,
                     turn,
                     ..
-                } = step;
+                } = *step;
                 instance::undo(self.tables.insert(tables), savepoint).await;
                 self.report(outside.as_mut(), turn.seq, &stopped);
                 failed(savepoint, stopped, running_us, calls_made)
@@ -304,7 +304,7 @@ impl Module {
         Ok((index, request.caller.input(&request.arguments)?))
     }
 
-    /// Moves the tables into a step.
+    /// Moves the tables into a step, which is boxed: it moves into its store and back.
     fn begin(
         &mut self,
         which: Which,
@@ -312,7 +312,7 @@ impl Module {
         input: Vec<u8>,
         request: StepRequest,
         outside: Box<dyn Outside>,
-    ) -> Step {
+    ) -> Box<Step> {
         let StepRequest {
             function: name,
             arguments,
@@ -327,7 +327,7 @@ impl Module {
                 RandomStream::of_query(turn.node_seed, turn.seq, name, arguments, call_ordinal)
             }
         };
-        Step::new(StepStart {
+        Box::new(Step::new(StepStart {
             function,
             input,
             tables: self
@@ -340,7 +340,7 @@ impl Module {
             random,
             call_ordinal,
             depth,
-        })
+        }))
     }
 
     /// Takes the instance out; it is put back only when the execution succeeds.

@@ -272,7 +272,7 @@ impl Core {
         self
     }
 
-    async fn work(&mut self, work: Work, breather: &mut Breather) {
+    pub(super) async fn work(&mut self, work: Work, breather: &mut Breather) {
         #[cfg(test)]
         if let Some(mishap) = self.mishap.take() {
             mishap();

@@ -132,7 +132,7 @@ impl Core {
                 module
                     .installed
                     .address
-                    .do_send(Traffic::Release(query.ticket));
+                    .deliver(Traffic::Release(query.ticket));
             }
         }
         self.end_place(query.module, bytes);

@@ -88,6 +88,19 @@ impl<W> Queue<W> {
         }
     }
 
+    /// Whether nothing that may still come for other places keeps the work of `ticket` waiting.
+    pub(crate) fn reaches(&self, ticket: Ticket) -> bool {
+        for place in &self.places {
+            if place.ticket == ticket {
+                return true;
+            }
+            if !place.released {
+                return false;
+            }
+        }
+        false
+    }
+
     /// All work there is, for those whose places will never come.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = W> + use<W> {
         let early = std::mem::take(&mut self.early).into_iter();
@@ -124,6 +137,20 @@ impl<W> Queue<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_reached_when_all_before_it_are_released() {
+        let mut queue = Queue::new();
+        for ticket in 1..=3 {
+            queue.place(Ticket(ticket));
+        }
+        queue.work(Ticket(1), "commit");
+        assert!(queue.reaches(Ticket(1)) && !queue.reaches(Ticket(2)));
+        queue.release(Ticket(1));
+        assert!(queue.reaches(Ticket(2)), "whatever is left of the first");
+        queue.release(Ticket(3));
+        assert!(!queue.reaches(Ticket(3)) && !queue.reaches(Ticket(4)));
+    }
 
     #[test]
     fn work_of_a_later_place_waits_until_the_earlier_one_is_released() {

@@ -67,7 +67,7 @@ impl Core {
             Some(entry) if entry.installed.schema.name == self.name => self.traffic(traffic),
             Some(entry) => {
                 self.hand_over_records();
-                entry.installed.address.do_send(traffic);
+                entry.installed.address.deliver(traffic);
             }
             None => {}
         }

@@ -13,7 +13,6 @@ use std::{
     sync::Arc,
 };
 
-use actix::Addr;
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
@@ -23,7 +22,7 @@ use interstice_abi::{
 };
 
 use self::{reach::closure, routes::subscriptions};
-use crate::{module::ModuleActor, one_or_more::OneOrMore, supervisor::grants::Grants};
+use crate::{module::home::ModuleAddress, one_or_more::OneOrMore, supervisor::grants::Grants};
 
 /// A module's place in one catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,7 +30,7 @@ pub(crate) struct ModuleIndex(pub(crate) u32);
 
 /// What a catalogue knows of a module, before anything is derived.
 #[derive(Clone)]
-pub(crate) struct Installed<A = Addr<ModuleActor>> {
+pub(crate) struct Installed<A = ModuleAddress> {
     /// Its schema.
     pub(crate) schema: Arc<ModuleSchema>,
     /// BLAKE3 of its binary.
@@ -49,7 +48,7 @@ pub(crate) struct Installed<A = Addr<ModuleActor>> {
 }
 
 /// A module of a catalogue, with what follows.
-pub(crate) struct Entry<A = Addr<ModuleActor>> {
+pub(crate) struct Entry<A = ModuleAddress> {
     /// What is installed.
     pub(crate) installed: Installed<A>,
     /// Every module that a turn which starts here may touch: call dependencies and subscribers, closed over; itself first.
@@ -74,7 +73,7 @@ pub(crate) struct Subscriber {
 }
 
 /// The modules of a node and how they hang together.
-pub(crate) struct Catalogue<A = Addr<ModuleActor>> {
+pub(crate) struct Catalogue<A = ModuleAddress> {
     entries: Vec<Entry<A>>,
     by_name: BTreeMap<ModuleName, ModuleIndex>,
 }

@@ -1,6 +1,6 @@
 //! How the node and its modules do, for whoever asks; and the order to stop.
 
-use actix::prelude::{Addr, AsyncContext, Context};
+use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::Failure,
     schema::{TableSchema, Visibility},
@@ -13,8 +13,9 @@ use super::{Drain, Supervisor, catalogue::Entry};
 use crate::{
     ingress::{Peer, Replies},
     module::{
-        ModuleActor, Order,
+        Order,
         core::{Statistics, StatisticsDepth},
+        home::ModuleAddress,
     },
     version,
 };
@@ -158,7 +159,7 @@ fn fill(status: &mut ModuleStatus, tables: &[TableSchema], statistics: Statistic
 }
 
 /// Hashes pages on a thread where nobody waits for it, and lets the module remember them. `None` when that thread has panicked.
-async fn digest(hashing: Hashing, module: &Addr<ModuleActor>) -> Option<[u64; 4]> {
+async fn digest(hashing: Hashing, module: &ModuleAddress) -> Option<[u64; 4]> {
     let hashed = tokio::task::spawn_blocking(|| hashing.finish());
     let (digest, pages) = hashed.await.ok()?;
     module.do_send(Order::Hashed(pages));

@@ -55,15 +55,17 @@ async fn perform(
     let (memory, guest) = enter(caller)?;
     slot.check(memory)?;
     let request = read_request(request.read(memory)?, guest)?;
-    let context = check(guest, kind, &request)?;
     let meter = guest.meter.clone();
-    meter.check()?;
+    // From here on the guest waits, so what it has used is known without another look at the clock.
+    let waiting = meter.begin_wait();
+    let context = check(guest, kind, &request)?;
+    meter.check_counted()?;
     let calling = guest.step()?.outside.call(kind, request, context);
-    let reply = meter.wait(calling).await;
+    let reply = waiting.until(calling).await;
     meter.add_us(reply.running_us);
     let (memory, guest) = enter(caller)?;
     let result = take_in(guest, reply)?;
-    meter.check()?;
+    meter.check_counted()?;
     Ok(slot.put(memory, &mut guest.waiting, 0, &[&result])?)
 }
 
@@ -119,7 +121,7 @@ fn check(guest: &mut Guest, kind: CallKind, request: &CallRequest) -> Result<Cal
     Ok(CallContext {
         turn: step.turn.clone(),
         call_ordinal: step.call_ordinal.saturating_add(step.calls_made),
-        running_us_used: meter.total_us(),
+        running_us_used: meter.counted_us(),
         depth,
     })
 }

@@ -33,7 +33,7 @@ pub(crate) struct Guest {
     pub(super) waiting: Vec<u8>,
     /// The message of a panic.
     pub(crate) panic: Option<String>,
-    pub(crate) step: Option<Step>,
+    pub(crate) step: Option<Box<Step>>,
     calls: u32,
 }
 
@@ -127,7 +127,7 @@ impl Guest {
     /// # Errors
     /// A fault when there is none, which wasmtime would have to have caused.
     pub(super) fn step(&mut self) -> Result<&mut Step, Fault> {
-        self.step.as_mut().ok_or_else(no_step)
+        self.step.as_deref_mut().ok_or_else(no_step)
     }
 }
 

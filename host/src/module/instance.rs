@@ -43,7 +43,7 @@ pub(super) struct Instance {
 pub(super) struct Ran {
     pub(super) result: Result<Vec<u8>, Stopped>,
     /// The step as it was at the end, its tables in it.
-    pub(super) step: Step,
+    pub(super) step: Box<Step>,
     /// Microseconds that the guest and its callees ran.
     pub(super) running_us: u64,
 }
@@ -78,7 +78,7 @@ impl Instance {
     }
 
     /// Runs `step` to its end. A panic on the way, which would be a mistake of ours, ends the step like a crash.
-    pub(super) async fn run(&mut self, step: Step, before_us: u64) -> Ran {
+    pub(super) async fn run(&mut self, step: Box<Step>, before_us: u64) -> Ran {
         let function = step.function;
         let input_length = step.input.len();
         let meter = self.meter.clone();

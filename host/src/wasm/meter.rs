@@ -1,7 +1,7 @@
 //! How long a step has run: the time in which its guest has the thread, not the time in which it waits.
 //!
-//! [`Meter::run`] polls the guest's future and counts the polls; [`Meter::wait`] polls what the guest waits for inside
-//! such a poll and takes those out again. The running time of callees is added when they answer. On threads that give way to
+//! [`Meter::run`] polls the guest's future and counts the polls; what the guest waits for inside such a poll ([`Meter::wait`]) is not
+//! counted. The running time of callees is added when they answer. On threads that give way to
 //! others ([`count_computing_time`]) only the time counts in which they have a core.
 
 use std::{
@@ -68,6 +68,23 @@ pub(crate) struct Meter {
 /// Ends a running part when it is dropped.
 struct Part<'a>(&'a Meter);
 
+/// A guest waits: the next running part begins when this is dropped.
+pub(crate) struct Waiting<'a>(&'a Meter);
+
+impl Waiting<'_> {
+    /// Polls what the guest waits for to its end.
+    pub(crate) async fn until<F: Future>(self, other: F) -> F::Output {
+        other.await
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waits.store(false, Ordering::Relaxed);
+        self.0.start();
+    }
+}
+
 impl Meter {
     /// A meter with nothing used.
     pub(crate) fn new(ticks: Ticks, limit_ms: u64) -> Self {
@@ -104,19 +121,14 @@ impl Meter {
 
     /// Polls what a guest waits for to its end and does not count the time.
     pub(crate) async fn wait<F: Future>(&self, other: F) -> F::Output {
-        let mut other = pin!(other);
-        poll_fn(|context| {
-            if !self.waits.swap(true, Ordering::Relaxed) {
-                self.stop();
-            }
-            let polled = other.as_mut().poll(context);
-            if polled.is_ready() {
-                self.waits.store(false, Ordering::Relaxed);
-                self.start();
-            }
-            polled
-        })
-        .await
+        self.begin_wait().until(other).await
+    }
+
+    /// The guest waits from now on, until the result is dropped.
+    pub(crate) fn begin_wait(&self) -> Waiting<'_> {
+        self.waits.store(true, Ordering::Relaxed);
+        self.stop();
+        Waiting(self)
     }
 
     /// Adds what a callee has used.
@@ -130,9 +142,14 @@ impl Meter {
         self.used_ns() / 1000
     }
 
-    /// Microseconds that this step and its callers have run.
-    pub(crate) fn total_us(&self) -> u64 {
-        self.total_ns() / 1000
+    /// Microseconds that this step and its callers have run, without the part that runs now.
+    pub(crate) fn counted_us(&self) -> u64 {
+        self.counted_ns() / 1000
+    }
+
+    fn counted_ns(&self) -> u64 {
+        let used = self.used_ns.load(Ordering::Relaxed);
+        used.saturating_add(self.before_ns.load(Ordering::Relaxed))
     }
 
     /// A tick has found the guest running.
@@ -149,17 +166,25 @@ impl Meter {
     /// # Errors
     /// [`Fault::Deadline`] once the step has used up its time.
     pub(crate) fn check(&self) -> Result<(), Fault> {
-        if self.total_ns() > self.limit_ms.saturating_mul(1_000_000) {
+        let before = self.before_ns.load(Ordering::Relaxed);
+        self.within_limit(self.used_ns().saturating_add(before))
+    }
+
+    /// [`Meter::check`] without a look at the clock, where no part runs or one has just begun.
+    ///
+    /// # Errors
+    /// [`Fault::Deadline`].
+    pub(crate) fn check_counted(&self) -> Result<(), Fault> {
+        self.within_limit(self.counted_ns())
+    }
+
+    fn within_limit(&self, ns: u64) -> Result<(), Fault> {
+        if ns > self.limit_ms.saturating_mul(1_000_000) {
             return Err(Fault::Deadline {
                 limit_ms: self.limit_ms,
             });
         }
         Ok(())
-    }
-
-    fn total_ns(&self) -> u64 {
-        self.used_ns()
-            .saturating_add(self.before_ns.load(Ordering::Relaxed))
     }
 
     fn used_ns(&self) -> u64 {

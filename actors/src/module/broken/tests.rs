@@ -25,7 +25,7 @@ use crate::{
     supervisor::catalogue::ModuleIndex,
 };
 
-fn shared(folder: &TempDir) -> Arc<Shared> {
+pub(in crate::module) fn shared(folder: &TempDir) -> Arc<Shared> {
     let options = LogOptions::default();
     let (log, _) =
         Log::open(&folder.path().join("log"), Arc::new(StdFiles), options).expect("opens");
@@ -43,7 +43,7 @@ fn shared(folder: &TempDir) -> Arc<Shared> {
 }
 
 /// A module that has nothing.
-fn empty() -> Module {
+pub(in crate::module) fn empty() -> Module {
     let header = Description::Module(ModuleHeader {
         abi_version: ABI_VERSION,
         name: "empty".into(),

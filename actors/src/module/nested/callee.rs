@@ -127,7 +127,7 @@ impl Core {
                         entry
                             .installed
                             .address
-                            .do_send(Traffic::Undo(way.ticket, savepoint));
+                            .deliver(Traffic::Undo(way.ticket, savepoint));
                     }
                 }
                 self.counters.restarts += 1;

@@ -64,11 +64,11 @@ impl Reacher {
             request: self.way.request(&self.shared.id, request, context),
             reply,
         };
-        entry
-            .installed
-            .address
-            .do_send(Traffic::Call(Box::new(call)));
-        self.expect_answer(entry.installed.place);
+        let call = Traffic::Call(Box::new(call));
+        let address = &entry.installed.address;
+        if !address.visit(self.way.ticket, call).await {
+            self.expect_answer(entry.installed.place);
+        }
         let Ok((reply, touched)) = answer.await else {
             // No guest may go on from here: replay could not tell it the same.
             return Ok(OutsideReply {
@@ -130,11 +130,11 @@ impl Outside for Reacher {
                 request,
                 reply,
             };
-            entry
-                .installed
-                .address
-                .do_send(Traffic::Read(Box::new(read)));
-            self.expect_answer(entry.installed.place);
+            let read = Traffic::Read(Box::new(read));
+            let address = &entry.installed.address;
+            if !address.visit(self.way.ticket, read).await {
+                self.expect_answer(entry.installed.place);
+            }
             answer.await.map_err(|_| gone(&name))?
         })
     }

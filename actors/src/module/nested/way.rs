@@ -3,7 +3,8 @@
 //!
 //! A module is in a chain at most once. Nothing here changes while a guest runs but the trace, which the whole step shares.
 
-use actix::Addr;
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::CallRequest,
@@ -15,18 +16,18 @@ use super::{callable, serving, trace::Trace};
 use crate::{
     apart::Apart,
     module::{
-        ModuleActor,
+        home::ModuleAddress,
         turn::{Ticket, Turn},
     },
     supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
 };
 
 /// The way that led to a running guest.
-pub(crate) struct Way<A = Addr<ModuleActor>> {
+pub(crate) struct Way<A = ModuleAddress> {
     pub(super) ticket: Ticket,
     pub(crate) catalogue: Apart<Catalogue<A>>,
     /// The modules that are in the middle of a call, the first caller first.
-    pub(super) callers: Vec<ModuleIndex>,
+    pub(super) callers: Arc<[ModuleIndex]>,
     /// The running one.
     pub(super) own: ModuleIndex,
     /// Whether this is a client's query, which runs on second instances.
@@ -88,7 +89,7 @@ impl<A> Way<A> {
         Self {
             ticket,
             catalogue,
-            callers: Vec::new(),
+            callers: Arc::default(),
             own,
             of_client_query: false,
             of_load,
@@ -98,10 +99,15 @@ impl<A> Way<A> {
 
     /// The way on into `module`.
     pub(crate) fn to(&self, module: ModuleIndex) -> Self {
-        let mut way = self.clone();
-        way.callers.push(self.own);
-        way.own = module;
-        way
+        Self {
+            callers: self.chain().collect(),
+            own: module,
+            ticket: self.ticket,
+            catalogue: self.catalogue.clone(),
+            of_client_query: self.of_client_query,
+            of_load: self.of_load,
+            trace: self.trace.clone(),
+        }
     }
 
     /// The module at its end.

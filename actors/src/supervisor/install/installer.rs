@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::{Actor, Addr, prelude::ArbiterHandle};
+use actix::prelude::ArbiterHandle;
 use interstice_abi::{failure::Failure, id::ModuleName, schema::ModuleSchema};
 use interstice_host::{
     limits::Limits,
@@ -16,7 +16,7 @@ use interstice_host::{
 use crate::{
     config::{Config, Placement},
     directory::Directory,
-    module::{ModuleActor, core::Core},
+    module::{ModuleActor, core::Core, home::ModuleAddress},
 };
 
 /// What turns binaries into running actors.
@@ -56,13 +56,9 @@ impl Installer {
     }
 
     /// Starts the actor of a module at its place.
-    pub(crate) fn start(&self, core: Core, place: usize) -> Addr<ModuleActor> {
-        match self.arbiters.get(place % self.arbiters.len().max(1)) {
-            Some(arbiter) => {
-                ModuleActor::start_in_arbiter(arbiter, move |_| ModuleActor::new(core))
-            }
-            None => ModuleActor::new(core).start(),
-        }
+    pub(crate) fn start(&self, core: Core, place: usize) -> ModuleAddress {
+        let arbiter = self.arbiters.get(place % self.arbiters.len().max(1));
+        ModuleActor::of(core, arbiter)
     }
 
     /// The arbiter for a new module: that of a module that it depends on, else the next in turn.
