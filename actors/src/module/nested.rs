@@ -1,4 +1,5 @@
-//! Calls between modules of a node, inside one step or query: a message to the other module's actor and back.
+//! Calls between modules of a node, inside one step or query: in the caller's task when the other module is at home, else a message to
+//! its actor and back.
 //!
 //! [`reacher::Reacher`] is the calling side: what a running guest reaches outside its module. The callee belongs to the same
 //! reach, so nobody else is using it; a call that arrives before its turn heads the callee's queue waits there. Callees keep

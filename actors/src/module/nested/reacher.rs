@@ -1,4 +1,5 @@
-//! The calling side: what a running guest reaches outside its module, through messages to the other modules' actors.
+//! The calling side: what a running guest reaches outside its module, in the other modules where they are at home, or by messages to
+//! their actors.
 //!
 //! What may be called is the way's to say. While the guest waits, its fiber is suspended and its thread works on.
 
