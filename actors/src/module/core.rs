@@ -253,8 +253,8 @@ impl Core {
                 break;
             }
             worked_off += 1;
-            piece_ended();
             let now = Instant::now();
+            piece_ended(now);
             let was_slow = now.duration_since(before) > SLOW_STEP;
             if is_step {
                 self.last_step_was_slow = was_slow;

@@ -26,7 +26,7 @@ use futures::FutureExt;
 use super::{
     ModuleActor, Order, Places, Resume, Traffic,
     core::{Core, Work},
-    lane::{Breather, piece_ended},
+    lane::Breather,
     turn::Ticket,
 };
 
@@ -239,7 +239,6 @@ impl Core {
                 self.broke(waiting);
                 break;
             }
-            piece_ended();
         }
         self.flush();
     }

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use conduct::{ADDED_MIN, Conduct, Held, SoFar};
+use conduct::{ADDED_MIN, Conduct, Held, Polled, SoFar};
 use cpu_time::ThreadTime;
 use futures::future::BoxFuture;
 use interstice_host::wasm::{computing_begins, count_computing_time};
@@ -148,27 +148,28 @@ thread_local! {
     /// Whether this is one of the lane's threads.
     static ON_LANE: Cell<bool> = const { Cell::new(false) };
 
-    /// Pieces of work that have ended since this thread took up what it runs.
-    static PIECES: Cell<u32> = const { Cell::new(0) };
+    /// The poll that this thread is in, if it is in one.
+    static POLLED: Cell<Option<Polled>> = const { Cell::new(None) };
 }
 
-/// Polls, and says how long that has held this thread, until when.
-fn measured<T>(poll: impl FnOnce() -> T) -> (T, Held, Instant) {
+/// Polls, and says how long work has held this thread with that and with what `so_far` knows, until when.
+fn measured<T>(so_far: &mut SoFar, poll: impl FnOnce() -> T) -> (T, Held, Instant) {
     let started = Instant::now();
     let computed = Computed::until(started);
-    PIECES.set(0);
-    let polled = poll();
+    POLLED.set(Some(Polled::new(started)));
+    let done = poll();
     let now = Instant::now();
-    let held = Held {
-        time: computed.since(now.saturating_duration_since(started)),
-        pieces: PIECES.get(),
-    };
-    (polled, held, now)
+    let time = computed.since(now.saturating_duration_since(started));
+    let polled = POLLED.take().unwrap_or_else(|| Polled::new(started));
+    (done, so_far.with(polled, time, now), now)
 }
 
 /// A piece of an actor's work has ended.
-pub(crate) fn piece_ended() {
-    PIECES.set(PIECES.get().saturating_add(1));
+pub(crate) fn piece_ended(now: Instant) {
+    if let Some(mut polled) = POLLED.take() {
+        polled.piece_ended(now);
+        POLLED.set(Some(polled));
+    }
 }
 
 /// How long a thread of the lane rests where a step asks others for something again and again.
@@ -231,8 +232,8 @@ impl<T> Future for Polite<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         computing_begins();
-        let (polled, held, _) = measured(|| self.work.as_mut().poll(context));
-        let held = self.so_far.with(held);
+        let Self { work, so_far, .. } = &mut *self;
+        let (polled, held, _) = measured(so_far, || work.as_mut().poll(context));
         if held.time > self.longest.time {
             self.longest = held;
         }
@@ -267,10 +268,11 @@ impl<T: Send + 'static> Future for Work<T> {
     type Output = (Result<T, Panicked>, Conduct);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut so_far = self.so_far;
         if let Place::Here(work) = &mut self.place {
             let poll = || catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-            let (polled, held, now) = measured(poll);
-            let held = self.so_far.with(held);
+            let (polled, held, now) = measured(&mut so_far, poll);
+            self.so_far = so_far;
             self.conduct.has_held(held, now);
             match polled {
                 Err(_) => {

@@ -11,8 +11,8 @@ const BATCH_HELD_MAX: Duration = HELD_MAX.saturating_mul(2);
 /// may cost that much, and the system charges whoever runs for what devices want of it.
 const FORGIVEN_MAX: Duration = Duration::from_micros(1500);
 
-/// Who has done fewer pieces of work meanwhile has held the arbiter with one of them.
-const PIECES_MIN: u32 = 8;
+/// Pieces of up to this are short.
+const SHORT_MAX: Duration = Duration::from_micros(150);
 
 /// Which part of the time may be forgiven: one in so many.
 const FORGIVEN_PART: u32 = 20;
@@ -41,9 +41,16 @@ impl Conduct {
         self.suspect_until.is_some_and(|until| now < until)
     }
 
-    /// The work has computed for `held` without a yield, until `now`, and ended so many pieces.
-    pub(super) fn has_held(&mut self, Held { time: held, pieces }: Held, now: Instant) {
-        let is_batch = pieces >= PIECES_MIN;
+    /// The work has computed for `held` without a yield, until `now`, in pieces of up to `longest`.
+    pub(super) fn has_held(
+        &mut self,
+        Held {
+            time: held,
+            longest,
+        }: Held,
+        now: Instant,
+    ) {
+        let is_batch = longest <= SHORT_MAX;
         if held < if is_batch { BATCH_HELD_MAX } else { HELD_MAX } {
             return;
         }
@@ -65,20 +72,71 @@ impl Conduct {
 /// Shorter pieces between two yields are not added up: whoever asks others for something makes way by that.
 pub(super) const ADDED_MIN: Duration = Duration::from_micros(50);
 
-/// What one piece of work has held its thread for so far. A guest yields at ticks that have nothing to do with when it began, so the
-/// first and the last piece of what computes for half a millisecond may both be short.
+/// How a thread was held by one poll. A poll ends pieces of work, and may begin and end in the middle of one.
+#[derive(Clone, Copy)]
+pub(super) struct Polled {
+    /// When the last piece ended, or the poll began.
+    since: Instant,
+    /// The first piece's part in it, when that has ended.
+    first: Option<Duration>,
+    /// The longest of the others that have ended.
+    longest: Duration,
+}
+
+impl Polled {
+    /// A poll that begins.
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            first: None,
+            longest: Duration::ZERO,
+        }
+    }
+
+    /// A piece of work has ended.
+    pub(super) fn piece_ended(&mut self, now: Instant) {
+        let piece = now.saturating_duration_since(self.since);
+        self.since = now;
+        match self.first {
+            None => self.first = Some(piece),
+            Some(_) => self.longest = self.longest.max(piece),
+        }
+    }
+}
+
+/// What an actor has held its thread for since it took up its work. A guest yields at ticks that have nothing to do with when it began,
+/// so the first and the last part of what computes for half a millisecond may both be short.
 #[derive(Clone, Copy, Default)]
-pub(super) struct SoFar(Held);
+pub(super) struct SoFar {
+    /// Of all polls that were not short, up to [`HELD_MAX`].
+    time: Duration,
+    /// Of the piece of work that has not ended yet.
+    piece: Duration,
+    longest: Duration,
+}
 
 impl SoFar {
-    /// Adds a poll; what counts is the poll when it was long, or else all of them, up to [`HELD_MAX`].
-    pub(super) fn with(&mut self, poll: Held) -> Held {
-        let Self(all) = self;
-        all.pieces = all.pieces.saturating_add(poll.pieces);
-        if poll.time >= ADDED_MIN {
-            all.time = all.time.saturating_add(poll.time).min(HELD_MAX);
+    /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was long, or else all of them.
+    pub(super) fn with(&mut self, poll: Polled, time: Duration, now: Instant) -> Held {
+        if time >= ADDED_MIN {
+            self.time = self.time.saturating_add(time).min(HELD_MAX);
+            let rest = now.saturating_duration_since(poll.since);
+            match poll.first {
+                None => self.piece = self.piece.saturating_add(rest),
+                Some(first) => {
+                    let first = self.piece.saturating_add(first);
+                    self.longest = self.longest.max(first).max(poll.longest);
+                    self.piece = rest;
+                }
+            }
+            self.longest = self.longest.max(self.piece);
+        } else if poll.first.is_some() {
+            self.piece = Duration::ZERO;
         }
-        if poll.time >= HELD_MAX { poll } else { *all }
+        Held {
+            time: if time >= HELD_MAX { time } else { self.time },
+            longest: self.longest,
+        }
     }
 }
 
@@ -87,16 +145,41 @@ impl SoFar {
 pub(super) struct Held {
     /// Computing time.
     pub(super) time: Duration,
-    /// Pieces of work that have ended meanwhile.
-    pub(super) pieces: u32,
+    /// The longest piece of work in it, by the clock on the wall.
+    pub(super) longest: Duration,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn held(time: Duration, pieces: u32) -> Held {
-        Held { time, pieces }
+    /// A batch of short pieces.
+    fn batch(time: Duration) -> Held {
+        Held {
+            time,
+            longest: SHORT_MAX,
+        }
+    }
+
+    /// One piece.
+    fn piece(time: Duration) -> Held {
+        Held {
+            time,
+            longest: time,
+        }
+    }
+
+    /// A poll in which pieces end after these times, and another begins.
+    fn poll(so_far: &mut SoFar, ended: &[Duration], rest: Duration) -> Held {
+        let started = Instant::now();
+        let mut now = started;
+        let mut polled = Polled::new(now);
+        for piece in ended {
+            now += *piece;
+            polled.piece_ended(now);
+        }
+        now += rest;
+        so_far.with(polled, now - started, now)
     }
 
     #[test]
@@ -104,36 +187,55 @@ mod tests {
         let started = Instant::now();
         let after = |held: Duration| started + held;
         let mut conduct = Conduct::default();
-        conduct.has_held(held(HELD_MAX / 2, 1), after(HELD_MAX / 2));
+        conduct.has_held(piece(HELD_MAX / 2), after(HELD_MAX / 2));
         assert!(!conduct.is_suspect(after(HELD_MAX / 2)));
-        conduct.has_held(held(HELD_MAX, 1), after(HELD_MAX));
+        conduct.has_held(piece(HELD_MAX), after(HELD_MAX));
         assert!(conduct.is_suspect(after(HELD_MAX * ONCE)));
         assert!(!conduct.is_suspect(after(HELD_MAX * (ONCE + 1))));
         let mut for_once = conduct;
-        for_once.has_held(held(HELD_MAX, 1), after(HELD_MAX * (WATCHED + 1)));
+        for_once.has_held(piece(HELD_MAX), after(HELD_MAX * (WATCHED + 1)));
         assert!(!for_once.is_suspect(after(HELD_MAX * (WATCHED + 1 + ONCE))));
-        conduct.has_held(held(HELD_MAX, 1), after(HELD_MAX * WATCHED));
+        conduct.has_held(piece(HELD_MAX), after(HELD_MAX * WATCHED));
         assert!(conduct.is_suspect(after(HELD_MAX * (2 * WATCHED - 1))));
         assert!(!conduct.is_suspect(after(HELD_MAX * 2 * WATCHED)));
         let (mut conduct, long) = (Conduct::default(), FORGIVEN_MAX * 2);
-        conduct.has_held(held(long, PIECES_MIN), after(long));
+        conduct.has_held(batch(long), after(long));
         assert!(conduct.is_suspect(after(long * ONCE)));
     }
 
     #[test]
     fn a_step_that_yields_in_between_is_counted_as_a_whole_and_calls_of_others_are_not() {
         let mut step = SoFar::default();
-        assert!(step.with(held(HELD_MAX * 2 / 3, 0)).time < HELD_MAX);
-        assert_eq!(step.with(held(HELD_MAX * 2 / 3, 1)).time, HELD_MAX);
-        let long = step.with(held(HELD_MAX * 3, 1));
-        assert_eq!((long.time, long.pieces), (HELD_MAX * 3, 1));
-        let (mut calls, mut batch) = (SoFar::default(), SoFar::default());
+        assert!(poll(&mut step, &[], HELD_MAX * 2 / 3).time < HELD_MAX);
+        let whole = poll(&mut step, &[HELD_MAX * 2 / 3], Duration::ZERO);
+        assert_eq!(
+            (whole.time, whole.longest),
+            (HELD_MAX, 2 * (HELD_MAX * 2 / 3))
+        );
+        let long = poll(&mut step, &[], HELD_MAX * 3);
+        assert_eq!(long.time, HELD_MAX * 3);
+        let mut calls = SoFar::default();
         for _ in 0..1000 {
-            assert!(calls.with(held(ADDED_MIN / 2, 0)).time < HELD_MAX);
-            let mut conduct = Conduct::default();
-            conduct.has_held(batch.with(held(ADDED_MIN, PIECES_MIN)), Instant::now());
-            assert!(!conduct.is_suspect(Instant::now()));
+            assert!(poll(&mut calls, &[], ADDED_MIN / 2).time < HELD_MAX);
         }
+    }
+
+    #[test]
+    fn the_longest_piece_tells_a_batch_from_one_that_is_long() {
+        let is_suspect_after = |pieces: &[Duration]| {
+            let mut so_far = SoFar::default();
+            let mut conduct = Conduct::default();
+            (0..1000).any(|_| {
+                let now = Instant::now();
+                // It yields in the middle of a piece.
+                conduct.has_held(poll(&mut so_far, &[], SHORT_MAX / 3), now);
+                conduct.has_held(poll(&mut so_far, pieces, Duration::ZERO), now);
+                conduct.is_suspect(now)
+            })
+        };
+        assert!(!is_suspect_after(&[SHORT_MAX * 2 / 3; 3]));
+        assert!(is_suspect_after(&[SHORT_MAX * 3 / 4; 3]));
+        assert!(is_suspect_after(&[ADDED_MIN, HELD_MAX * 2 / 3, ADDED_MIN]));
     }
 
     #[test]
@@ -143,7 +245,7 @@ mod tests {
             let mut conduct = Conduct::default();
             (1..100).any(|round| {
                 let now = started + BATCH_HELD_MAX * times * round;
-                conduct.has_held(held(BATCH_HELD_MAX, PIECES_MIN), now);
+                conduct.has_held(batch(BATCH_HELD_MAX), now);
                 conduct.is_suspect(now)
             })
         };
