@@ -9,6 +9,7 @@ use interstice_abi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    encoding::append,
     table::{Change, Savepoint},
     wasm::Crash,
 };
@@ -70,8 +71,8 @@ impl Caller {
         let node = self.node.as_str();
         let room = node.len() + module.len() + INVOCATION_BYTES + arguments.len();
         let invocation = (node, module, self.is_owner);
-        let mut input = postcard::to_extend(&invocation, Vec::with_capacity(room))
-            .map_err(Failure::internal)?;
+        let mut input = Vec::with_capacity(room);
+        append(&invocation, &mut input).map_err(Failure::internal)?;
         input.extend_from_slice(arguments);
         Ok(input)
     }

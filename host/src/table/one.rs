@@ -155,6 +155,13 @@ impl Reading {
         row.get(start..end).unwrap_or_default()
     }
 
+    /// The column at `place` has got so many bytes more.
+    pub(super) fn grow(&mut self, place: usize, by: usize) {
+        for end in self.ends.iter_mut().skip(place) {
+            *end += by;
+        }
+    }
+
     /// The ordered value of index `number`.
     pub(super) fn value(&self, number: usize) -> &[u8] {
         self.cuts
@@ -321,8 +328,13 @@ impl Table {
             }
         }
         let known = match self.pages.get(key) {
-            Some(before) => {
+            Some(before) if !self.indexes.is_empty() => {
                 self.read(layout, before, old)?;
+                true
+            }
+            Some(_) => {
+                old.key.clear();
+                old.key.extend_from_slice(key);
                 true
             }
             None => false,
@@ -387,6 +399,8 @@ pub(super) struct Scratch {
     pub(super) row: Vec<u8>,
     /// The key of a lookup.
     pub(super) key: Vec<u8>,
+    /// The columns that were filled, and by how many bytes that is more than was given.
+    pub(super) filled: Vec<(usize, usize)>,
     /// The counters that the write moves: place in the table, value.
     pub(super) moves: Vec<(usize, u64)>,
 }

@@ -193,8 +193,6 @@ impl Table {
         if rewritten {
             row = filled;
             self.check_size(row)?;
-            self.find_columns(layout, row, new)
-                .map_err(|damaged| failures::damaged_row(self, damaged))?;
         }
         self.find_places(row, new)
             .map_err(|damaged| failures::damaged_row(self, damaged))?;
@@ -202,10 +200,11 @@ impl Table {
         match (before, mode) {
             (Some(_), Mode::Insert) => return Err(failures::key_taken(self, &new.key)),
             (None, Mode::Update) => return Err(failures::no_row(self, &new.key)),
-            (Some(before), _) => self
+            // Only indexes have to know what it was.
+            (Some(before), _) if !self.indexes.is_empty() => self
                 .read(layout, before, old)
                 .map_err(|damaged| failures::corrupt(self, damaged))?,
-            (None, _) => {}
+            _ => {}
         }
         for (number, index) in self.indexes.iter().enumerate() {
             if index.unique
@@ -243,11 +242,12 @@ impl Table {
         self.key.order(key, &mut scratch.key).is_ok() && self.pages.get(&scratch.key).is_some()
     }
 
-    /// Builds the row with the next values of its counters where it has zeros, in `Scratch::row`. Returns whether it
-    /// had any.
+    /// Builds the row with the next values of its counters where it has zeros, in `Scratch::row`, and then `Scratch::new` is of
+    /// that one. Returns whether it had any.
     fn generate(&self, row: &[u8], scratch: &mut Scratch) -> Result<bool, Failure> {
         let filled = &mut scratch.row;
         filled.clear();
+        scratch.filled.clear();
         let mut copied = 0;
         for counter in &self.counters {
             let column = scratch.new.column(row, counter.field);
@@ -260,13 +260,20 @@ impl Table {
             }
             let start = scratch.new.start(counter.field);
             filled.extend_from_slice(row.get(copied..start).unwrap_or_default());
+            let before = filled.len();
             counter.integer.write(counter.last + 1, filled);
             copied = start + column.len();
+            scratch
+                .filled
+                .push((counter.field, filled.len() - before - column.len()));
         }
         if copied == 0 {
             return Ok(false);
         }
         filled.extend_from_slice(row.get(copied..).unwrap_or_default());
+        for (field, by) in scratch.filled.drain(..) {
+            scratch.new.grow(field, by);
+        }
         Ok(true)
     }
 }

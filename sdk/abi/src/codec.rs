@@ -163,27 +163,48 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`Damaged`] when it is cut off, too large, or longer than it need be.
     pub fn varint(&mut self, bits: u32) -> Result<u128, Damaged> {
-        let first = self.byte()?;
-        if first < 0x80 {
-            return Ok(u128::from(first));
+        let bytes = self.varint_bytes(bits)?;
+        if let &[byte] = bytes {
+            return Ok(u128::from(byte));
         }
-        let mut value = u128::from(first & 0x7f);
-        let mut shift = 7;
-        loop {
-            let byte = self.byte()?;
-            let part = u128::from(byte & 0x7f);
-            if shift >= bits || (bits - shift < 7 && part >> (bits - shift) != 0) {
-                return Err(self.damaged("a number is too large for its type"));
-            }
-            value |= part << shift;
-            if byte < 0x80 {
-                return if byte == 0 {
+        // Sandboxes, and not only they, are slow with 128 bits.
+        Ok(if bytes.len() <= VARINT_BYTES_OF_63_BITS {
+            let parts = bytes.iter().rev().map(|byte| u64::from(byte & 0x7f));
+            u128::from(parts.fold(0, |value, part| value << 7 | part))
+        } else {
+            let parts = bytes.iter().rev().map(|byte| u128::from(byte & 0x7f));
+            parts.fold(0, |value, part| value << 7 | part)
+        })
+    }
+
+    /// Moves behind what [`Input::varint`] would read.
+    ///
+    /// # Errors
+    /// As [`Input::varint`].
+    pub(crate) fn skip_varint(&mut self, bits: u32) -> Result<(), Damaged> {
+        self.varint_bytes(bits).map(|_| ())
+    }
+
+    /// The bytes of a varint, which are checked.
+    #[inline]
+    fn varint_bytes(&mut self, bits: u32) -> Result<&'a [u8], Damaged> {
+        let bits = bits as usize;
+        let mut bytes = self.rest.iter().take(bits.div_ceil(7));
+        match bytes.position(|byte| *byte < 0x80) {
+            Some(0) => self.take(1),
+            Some(last) => {
+                let byte = self.rest.get(last).copied().unwrap_or_default();
+                let room = bits - 7 * last;
+                if room < 7 && byte >> room != 0 {
+                    Err(self.damaged("a number is too large for its type"))
+                } else if byte == 0 {
                     Err(self.damaged("a number is longer than it need be"))
                 } else {
-                    Ok(value)
-                };
+                    self.take(last + 1)
+                }
             }
-            shift += 7;
+            None if self.rest.len() < bits.div_ceil(7) => Err(self.damaged("ends too early")),
+            None => Err(self.damaged("a number is too large for its type")),
         }
     }
 
@@ -209,12 +230,22 @@ impl<'a> Input<'a> {
     }
 }
 
+/// A varint of as many bytes has at most 63 bits.
+const VARINT_BYTES_OF_63_BITS: usize = 9;
+
 /// Appends a varint.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the low seven bits are what is wanted"
 )]
+#[inline]
 pub fn put_varint(mut value: u128, out: &mut Vec<u8>) {
+    while value > u128::from(u64::MAX) {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    // Sandboxes, and not only they, are slow with 128 bits.
+    let mut value = value as u64;
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

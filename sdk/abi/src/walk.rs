@@ -111,7 +111,7 @@ impl Layout {
         }
         match &entry.shape {
             Shape::Fixed(size) => return input.take(*size).map(|_| ()),
-            Shape::Varint(bits) => return input.varint(*bits).map(|_| ()),
+            Shape::Varint(bits) => return input.skip_varint(*bits),
             Shape::Bool => return tag(input, "a bool is neither 0 nor 1").map(|_| ()),
             Shape::String => return string(input),
             _ => {}

@@ -50,6 +50,59 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn numbers_of_all_sizes_are_postcard(value: u128, shift in 0_u32..128) {
+        let value = value >> shift;
+        check(&value);
+        check(&value.cast_signed());
+        check(&(value as u64, value as u32, value as u16));
+        check(&(value as i64, value as i32, value as i16));
+    }
+
+    #[test]
+    fn numbers_are_read_as_postcard_reads_them(bytes in prop::collection::vec(prop_oneof![0_u8..4, 0x80..0x84_u8, 0xfe..=0xff_u8], 1..21)) {
+        fn agree<T: Column + DeserializeOwned + PartialEq + Debug>(bytes: &[u8]) {
+            let ours = T::decode(&mut Input::new(bytes)).ok();
+            let theirs = postcard::take_from_bytes::<T>(bytes).ok().map(|(value, _)| value);
+            let is_shortest = theirs.as_ref().is_some_and(|value| bytes.starts_with(&value.to_bytes()));
+            assert_eq!(ours, theirs.filter(|_| is_shortest), "{bytes:x?}");
+        }
+        agree::<u16>(&bytes);
+        agree::<u32>(&bytes);
+        agree::<u64>(&bytes);
+        agree::<u128>(&bytes);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_number_is_said() {
+    let what = |bytes: &[u8], bits| {
+        Input::new(bytes)
+            .varint(bits)
+            .map_err(|damaged| damaged.what)
+    };
+    assert_eq!(what(&[0xff], 16), Err("ends too early"));
+    assert_eq!(what(&[], 16), Err("ends too early"));
+    assert_eq!(
+        what(&[0x80, 0x80, 0x04], 16),
+        Err("a number is too large for its type")
+    );
+    assert_eq!(
+        what(&[0x80, 0x80, 0x80, 0x01], 16),
+        Err("a number is too large for its type")
+    );
+    assert_eq!(
+        what(&[0x80, 0x00], 16),
+        Err("a number is longer than it need be")
+    );
+    assert_eq!(what(&[0xff; 18], 128), Err("ends too early"));
+    assert_eq!(
+        what(&[0xff; 19], 128),
+        Err("a number is too large for its type")
+    );
+}
+
 #[test]
 fn what_is_not_canonical_is_refused() {
     assert!(u32::from_bytes(&[0x80, 0x00]).is_err(), "an overlong zero");
