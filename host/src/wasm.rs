@@ -75,7 +75,11 @@ impl Engine {
             .epoch_interruption(true)
             .max_wasm_stack(GUEST_STACK_BYTES)
             .async_stack_size(FIBER_STACK_BYTES)
-            .wasm_backtrace_max_frames(NonZeroUsize::new(fault::BACKTRACE_FRAMES_MAX));
+            .wasm_backtrace_max_frames(NonZeroUsize::new(fault::BACKTRACE_FRAMES_MAX))
+            // Of a crash the functions are told, not the instructions, and nothing unwinds through a guest: without these two, what a
+            // module has in memory is half as large.
+            .generate_address_map(false)
+            .native_unwind_info(false);
         if let Some(dir) = cache_dir {
             let mut cache = CacheConfig::new();
             cache.with_directory(&dir);

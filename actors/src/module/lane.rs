@@ -6,8 +6,9 @@
 //! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
 //! here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once it may have been the system's doing, a
 //! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes about 1 % of its
-//! neighbours' time. There is one thread less than there are workers, so that a core is left for everybody else, and they make way
-//! for whoever wakes up.
+//! neighbours' time. A step that asks other modules for something lets others have its thread in between, and stays.
+//!
+//! There is one thread less than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
 
 pub(crate) mod conduct;
 
@@ -170,6 +171,26 @@ pub(crate) fn piece_ended(now: Instant) {
         polled.piece_ended(now);
         POLLED.set(Some(polled));
     }
+}
+
+/// How long a thread may be held at once by a step that asks other modules for something, which is done in its task, before others may
+/// have it: as long as by a drive of short steps.
+const ASKING_MAX: Duration = Duration::from_micros(200);
+
+/// Whether this thread has been held for [`ASKING_MAX`].
+pub(crate) fn is_thread_held() -> bool {
+    POLLED
+        .get()
+        .is_some_and(|polled| polled.held(Instant::now()) >= ASKING_MAX)
+}
+
+/// Lets others have the thread between two things that a step asks for.
+pub(crate) async fn free_thread() {
+    if let Some(mut polled) = POLLED.take() {
+        polled.makes_way(Instant::now());
+        POLLED.set(Some(polled));
+    }
+    tokio::task::yield_now().await;
 }
 
 /// How long a thread of the lane rests where a step asks others for something again and again.

@@ -85,7 +85,7 @@ impl Core {
     pub(super) async fn client_query(&mut self, query: ClientQuery) {
         let bytes = u64::try_from(query.arguments.len()).unwrap_or(u64::MAX);
         let way = Way::of_query(query.ticket, query.catalogue.clone(), query.module);
-        let reacher = Reacher::new(self.shared.clone(), way, Touched::default());
+        let reacher = Reacher::new(self.shared.clone(), way, Touched::default(), 0);
         let request = StepRequest {
             function: query.query,
             caller: query.caller,

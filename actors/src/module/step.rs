@@ -160,7 +160,8 @@ impl Core {
             return prepared.without_guest();
         };
         let way = Way::of_step(turn, own, prepared.of_load, trace.clone());
-        let reacher = Box::new(Reacher::new(self.shared.clone(), way, touched.clone()));
+        let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
+        let reacher = Box::new(reacher);
         let context = self.context(turn, step);
         let ended = execute(
             &mut self.module,

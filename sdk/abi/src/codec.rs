@@ -189,23 +189,23 @@ impl<'a> Input<'a> {
     #[inline]
     fn varint_bytes(&mut self, bits: u32) -> Result<&'a [u8], Damaged> {
         let bits = bits as usize;
-        let mut bytes = self.rest.iter().take(bits.div_ceil(7));
-        match bytes.position(|byte| *byte < 0x80) {
-            Some(0) => self.take(1),
-            Some(last) => {
-                let byte = self.rest.get(last).copied().unwrap_or_default();
+        let length_max = bits.div_ceil(7);
+        let what = match varint_end(self.rest.get(..length_max).unwrap_or(self.rest)) {
+            Some((0, _)) => return self.take(1),
+            Some((last, byte)) => {
                 let room = bits - 7 * last;
-                if room < 7 && byte >> room != 0 {
-                    Err(self.damaged("a number is too large for its type"))
-                } else if byte == 0 {
-                    Err(self.damaged("a number is longer than it need be"))
+                if byte == 0 {
+                    "a number is longer than it need be"
+                } else if room >= 7 || byte >> room == 0 {
+                    return self.take(last + 1);
                 } else {
-                    self.take(last + 1)
+                    "a number is too large for its type"
                 }
             }
-            None if self.rest.len() < bits.div_ceil(7) => Err(self.damaged("ends too early")),
-            None => Err(self.damaged("a number is too large for its type")),
-        }
+            None if self.rest.len() < length_max => "ends too early",
+            None => "a number is too large for its type",
+        };
+        Err(self.damaged(what))
     }
 
     /// A length or count.
@@ -228,6 +228,25 @@ impl<'a> Input<'a> {
             Err(self.damaged("is followed by bytes that do not belong to it"))
         }
     }
+}
+
+/// The place of the first byte that ends a varint, and that byte.
+#[inline]
+fn varint_end(bytes: &[u8]) -> Option<(usize, u8)> {
+    /// The bit by which every byte says that another one follows, in eight of them.
+    const MORE: u64 = 0x8080_8080_8080_8080;
+
+    let mut from = 0;
+    if let Some((eight, _)) = bytes.split_first_chunk::<8>() {
+        let ends = !u64::from_le_bytes(*eight) & MORE;
+        if ends != 0 {
+            let place = ends.trailing_zeros() as usize / 8;
+            return Some((place, *eight.get(place)?));
+        }
+        from = eight.len();
+    }
+    let mut others = bytes.iter().enumerate().skip(from);
+    others.find_map(|(place, byte)| (*byte < 0x80).then_some((place, *byte)))
 }
 
 /// A varint of as many bytes has at most 63 bits.

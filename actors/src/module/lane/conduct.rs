@@ -69,38 +69,59 @@ impl Conduct {
     }
 }
 
-/// Shorter pieces between two yields are not added up: whoever asks others for something makes way by that.
+/// Shorter times between two yields are not added up: whoever waits for others makes way by that.
 pub(super) const ADDED_MIN: Duration = Duration::from_micros(50);
 
 /// How a thread was held by one poll. A poll ends pieces of work, and may begin and end in the middle of one.
 #[derive(Clone, Copy)]
 pub(super) struct Polled {
+    began: Instant,
     /// When the last piece ended, or the poll began.
     since: Instant,
     /// The first piece's part in it, when that has ended.
     first: Option<Duration>,
     /// The longest of the others that have ended.
     longest: Duration,
+    /// Whether it ends because the work lets others have the thread.
+    makes_way: bool,
 }
 
 impl Polled {
     /// A poll that begins.
     pub(super) fn new(now: Instant) -> Self {
         Self {
+            began: now,
             since: now,
             first: None,
             longest: Duration::ZERO,
+            makes_way: false,
         }
+    }
+
+    /// How long the thread has been held.
+    pub(super) fn held(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// How long it has been held by the piece of work that has not ended.
+    fn piece(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
     }
 
     /// A piece of work has ended.
     pub(super) fn piece_ended(&mut self, now: Instant) {
-        let piece = now.saturating_duration_since(self.since);
+        let piece = self.piece(now);
         self.since = now;
         match self.first {
             None => self.first = Some(piece),
             Some(_) => self.longest = self.longest.max(piece),
         }
+    }
+
+    /// The work lets others have the thread before it goes on: that ends a piece.
+    pub(super) fn makes_way(&mut self, now: Instant) {
+        self.piece_ended(now);
+        self.makes_way = true;
     }
 }
 
@@ -116,11 +137,14 @@ pub(super) struct SoFar {
 }
 
 impl SoFar {
-    /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was long, or else all of them.
+    /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was long, or else all of them, but those
+    /// that have made way.
     pub(super) fn with(&mut self, poll: Polled, time: Duration, now: Instant) -> Held {
-        if time >= ADDED_MIN {
+        if poll.makes_way && time < HELD_MAX {
+            self.piece = Duration::ZERO;
+        } else if time >= ADDED_MIN {
             self.time = self.time.saturating_add(time).min(HELD_MAX);
-            let rest = now.saturating_duration_since(poll.since);
+            let rest = poll.piece(now);
             match poll.first {
                 None => self.piece = self.piece.saturating_add(rest),
                 Some(first) => {
@@ -217,7 +241,18 @@ mod tests {
         let mut calls = SoFar::default();
         for _ in 0..1000 {
             assert!(poll(&mut calls, &[], ADDED_MIN / 2).time < HELD_MAX);
+            let started = Instant::now();
+            let mut polled = Polled::new(started);
+            let now = started + HELD_MAX * 2 / 3;
+            polled.makes_way(now);
+            assert!(calls.with(polled, now - started, now).time < HELD_MAX);
         }
+        let started = Instant::now();
+        let mut polled = Polled::new(started);
+        let now = started + HELD_MAX;
+        polled.makes_way(now);
+        let held = calls.with(polled, HELD_MAX, now);
+        assert_eq!((held.time, held.longest), (HELD_MAX, HELD_MAX));
     }
 
     #[test]

@@ -115,7 +115,9 @@ impl Core {
         } = call;
         let touched = Touched::default();
         let function = request.function.clone();
-        let reacher = Reacher::new(self.shared.clone(), way.clone(), touched.clone());
+        let running_us_used = request.running_us_used;
+        let shared = self.shared.clone();
+        let reacher = Reacher::new(shared, way.clone(), touched.clone(), running_us_used);
         let reacher = Box::new(reacher);
         let outcome = run_called(&mut self.module, kind, &way, request, reacher, &touched).await;
         match &outcome.result {

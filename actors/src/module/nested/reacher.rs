@@ -20,7 +20,7 @@ use crate::{
         Traffic,
         awake::{BETWEEN_CALLS, stay_awake},
         gone,
-        lane::rest_on_lane,
+        lane::{free_thread, is_thread_held, rest_on_lane},
     },
     record::Answer,
     remote::fingerprint,
@@ -34,19 +34,51 @@ pub(crate) struct Reacher {
     touched: Touched,
     /// Calls made so far.
     calls: u32,
+    /// Calls and reads in this node since it was last looked how long they have taken.
+    unlooked: u32,
+    /// How much of the step's time, in microseconds, was used then.
+    looked_at_us: u64,
 }
 
 /// How many calls a step that runs for long makes at a time: each of them has two threads work in turns, which leaves others no core.
 const CALLS_AT_A_TIME: u32 = 32;
 
+/// How many calls and reads are made before it is looked how long they have taken together: a look at the clock costs about 2 % of one.
+const LOOK_EVERY: u32 = 4;
+
+/// Unless they have used as much of the step's time, in microseconds.
+const LOOK_AFTER_US: u64 = 20;
+
 impl Reacher {
-    /// For a guest at the end of `way`; what it touches is added to `touched`.
-    pub(in crate::module) fn new(shared: Arc<Shared>, way: Way, touched: Touched) -> Self {
+    /// For a guest at the end of `way`, whose callers have used so much of the step's time; what it touches is added to `touched`.
+    pub(in crate::module) fn new(
+        shared: Arc<Shared>,
+        way: Way,
+        touched: Touched,
+        running_us_used: u64,
+    ) -> Self {
         Self {
             shared,
             way,
             touched,
             calls: 0,
+            unlooked: 0,
+            looked_at_us: running_us_used,
+        }
+    }
+
+    /// Before a call or read, lets others have the thread when the last ones have taken long: what is asked for is done in this task, and
+    /// so a step that calls a hundred times would keep everybody waiting who shares its arbiter.
+    async fn make_way(&mut self, running_us_used: Option<u64>) {
+        self.unlooked += 1;
+        let used_us = running_us_used.map_or(0, |us| us.saturating_sub(self.looked_at_us));
+        if self.unlooked < LOOK_EVERY && used_us < LOOK_AFTER_US {
+            return;
+        }
+        self.unlooked = 0;
+        self.looked_at_us = running_us_used.unwrap_or(self.looked_at_us);
+        if is_thread_held() {
+            free_thread().await;
         }
     }
 
@@ -115,6 +147,7 @@ impl Outside for Reacher {
             let reply = if request.node.is_some() {
                 self.ask(kind, &request).await
             } else {
+                self.make_way(Some(context.running_us_used)).await;
                 self.reach(kind, request, context).await
             };
             reply.unwrap_or_else(OutsideReply::refused)
@@ -123,6 +156,7 @@ impl Outside for Reacher {
 
     fn read(&mut self, request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
+            self.make_way(None).await;
             let (_, entry) = self.way.callee(&request.module)?;
             let name = entry.installed.schema.name.clone();
             let (reply, answer) = oneshot::channel();
