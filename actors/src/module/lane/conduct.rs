@@ -14,6 +14,9 @@ const FORGIVEN_MAX: Duration = Duration::from_micros(1500);
 /// Pieces of up to this are short.
 const SHORT_MAX: Duration = Duration::from_micros(150);
 
+/// Among so many pieces a longer one may be the system's doing.
+const PIECES_MIN: u32 = 8;
+
 /// Which part of the time may be forgiven: one in so many.
 const FORGIVEN_PART: u32 = 20;
 
@@ -41,16 +44,10 @@ impl Conduct {
         self.suspect_until.is_some_and(|until| now < until)
     }
 
-    /// The work has computed for `held` without a yield, until `now`, in pieces of up to `longest`.
-    pub(super) fn has_held(
-        &mut self,
-        Held {
-            time: held,
-            longest,
-        }: Held,
-        now: Instant,
-    ) {
-        let is_batch = longest <= SHORT_MAX;
+    /// The work has held a thread, until `now`.
+    pub(super) fn has_held(&mut self, held: Held, now: Instant) {
+        let is_batch = held.longest <= SHORT_MAX || held.pieces >= PIECES_MIN;
+        let held = held.time;
         if held < if is_batch { BATCH_HELD_MAX } else { HELD_MAX } {
             return;
         }
@@ -82,6 +79,8 @@ pub(super) struct Polled {
     first: Option<Duration>,
     /// The longest of the others that have ended.
     longest: Duration,
+    /// How many have ended.
+    pieces: u32,
     /// Whether it ends because the work lets others have the thread.
     makes_way: bool,
 }
@@ -94,6 +93,7 @@ impl Polled {
             since: now,
             first: None,
             longest: Duration::ZERO,
+            pieces: 0,
             makes_way: false,
         }
     }
@@ -112,6 +112,7 @@ impl Polled {
     pub(super) fn piece_ended(&mut self, now: Instant) {
         let piece = self.piece(now);
         self.since = now;
+        self.pieces = self.pieces.saturating_add(1);
         match self.first {
             None => self.first = Some(piece),
             Some(_) => self.longest = self.longest.max(piece),
@@ -134,12 +135,14 @@ pub(super) struct SoFar {
     /// Of the piece of work that has not ended yet.
     piece: Duration,
     longest: Duration,
+    pieces: u32,
 }
 
 impl SoFar {
     /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was long, or else all of them, but those
     /// that have made way.
     pub(super) fn with(&mut self, poll: Polled, time: Duration, now: Instant) -> Held {
+        self.pieces = self.pieces.saturating_add(poll.pieces);
         if poll.makes_way && time < HELD_MAX {
             self.piece = Duration::ZERO;
         } else if time >= ADDED_MIN {
@@ -160,6 +163,7 @@ impl SoFar {
         Held {
             time: if time >= HELD_MAX { time } else { self.time },
             longest: self.longest,
+            pieces: self.pieces,
         }
     }
 }
@@ -171,6 +175,8 @@ pub(super) struct Held {
     pub(super) time: Duration,
     /// The longest piece of work in it, by the clock on the wall.
     pub(super) longest: Duration,
+    /// How many have ended.
+    pub(super) pieces: u32,
 }
 
 #[cfg(test)]
@@ -182,6 +188,7 @@ mod tests {
         Held {
             time,
             longest: SHORT_MAX,
+            pieces: 1,
         }
     }
 
@@ -190,6 +197,7 @@ mod tests {
         Held {
             time,
             longest: time,
+            pieces: 1,
         }
     }
 
@@ -270,7 +278,14 @@ mod tests {
         };
         assert!(!is_suspect_after(&[SHORT_MAX * 2 / 3; 3]));
         assert!(is_suspect_after(&[SHORT_MAX * 3 / 4; 3]));
-        assert!(is_suspect_after(&[ADDED_MIN, HELD_MAX * 2 / 3, ADDED_MIN]));
+        let one_is_long = [ADDED_MIN, HELD_MAX * 2 / 3, ADDED_MIN];
+        assert!(is_suspect_after(&one_is_long));
+        let many = [
+            [ADDED_MIN / 10; PIECES_MIN as usize].as_slice(),
+            &one_is_long,
+        ]
+        .concat();
+        assert!(!is_suspect_after(&many));
     }
 
     #[test]
