@@ -16,7 +16,6 @@ use interstice_abi::{
     wire::{GrantChange, GrantTarget, OnConflict},
 };
 use interstice_host::{
-    encoding::append,
     limits::Limits,
     module::Effect,
     packed::{pack, unpack},
@@ -238,10 +237,8 @@ mod shared_bytes {
 impl Record {
     /// The record's bytes.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Failure> {
-        let mut bytes = vec![RECORD_FORMAT];
-        append(self, &mut bytes).map_err(unencodable)?;
-        pack_when_large(&mut bytes);
-        Ok(bytes)
+        let bytes = postcard::to_extend(self, vec![RECORD_FORMAT]).map_err(unencodable)?;
+        Ok(packed_when_large(bytes))
     }
 
     /// Reads a record.
@@ -269,20 +266,21 @@ impl Record {
     }
 }
 
-/// Packs a record's bytes where they are many and that makes them fewer.
-fn pack_when_large(bytes: &mut Vec<u8>) {
-    let Some((_, plain)) = bytes.split_first() else {
-        return;
-    };
-    if plain.len() < PACKED_FROM {
-        return;
+/// A record's bytes, packed where they are many and that makes them fewer.
+fn packed_when_large(mut bytes: Vec<u8>) -> Vec<u8> {
+    if bytes.len() < PACKED_FROM {
+        return bytes;
     }
+    let Some((_, plain)) = bytes.split_first() else {
+        return bytes;
+    };
     let entry = pack(plain);
     if entry.len() < plain.len() {
         bytes.clear();
         bytes.push(RECORD_FORMAT_PACKED);
         bytes.extend(entry);
     }
+    bytes
 }
 
 impl Outcome {
@@ -316,10 +314,11 @@ impl StepRecord {
             Step(&'a StepRecord),
         }
 
-        bytes.clear();
-        bytes.push(RECORD_FORMAT);
-        append(&Borrowed::Step(self), bytes).map_err(unencodable)?;
-        pack_when_large(bytes);
+        let mut buffer = std::mem::take(bytes);
+        buffer.clear();
+        buffer.push(RECORD_FORMAT);
+        let buffer = postcard::to_extend(&Borrowed::Step(self), buffer).map_err(unencodable)?;
+        *bytes = packed_when_large(buffer);
         Ok(())
     }
 

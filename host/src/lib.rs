@@ -9,7 +9,7 @@
 //! 4. [`table`]: rows in pages, indexes, and the journal of the step that is open.
 //! 5. [`schema`]: what a module says of itself, put together, checked and compared.
 //! 6. [`log`]: records, synced in groups; [`store`]: the checkpoints' trees; [`archive`]: copies in one
-//!    file; [`packed`]: what is packed in the first two; [`encoding`]: into buffers; [`files`]: private and atomic files.
+//!    file; [`packed`]: what is packed in the first two; [`files`]: private and atomic files.
 //!
 //! [`limits`] holds every bound, with its reason.
 
@@ -32,7 +32,5 @@ pub mod archive;
 pub mod files;
 
 pub mod packed;
-
-pub mod encoding;
 
 pub mod limits;

@@ -76,8 +76,8 @@ impl Engine {
             .max_wasm_stack(GUEST_STACK_BYTES)
             .async_stack_size(FIBER_STACK_BYTES)
             .wasm_backtrace_max_frames(NonZeroUsize::new(fault::BACKTRACE_FRAMES_MAX))
-            // Of a crash the functions are told, not the instructions, and nothing unwinds through a guest: without these two, what a
-            // module has in memory is half as large.
+            // Of a crash the functions are told, not the instructions, and nothing unwinds through a guest: without these two, half of
+            // what lies beside a module's code in memory is gone.
             .generate_address_map(false)
             .native_unwind_info(false);
         if let Some(dir) = cache_dir {

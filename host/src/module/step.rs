@@ -9,7 +9,6 @@ use interstice_abi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    encoding::append,
     table::{Change, Savepoint},
     wasm::Crash,
 };
@@ -71,8 +70,8 @@ impl Caller {
         let node = self.node.as_str();
         let room = node.len() + module.len() + INVOCATION_BYTES + arguments.len();
         let invocation = (node, module, self.is_owner);
-        let mut input = Vec::with_capacity(room);
-        append(&invocation, &mut input).map_err(Failure::internal)?;
+        let mut input = postcard::to_extend(&invocation, Vec::with_capacity(room))
+            .map_err(Failure::internal)?;
         input.extend_from_slice(arguments);
         Ok(input)
     }

@@ -43,7 +43,8 @@ pub(crate) struct Reacher {
 /// How many calls a step that runs for long makes at a time: each of them has two threads work in turns, which leaves others no core.
 const CALLS_AT_A_TIME: u32 = 32;
 
-/// How many calls and reads are made before it is looked how long they have taken together: a look at the clock costs about 2 % of one.
+/// How many calls and reads are made before it is looked how long they have taken together, because the clock costs more than nothing beside a
+/// short call.
 const LOOK_EVERY: u32 = 4;
 
 /// Unless they have used as much of the step's time, in microseconds.
