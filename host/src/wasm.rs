@@ -27,7 +27,7 @@ pub(crate) use binary::{Function, FunctionIndex, Place};
 pub(crate) use fault::{Crash, Fault};
 pub(crate) use limiter::Limiter;
 pub(crate) use meter::Meter;
-pub use meter::{computing_begins, count_computing_time};
+pub use meter::{computing_begins, count_computing_time, polling_begins};
 pub(crate) use outline::MEMORY_EXPORT;
 
 use crate::{
@@ -120,7 +120,7 @@ impl Engine {
         }
         let outline = outline::outline(wasm, limits)?;
         let module = self.compile(wasm)?;
-        let schema = describe::describe(&module, &self.ticker.ticks()?, &outline, limits)?;
+        let schema = describe::describe(&module, &self.ticker.runner()?, &outline, limits)?;
         let pre = self.linker.instantiate_pre(&module).map_err(invalid)?;
         let hash = *blake3::hash(wasm).as_bytes();
         Ok(Arc::new(Binary::new(schema, hash, pre, &outline)?))
@@ -139,7 +139,7 @@ impl Engine {
     }
 
     pub(crate) fn meter(&self, limits: &Limits) -> Result<Meter, Failure> {
-        Ok(Meter::new(self.ticker.ticks()?, limits.deadline_ms))
+        Ok(Meter::new(self.ticker.runner()?, limits.deadline_ms))
     }
 }
 

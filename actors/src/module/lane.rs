@@ -24,7 +24,7 @@ use std::{
 use conduct::{ADDED_MIN, Conduct, Held, Polled, SoFar};
 use cpu_time::ThreadTime;
 use futures::future::BoxFuture;
-use interstice_host::wasm::{computing_begins, count_computing_time};
+use interstice_host::wasm::{computing_begins, count_computing_time, polling_begins};
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::JoinHandle,
@@ -157,6 +157,7 @@ thread_local! {
 fn measured<T>(so_far: &mut SoFar, poll: impl FnOnce() -> T) -> (T, Held, Instant) {
     let started = Instant::now();
     let computed = Computed::until(started);
+    polling_begins(computed.time.as_duration());
     POLLED.set(Some(Polled::new(started)));
     let done = poll();
     let now = Instant::now();

@@ -16,7 +16,7 @@ use super::{
     fault::{Crash, Fault},
     limiter::Limiter,
     outline::{MEMORY_EXPORT, Outline, Role},
-    ticker::Ticks,
+    ticker::Runner,
 };
 use crate::{
     hostcall::{Claim, panic_text},
@@ -47,7 +47,7 @@ struct Describing {
 /// What is wrong with the schema; a crash, with the guest's message.
 pub(super) fn describe(
     module: &wasmtime::Module,
-    ticks: &Ticks,
+    runner: &Runner,
     outline: &Outline,
     limits: &Limits,
 ) -> Result<ModuleSchema, Failure> {
@@ -72,7 +72,7 @@ pub(super) fn describe(
         }
         Ok(UpdateDeadline::Continue(1))
     });
-    let _running = ticks.run();
+    let _running = runner.run();
     let linker = linker(engine).map_err(|error| Failure::internal(format_args!("{error:#}")))?;
     let instance = linker
         .instantiate(&mut store, module)

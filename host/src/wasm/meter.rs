@@ -14,11 +14,25 @@ use std::{
 
 use cpu_time::ThreadTime;
 
-use super::{fault::Fault, ticker::Ticks};
+use super::{fault::Fault, ticker::Runner};
 
 thread_local! {
     /// On a thread whose steps are charged for computing time: how much it had computed when that was last looked at.
     static COMPUTED: Cell<Option<Duration>> = const { Cell::new(None) };
+
+    /// How much this thread had computed when it began the poll that it is in.
+    static BEFORE_POLL: Cell<Option<Duration>> = const { Cell::new(None) };
+}
+
+/// This thread begins to poll something, and has computed for so long until now.
+pub fn polling_begins(computed: Duration) {
+    BEFORE_POLL.set(Some(computed));
+}
+
+/// Whether this thread has computed for [`LONG`] in the poll that it is in; also where nobody has told when that began.
+fn has_computed_for_long() -> bool {
+    let before = BEFORE_POLL.get();
+    before.is_none_or(|before| ThreadTime::now().as_duration().saturating_sub(before) > LONG)
 }
 
 /// From now on, steps on this thread are charged for the time in which it computes, not for the time in which it waits for a core.
@@ -48,11 +62,11 @@ fn charged(passed: Duration) -> Duration {
 }
 
 /// What a step may run before a tick finds it to be long.
-const LONG_NS: u64 = 250_000;
+const LONG: Duration = Duration::from_micros(250);
 
 /// Measures one step at a time.
 pub(crate) struct Meter {
-    ticks: Ticks,
+    runner: Runner,
     base: Instant,
     /// Nanoseconds that were counted already.
     used_ns: AtomicU64,
@@ -87,9 +101,9 @@ impl Drop for Waiting<'_> {
 
 impl Meter {
     /// A meter with nothing used.
-    pub(crate) fn new(ticks: Ticks, limit_ms: u64) -> Self {
+    pub(crate) fn new(runner: Runner, limit_ms: u64) -> Self {
         Self {
-            ticks,
+            runner,
             base: Instant::now(),
             used_ns: AtomicU64::new(0),
             since_ns: AtomicU64::new(0),
@@ -112,7 +126,7 @@ impl Meter {
     pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
         let mut guest = pin!(guest);
         poll_fn(|context| {
-            let _tick = self.ticks.run();
+            let _running = self.runner.run();
             let _part = self.part();
             guest.as_mut().poll(context)
         })
@@ -157,8 +171,10 @@ impl Meter {
     /// # Errors
     /// [`Fault::Deadline`] once the step has used up its time.
     pub(crate) fn check_at_tick(&self) -> Result<(), Fault> {
-        if self.used_ns() > LONG_NS {
-            self.ticks.runs_long();
+        // A step from which the system has taken the core has run for long only by the clock on the wall, and short ticks would take
+        // the core from it again and again.
+        if self.used_ns() > saturating_ns(LONG) && has_computed_for_long() {
+            self.runner.runs_long();
         }
         self.check()
     }
@@ -247,7 +263,7 @@ mod tests {
     #[test]
     fn waiting_inside_a_running_part_is_not_counted() {
         let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
-        let meter = Meter::new(ticker.ticks().unwrap(), 1000);
+        let meter = Meter::new(ticker.runner().unwrap(), 1000);
         meter.restart(5);
         let spin = || {
             let begun = std::time::Instant::now();
@@ -288,7 +304,7 @@ mod tests {
     #[test]
     fn waiting_for_a_core_is_not_counted_where_computing_time_is() {
         let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
-        let meter = Meter::new(ticker.ticks().unwrap(), 1000);
+        let meter = Meter::new(ticker.runner().unwrap(), 1000);
         let nap = || std::thread::sleep(Duration::from_millis(50));
         let used = |meter: &Meter| {
             meter.restart(0);
