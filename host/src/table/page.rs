@@ -82,6 +82,11 @@ impl Page {
         self.keys.find(key)
     }
 
+    /// As [`Page::find`], with one comparison where `key` belongs behind all others.
+    pub(super) fn find_from_end(&self, key: &[u8]) -> Result<usize, usize> {
+        self.keys.find_from_end(key)
+    }
+
     /// The place of the first row whose key is not before `key`.
     pub(super) fn lower_bound(&self, key: &[u8]) -> usize {
         self.find(key).unwrap_or_else(|place| place)

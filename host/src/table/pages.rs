@@ -92,12 +92,13 @@ impl Pages {
         self.bytes
     }
 
-    /// The page that a row with this key is in or belongs in.
-    fn holding(&self, key: &[u8]) -> Option<&Slot> {
-        // Rows that come in order go to the last page: one comparison instead of one at each level of the map.
+    /// The page that a row with this key is in or belongs in, and its place there.
+    fn find(&self, key: &[u8]) -> Option<(&Slot, Result<usize, usize>)> {
+        // Rows that come in order go to the end of the last page: two comparisons instead of one at each level of the map and of
+        // the search in the page.
         let (bound, last) = self.slots.last_key_value()?;
         if bound.as_slice() <= key {
-            return Some(last);
+            return Some((last, last.page.find_from_end(key)));
         }
         let (_, slot) = match KeyBytes::short(key) {
             Some(short) => self
@@ -106,13 +107,12 @@ impl Pages {
                 .next_back()?,
             None => self.slots.range::<[u8], _>(up_to(key)).next_back()?,
         };
-        Some(slot)
+        Some((slot, slot.page.find(key)))
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        let slot = self.holding(key)?;
-        let at = slot.page.find(key).ok()?;
-        Some(slot.page.row(at))
+        let (slot, at) = self.find(key)?;
+        Some(slot.page.row(at.ok()?))
     }
 
     /// The rows whose keys are not before `from`, with their keys, in order.
@@ -143,12 +143,12 @@ impl Pages {
     /// Inserts a row, or replaces the one with its key.
     pub(super) fn put(&mut self, key: &[u8], row: &[u8]) {
         loop {
-            let Some(slot) = holding_mut(&mut self.slots, key) else {
+            let Some((slot, at)) = find_mut(&mut self.slots, key) else {
                 self.count(row);
                 self.place(KeyBytes::from(&[][..]), Arc::new(Page::of(key, row)));
                 return;
             };
-            match slot.page.find(key) {
+            match at {
                 Ok(at) => {
                     let old = slot.page.row(at).len();
                     let size = slot.page.size() - old + row.len();
@@ -184,7 +184,7 @@ impl Pages {
     /// Makes room for a row that belongs at place `at` of a full page. Returns whether the row went into a page of
     /// its own, at the end or the start; otherwise the page was split and the row is still to be placed.
     fn overflow(&mut self, key: &[u8], row: &[u8], at: usize) -> bool {
-        let Some(slot) = holding_mut(&mut self.slots, key) else {
+        let Some((slot, _)) = find_mut(&mut self.slots, key) else {
             return false;
         };
         if at == slot.page.len() {
@@ -412,13 +412,18 @@ impl Pages {
     }
 }
 
-/// As [`Pages::holding`], to be changed.
-fn holding_mut<'a>(slots: &'a mut BTreeMap<KeyBytes, Slot>, key: &[u8]) -> Option<&'a mut Slot> {
+/// As [`Pages::find`], to be changed.
+fn find_mut<'a>(
+    slots: &'a mut BTreeMap<KeyBytes, Slot>,
+    key: &[u8],
+) -> Option<(&'a mut Slot, Result<usize, usize>)> {
     let is_last = slots
         .last_key_value()
         .is_some_and(|(bound, _)| bound.as_slice() <= key);
     if is_last {
-        return Some(slots.last_entry()?.into_mut());
+        let last = slots.last_entry()?.into_mut();
+        let at = last.page.find_from_end(key);
+        return Some((last, at));
     }
     let (_, slot) = match KeyBytes::short(key) {
         Some(short) => slots
@@ -426,7 +431,8 @@ fn holding_mut<'a>(slots: &'a mut BTreeMap<KeyBytes, Slot>, key: &[u8]) -> Optio
             .next_back()?,
         None => slots.range_mut::<[u8], _>(up_to(key)).next_back()?,
     };
-    Some(slot)
+    let at = slot.page.find(key);
+    Some((slot, at))
 }
 
 fn up_to(key: &[u8]) -> (std::ops::Bound<&[u8]>, std::ops::Bound<&[u8]>) {

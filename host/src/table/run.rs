@@ -143,6 +143,14 @@ impl Run {
         Err(low)
     }
 
+    /// As [`Run::find`], with one comparison where `key` belongs behind all others.
+    pub(super) fn find_from_end(&self, key: &[u8]) -> Result<usize, usize> {
+        match self.len().checked_sub(1) {
+            Some(last) if compare(self.get(last), key) != Ordering::Less => self.find(key),
+            _ => Err(self.len()),
+        }
+    }
+
     /// Puts a piece before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, piece: &[u8]) {
         let start = self.ends.start(at);
@@ -334,8 +342,10 @@ mod tests {
                 run.insert(at, key);
             }
             prop_assert_eq!(run.find(&key), keys.binary_search(&key));
+            prop_assert_eq!(run.find_from_end(&key), keys.binary_search(&key));
             for (at, key) in keys.iter().enumerate() {
                 prop_assert_eq!(run.find(key), Ok(at));
+                prop_assert_eq!(run.find_from_end(key), Ok(at));
             }
         }
     }
