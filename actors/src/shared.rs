@@ -7,7 +7,7 @@ use std::sync::{
 
 use actix::Addr;
 use interstice_abi::id::{Epoch, ModuleName, NodeId};
-use interstice_host::log::{Log, LogError, LogPosition, Records};
+use interstice_host::log::{Log, LogError, LogPosition, Records, Wakes};
 
 use crate::{
     history::History,
@@ -87,11 +87,12 @@ impl Shared {
         self.log.append_all(records);
     }
 
-    /// Appends records and runs `then` once they and everything before them are synced, on the log's thread.
+    /// Appends records and runs `then` once they and everything before them are synced, on the log's thread, which wakes the tasks that
+    /// it names when it has told all others.
     pub(crate) fn append_all_then(
         &self,
         records: Records,
-        then: impl FnOnce(Result<LogPosition, LogError>) + Send + 'static,
+        then: impl FnOnce(Result<LogPosition, LogError>, &mut Wakes) + Send + 'static,
     ) {
         self.count(&records);
         self.log.append_all_then(records, Box::new(then));

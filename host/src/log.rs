@@ -24,6 +24,7 @@ mod survey;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod wakes;
 mod window;
 mod writer;
 
@@ -44,6 +45,8 @@ pub use reader::LogReader;
 pub use records::Records;
 pub use scan::{Examination, SegmentSummary, examine};
 pub use survey::{Damage, Run, Survey, survey};
+pub use wakes::Wakes;
+pub use writer::WakingAnswer;
 
 use format::SEGMENT_HEADER_BYTES;
 use tail::Tail;
@@ -229,14 +232,11 @@ impl Log {
         self.send(Message::Records(records));
     }
 
-    /// [`Log::append_all`] and [`Log::when_durable`] at once: cheaper, and no block can come between.
-    pub fn append_all_then(
-        &self,
-        records: Records,
-        then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>,
-    ) {
+    /// [`Log::append_all`] and [`Log::when_durable`] at once: cheaper, and no block can come between. `then` may name tasks that
+    /// are to be woken once all the others have run, too, who wait for the same block.
+    pub fn append_all_then(&self, records: Records, then: WakingAnswer) {
         self.count(&records);
-        self.send_now(Message::RecordsThen(records, Waiter::new(then)));
+        self.send_now(Message::RecordsThen(records, Waiter::waking(then)));
     }
 
     fn count(&self, records: &Records) {

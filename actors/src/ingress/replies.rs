@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
+    task::Waker,
 };
 
 use interstice_abi::{
@@ -146,6 +147,16 @@ impl Replies {
     /// Last answers to several requests of this connection, at the cost of little more than one. The outbox is locked
     /// while `responses` is iterated: what it computes must not answer anything itself.
     pub fn send_all(&self, responses: impl IntoIterator<Item = Response>) {
+        if let Some(writer) = self.send_all_quietly(responses) {
+            writer.wake();
+        }
+    }
+
+    /// As [`Replies::send_all`], for who answers others, too. The caller wakes the connection's writer, if there is a way to do so.
+    pub(crate) fn send_all_quietly(
+        &self,
+        responses: impl IntoIterator<Item = Response>,
+    ) -> Option<Waker> {
         let mut count = 0;
         let mut responses = responses.into_iter();
         let counted = std::iter::from_fn(|| {
@@ -159,7 +170,7 @@ impl Replies {
             count += 1;
             Some(response)
         });
-        self.way.outbox.push_all(counted, refused);
+        self.way.outbox.push_all_quietly(counted, refused)
     }
 
     /// The same way, whose clones are counted by themselves.

@@ -3,11 +3,13 @@
 //! All of it goes in batches: one message for the log, one closure for the answers that wait for it, one message for the supervisor.
 //! Invariant: nothing that rests on a record leaves the actor before the record is in the log's queue.
 
+use std::task::Waker;
+
 use interstice_abi::{
     failure::{Code, Failure},
     wire::{Ack, Response},
 };
-use interstice_host::log::Records;
+use interstice_host::log::{LogError, Records, Wakes};
 
 use super::core::Core;
 use crate::{ingress::Replies, record::StepRecord};
@@ -72,12 +74,12 @@ impl Core {
         } else {
             let records = std::mem::take(&mut self.recorded.records);
             let waiting = std::mem::take(&mut self.acks.durable);
-            self.shared.append_all_then(records, move |durable| {
-                release(waiting, durable.err().as_ref());
+            self.shared.append_all_then(records, move |durable, wakes| {
+                release(waiting, durable.err().as_ref(), wakes);
             });
         }
         if !self.acks.applied.is_empty() {
-            send_all(self.acks.applied.drain(..));
+            send_all(self.acks.applied.drain(..), Waker::wake);
         }
         if let Some(news) = self.timer_news() {
             self.endings.timers = Some(news);
@@ -90,8 +92,8 @@ impl Core {
 }
 
 /// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
-fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::log::LogError>) {
-    send_all(waiting.into_iter().map(|(replies, mut response)| {
+fn release(waiting: Vec<(Replies, Response)>, failed: Option<&LogError>, wakes: &mut Wakes) {
+    let answers = waiting.into_iter().map(|(replies, mut response)| {
         if let Some(error) = failed {
             response.body = Err(Failure::new(
                 Code::Unavailable,
@@ -99,17 +101,19 @@ fn release(waiting: Vec<(Replies, Response)>, failed: Option<&interstice_host::l
             ));
         }
         (replies, response)
-    }));
+    });
+    send_all(answers, |writer| wakes.add(writer));
 }
 
-/// Sends answers; those to one connection that follow each other go together.
-fn send_all(answers: impl Iterator<Item = (Replies, Response)>) {
+/// Sends answers; those to one connection that follow each other go together. The connections' writers are handed to `wake`.
+fn send_all(answers: impl Iterator<Item = (Replies, Response)>, mut wake: impl FnMut(Waker)) {
     let mut answers = answers.peekable();
     while let Some((replies, first)) = answers.next() {
         let others = std::iter::from_fn(|| {
             let (_, response) = answers.next_if(|(to, _)| to.is(&replies))?;
             Some(response)
         });
-        replies.send_all(std::iter::once(first).chain(others));
+        let writer = replies.send_all_quietly(std::iter::once(first).chain(others));
+        writer.into_iter().for_each(&mut wake);
     }
 }

@@ -258,7 +258,10 @@ fn records_that_nobody_waits_for_wait_for_whoever_does() {
     assert_eq!(log.durable(), opened.end);
     let (sender, receiver) = mpsc::channel();
     let batch = [record(2), record(3)].into_iter().collect();
-    log.append_all_then(batch, Box::new(move |result| sender.send(result).unwrap()));
+    log.append_all_then(
+        batch,
+        Box::new(move |result, _| sender.send(result).unwrap()),
+    );
     assert_eq!(receiver.recv().unwrap().unwrap(), log.durable());
     assert_eq!(
         records(&log, LogPosition(0)),

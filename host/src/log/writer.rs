@@ -13,6 +13,7 @@ use super::error::LogError;
 use super::format::Block;
 use super::records::Records;
 use super::tail::Tail;
+use super::wakes::Wakes;
 use super::{LogOptions, LogPosition, Shared, lock};
 
 /// A block of so many records that are waited for says that many write at once: then the next one is given time to fill.
@@ -21,6 +22,11 @@ const CROWD: usize = 8;
 /// How long a block is filled when many write at once. A sync costs the same for one record as for hundreds, and on two cores the time that
 /// it takes is missing elsewhere; who writes alone never waits.
 const GATHERING: Duration = Duration::from_micros(250);
+
+/// The same when many others have come while the block before was synced. Then there are more calls under way than a block holds, so that
+/// filling it for longer keeps nobody from asking for more, and a sync less is a good part of a core. When all of them wait for one block,
+/// none comes meanwhile.
+const GATHERING_MORE: Duration = Duration::from_micros(750);
 
 /// What the thread is asked for.
 pub(super) enum Message {
@@ -42,24 +48,36 @@ pub(super) enum Message {
 
 type Answer = Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>;
 
+/// What is run when records are durable, with the durable end, or cannot be, with the reason. It may name tasks that are to be woken then.
+pub type WakingAnswer = Box<dyn FnOnce(Result<LogPosition, LogError>, &mut Wakes) + Send>;
+
 /// Somebody who waits. Answered exactly once: a waiter that is dropped, because the log is closed, answers with that.
-pub(super) struct Waiter(Option<Answer>);
+pub(super) struct Waiter(Option<WakingAnswer>);
 
 impl Waiter {
     pub(super) fn new(answer: Answer) -> Self {
+        Self::waking(Box::new(|result, _| answer(result)))
+    }
+
+    pub(super) fn waking(answer: WakingAnswer) -> Self {
         Self(Some(answer))
     }
 
-    pub(super) fn answer(mut self, result: Result<LogPosition, LogError>) {
-        self.run(result);
+    pub(super) fn answer(self, result: Result<LogPosition, LogError>) {
+        self.answer_waking(result, &mut Wakes::default());
     }
 
-    fn run(&mut self, result: Result<LogPosition, LogError>) {
+    /// As [`Waiter::answer`]; whom that wakes is the caller's to wake.
+    fn answer_waking(mut self, result: Result<LogPosition, LogError>, wakes: &mut Wakes) {
+        self.run(result, wakes);
+    }
+
+    fn run(&mut self, result: Result<LogPosition, LogError>, wakes: &mut Wakes) {
         let Some(answer) = self.0.take() else {
             return;
         };
         // A waiter's bug must not end the thread that everybody else waits for.
-        if panic::catch_unwind(AssertUnwindSafe(|| answer(result))).is_err() {
+        if panic::catch_unwind(AssertUnwindSafe(|| answer(result, wakes))).is_err() {
             tracing::error!("whoever waited for the log panicked when it was answered");
         }
     }
@@ -67,7 +85,7 @@ impl Waiter {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
-        self.run(Err(LogError::Closed));
+        self.run(Err(LogError::Closed), &mut Wakes::default());
     }
 }
 
@@ -81,6 +99,8 @@ pub(super) struct Writer {
     options: LogOptions,
     /// Waiters for the block being filled and everything before it.
     waiters: Vec<Waiter>,
+    /// Whom their answers wake.
+    wakes: Wakes,
     reserved_seq: u64,
     /// The bound that the last written header has.
     reserved_seq_written: u64,
@@ -109,6 +129,7 @@ impl Writer {
             awaited: 0,
             options,
             waiters: Vec::new(),
+            wakes: Wakes::default(),
             reserved_seq,
             reserved_seq_written: reserved_seq,
         }
@@ -117,12 +138,26 @@ impl Writer {
     /// Works until the log is closed or its last handle is gone.
     pub(super) fn run(mut self) {
         let mut crowded = false;
-        while let Ok(first) = self.messages.recv() {
-            if crowded {
-                thread::sleep(GATHERING);
+        loop {
+            let mut flow = Flow::GoOn;
+            let mut is_first = true;
+            while flow == Flow::GoOn
+                && let Ok(message) = self.messages.try_recv()
+            {
+                flow = self.take(message);
+                is_first = false;
+            }
+            let gathering = self.gathering(crowded);
+            if is_first {
+                flow = match self.messages.recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => break,
+                };
+            }
+            if flow == Flow::GoOn && !gathering.is_zero() {
+                thread::sleep(gathering);
             }
             let since = Instant::now();
-            let mut flow = self.take(first);
             while flow == Flow::GoOn {
                 flow = match self.messages.try_recv() {
                     Ok(message) => self.take(message),
@@ -145,6 +180,17 @@ impl Writer {
             }
         }
         self.tail.finish();
+    }
+
+    /// How long the block is to be filled that has in it what came while the one before was synced, which was `crowded` or not.
+    fn gathering(&self, crowded: bool) -> Duration {
+        if self.awaited >= CROWD {
+            GATHERING_MORE
+        } else if crowded {
+            GATHERING
+        } else {
+            Duration::ZERO
+        }
     }
 
     fn take(&mut self, message: Message) -> Flow {
@@ -218,8 +264,9 @@ impl Writer {
             None => Ok(self.shared.durable()),
         };
         for waiter in self.waiters.drain(..) {
-            waiter.answer(result.clone());
+            waiter.answer_waking(result.clone(), &mut self.wakes);
         }
+        self.wakes.wake();
         if result.is_ok() {
             self.tail.prepare();
         }

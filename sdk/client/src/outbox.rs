@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Wake, Waker},
     time::Duration,
 };
 
@@ -61,9 +62,19 @@ pub struct Outbox {
     bytes_max: usize,
     meter: Option<Arc<Meter>>,
     /// There is something to write, or nothing will come any more.
-    filled: Notify,
+    filled: Arc<Filled>,
     /// Something was written, or the outbox was closed.
     drained: Notify,
+}
+
+/// Wakes the stream's task.
+#[derive(Debug, Default)]
+struct Filled(Notify);
+
+impl Wake for Filled {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 #[derive(Debug)]
@@ -123,7 +134,7 @@ impl Outbox {
             queue: Mutex::new(queue),
             bytes_max,
             meter: None,
-            filled: Notify::new(),
+            filled: Arc::default(),
             drained: Notify::new(),
         }
     }
@@ -146,7 +157,7 @@ impl Outbox {
         let pushed = self.append(&mut queue, |out| frame::encode(message, out));
         drop(queue);
         if first && pushed.is_ok() {
-            self.filled.notify_one();
+            self.filled.0.notify_one();
         }
         pushed
     }
@@ -162,13 +173,36 @@ impl Outbox {
         self.push_all_as(messages, frame::encode, refused);
     }
 
+    /// As [`Outbox::push_all`], for who has more to push to this and to others. The stream's task sleeps until the caller wakes it, if there
+    /// is a way to do so: it then has something to do.
+    pub fn push_all_quietly<T: Serialize>(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+        refused: impl FnMut(&T, PushError) -> Option<T>,
+    ) -> Option<Waker> {
+        let has_work = self.append_all(messages, frame::encode, refused);
+        has_work.then(|| Waker::from(Arc::clone(&self.filled)))
+    }
+
     /// As [`Outbox::push_all`], for messages that `encode` makes frames of.
     pub fn push_all_as<T>(
         &self,
         messages: impl IntoIterator<Item = T>,
         encode: impl Fn(&T, &mut Vec<u8>) -> Result<(), FrameError>,
-        mut refused: impl FnMut(&T, PushError) -> Option<T>,
+        refused: impl FnMut(&T, PushError) -> Option<T>,
     ) {
+        if self.append_all(messages, encode, refused) {
+            self.filled.0.notify_one();
+        }
+    }
+
+    /// Whether the stream's task has something to do that it may not know of.
+    fn append_all<T>(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+        encode: impl Fn(&T, &mut Vec<u8>) -> Result<(), FrameError>,
+        mut refused: impl FnMut(&T, PushError) -> Option<T>,
+    ) -> bool {
         let mut queue = self.lock();
         let first = queue.bytes.is_empty();
         for message in messages {
@@ -191,12 +225,10 @@ impl Outbox {
             queue.state == State::Closed,
         );
         drop(queue);
-        if filled || cut {
-            self.filled.notify_one();
-        }
         if cut {
             self.drained.notify_waiters();
         }
+        filled || cut
     }
 
     fn append(
@@ -263,7 +295,7 @@ impl Outbox {
             queue.state = State::Finishing;
         }
         drop(queue);
-        self.filled.notify_one();
+        self.filled.0.notify_one();
     }
 
     /// Drops what waits and cuts the stream.
@@ -271,7 +303,7 @@ impl Outbox {
         let mut queue = self.lock();
         self.cut(&mut queue);
         drop(queue);
-        self.filled.notify_one();
+        self.filled.0.notify_one();
         self.drained.notify_waiters();
     }
 
@@ -312,7 +344,7 @@ impl Outbox {
             let state = self.take(&mut taken);
             if taken.is_empty() {
                 match state {
-                    State::Open => self.filled.notified().await,
+                    State::Open => self.filled.0.notified().await,
                     State::Finishing => return in_time(stall, writer.close()).await,
                     State::Closed => return Ok(()),
                 }
