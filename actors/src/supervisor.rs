@@ -45,8 +45,8 @@ use interstice_host::store::Store;
 use tokio::sync::oneshot;
 
 pub(crate) use self::message::{
-    Broken, Connected, Disconnected, Drain, Ended, EndedPlace, Endings, FromClient, Listening,
-    Quarantine, TimerDue, TimerNews,
+    Broken, Connected, Disconnected, Drain, EndedPlace, Endings, FromClient, Listening, Quarantine,
+    TimerDue, TimerNews,
 };
 use self::requests::batched::Batched;
 use self::{
@@ -262,9 +262,13 @@ impl Handler<Endings> for Supervisor {
 
     fn handle(&mut self, endings: Endings, ctx: &mut Context<Self>) {
         for ended in &endings.ended {
-            self.admission.leave(ended.home, ended.bytes);
-            self.turns_ended += u64::from(ended.what != EndedPlace::Read);
-            self.turns_committed += u64::from(ended.what == EndedPlace::Committed);
+            self.admission.leave(ended.home, ended.places, ended.bytes);
+            if ended.what != EndedPlace::Read {
+                self.turns_ended += ended.places;
+            }
+            if ended.what == EndedPlace::Committed {
+                self.turns_committed += ended.places;
+            }
         }
         if let Some(news) = endings.timers {
             self.timers.set(news, now_ms());

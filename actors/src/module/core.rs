@@ -8,7 +8,7 @@ use futures::FutureExt;
 
 use interstice_abi::{
     failure::Failure,
-    id::ModuleName,
+    id::{ModuleName, NodeId},
     wire::{CallCounters, Called, Response, ResponseBody},
 };
 use interstice_host::{
@@ -29,8 +29,9 @@ use super::{
     watch::StartWatch,
 };
 use crate::{
+    apart::Apart,
     shared::Shared,
-    supervisor::{Ended, EndedPlace, Endings, catalogue::ModuleIndex},
+    supervisor::{EndedPlace, Endings, catalogue::ModuleIndex},
 };
 
 /// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
@@ -66,7 +67,9 @@ pub(crate) enum Work {
 /// The state of a module actor.
 pub(crate) struct Core {
     pub(super) name: ModuleName,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Apart<Shared>,
+    /// This node; every step takes a clone along.
+    pub(super) node: NodeId,
     pub(super) module: Module,
     pub(super) queue: Queue<Work>,
     pub(super) counters: CallCounters,
@@ -76,9 +79,11 @@ pub(crate) struct Core {
     pub(super) quarantine_asked: bool,
     pub(super) recorded: Recorded,
     /// For the next step: nearly all leave both as they were.
-    pub(super) spare: (Touched, Trace),
+    pub(super) spare: (Option<Touched>, Option<Trace>),
     pub(super) acks: Acks,
     pub(super) endings: Endings,
+    /// When the supervisor was told of some while more was to be done.
+    pub(super) told_at: Option<Instant>,
     pub(super) timers: TimersTold,
     last_step_was_slow: bool,
     /// Whether a marker has passed since the lane was told: what it takes is the node's doing, not the module's.
@@ -118,7 +123,8 @@ impl Core {
     pub(crate) fn new(name: ModuleName, shared: Arc<Shared>, module: Module) -> Self {
         Self {
             name,
-            shared,
+            node: shared.id.apart(),
+            shared: Apart::new(shared),
             module,
             queue: Queue::new(),
             counters: CallCounters::default(),
@@ -129,6 +135,7 @@ impl Core {
             spare: Default::default(),
             acks: Acks::default(),
             endings: Endings::default(),
+            told_at: None,
             timers: TimersTold::default(),
             last_step_was_slow: false,
             marked: false,
@@ -144,8 +151,20 @@ impl Core {
     }
 
     /// What all actors of the node share.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Apart<Shared> {
         &self.shared
+    }
+
+    /// For the next step.
+    pub(super) fn take_spare(&mut self) -> (Touched, Trace) {
+        let (touched, trace) = &mut self.spare;
+        let touched = touched.take().unwrap_or_default();
+        (touched, trace.take().unwrap_or_default())
+    }
+
+    /// Keeps what a step has not used.
+    pub(super) fn keep_spare(&mut self, touched: Touched, trace: Trace) {
+        self.spare = (touched.unused(), trace.unused());
     }
 
     /// Takes the tables out while no actor drives this.
@@ -261,7 +280,11 @@ impl Core {
             }
             before = now;
             if was_slow || worked_off == WORK_PER_DRIVE || breather.held(now) >= TIME_PER_DRIVE {
-                self.flush();
+                if was_slow || !self.has_work() {
+                    self.flush();
+                } else {
+                    self.hand_on(now);
+                }
                 // An arbiter looks at its sockets and at what other threads have sent only when nothing is ready, or after
                 // dozens of tasks, each of which may be a drive as long as this one.
                 tokio::task::yield_now().await;
@@ -357,20 +380,12 @@ impl Core {
             }
             Waiter::Nobody => {}
         }
-        self.endings.ended.push(Ended {
-            home: turn.home,
-            bytes: turn.bytes,
-            what,
-        });
+        self.endings.add(turn.home, turn.bytes, what);
     }
 
     /// Ends a place that was no turn.
     pub(super) fn end_place(&mut self, home: ModuleIndex, bytes: u64) {
-        self.endings.ended.push(Ended {
-            home: Some(home),
-            bytes,
-            what: EndedPlace::Read,
-        });
+        self.endings.add(Some(home), bytes, EndedPlace::Read);
     }
 }
 

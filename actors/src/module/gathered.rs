@@ -3,7 +3,10 @@
 //! All of it goes in batches: one message for the log, one closure for the answers that wait for it, one message for the supervisor.
 //! Invariant: nothing that rests on a record leaves the actor before the record is in the log's queue.
 
-use std::task::Waker;
+use std::{
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -16,6 +19,9 @@ use crate::{ingress::Replies, record::StepRecord};
 
 /// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
 const RECORDS_BYTES_MAX: usize = 64 * 1024;
+
+/// How often the supervisor is told what has ended while more is to be done.
+const TOLD_EVERY: Duration = Duration::from_millis(1);
 
 /// Bytes that are kept for encoding records.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
@@ -67,8 +73,24 @@ impl Core {
         }
     }
 
-    /// Hands on what was gathered.
+    /// Hands on all that was gathered.
     pub(super) fn flush(&mut self) {
+        self.hand_over_answers();
+        self.tell_supervisor();
+    }
+
+    /// Hands on what others wait for while there is more to do; the supervisor is told what has ended only now and then, because that
+    /// wakes its thread, and it needs to know for admission and for changes that wait until the queue is empty.
+    pub(super) fn hand_on(&mut self, now: Instant) {
+        self.hand_over_answers();
+        let told = self.told_at.map(|told| now.saturating_duration_since(told));
+        if told.is_none_or(|ago| ago >= TOLD_EVERY) || self.endings.quarantine.is_some() {
+            self.told_at = Some(now);
+            self.tell_supervisor();
+        }
+    }
+
+    fn hand_over_answers(&mut self) {
         if self.acks.durable.is_empty() {
             self.hand_over_records();
         } else {
@@ -81,6 +103,9 @@ impl Core {
         if !self.acks.applied.is_empty() {
             send_all(self.acks.applied.drain(..), Waker::wake);
         }
+    }
+
+    fn tell_supervisor(&mut self) {
         if let Some(news) = self.timer_news() {
             self.endings.timers = Some(news);
         }

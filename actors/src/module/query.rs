@@ -16,7 +16,7 @@ use interstice_host::module::{Caller, StepRequest, TurnContext};
 use super::{
     Traffic,
     core::Core,
-    nested::{reacher::Reacher, touched::Touched, way::Way},
+    nested::{reacher::Reacher, way::Way},
     turn::Ticket,
 };
 use crate::{
@@ -84,8 +84,9 @@ impl Core {
     /// Runs a client's query on the second instance.
     pub(super) async fn client_query(&mut self, query: ClientQuery) {
         let bytes = u64::try_from(query.arguments.len()).unwrap_or(u64::MAX);
-        let way = Way::of_query(query.ticket, query.catalogue.clone(), query.module);
-        let reacher = Reacher::new(self.shared.clone(), way, Touched::default(), 0);
+        let (touched, trace) = self.take_spare();
+        let way = Way::of_query(&query, trace.clone());
+        let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
         let request = StepRequest {
             function: query.query,
             caller: query.caller,
@@ -96,7 +97,7 @@ impl Core {
                 step: StepIndex(0),
                 timestamp_ms: query.timestamp_ms,
                 node_seed: self.shared.seed,
-                node_id: self.shared.id.clone(),
+                node_id: self.node.clone(),
                 of_load: false,
             },
             call_ordinal: 0,
@@ -104,6 +105,7 @@ impl Core {
             depth: 0,
         };
         let outcome = self.module.query(request, true, Box::new(reacher)).await;
+        self.keep_spare(touched, trace);
         self.counters.queries += 1;
         if outcome.is_fault {
             self.counters.faults += 1;

@@ -82,8 +82,9 @@ impl Core {
             StepKind::Load(_) => is_load = true,
             StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => {}
         }
+        let own = pending.module;
         let counts_to_quarantine = !matches!(pending.what, StepKind::Call(_));
-        let (touched, trace) = std::mem::take(&mut self.spare);
+        let (touched, trace) = self.take_spare();
         let ended = self.run(turn, step, pending, &touched, &trace).await;
         let result = ended.result.clone();
         self.count(&ended, counts_to_quarantine);
@@ -93,7 +94,7 @@ impl Core {
         if is_large {
             breather.breathe().await;
         }
-        let starts = self.starts(turn, &ended);
+        let starts = self.starts(turn, own, &ended);
         let head = RecordHead {
             seq: turn.seq,
             step,
@@ -102,7 +103,9 @@ impl Core {
         };
         let mut record = ended.into_record(head, starts.recorded, starts.dropped, &trace);
         let watched = self.watched(turn, &record);
-        drop_ephemeral(&turn.catalogue, &mut record);
+        if starts.any_ephemeral {
+            drop_ephemeral(&turn.catalogue, &mut record);
+        }
         if is_large {
             breather.breathe().await;
         }
@@ -123,10 +126,7 @@ impl Core {
                 self.send_traffic(&turn.catalogue, module, Traffic::Commit(turn.ticket));
             }
         }
-        self.spare = (
-            touched.unused().unwrap_or_default(),
-            trace.unused().unwrap_or_default(),
-        );
+        self.keep_spare(touched, trace);
         match timer {
             Some(timer) => self.report_timer_ended(timer),
             None if is_load => self.report_timers_again(),
@@ -151,10 +151,7 @@ impl Core {
         touched: &Touched,
         trace: &Trace,
     ) -> Ended {
-        let own = turn
-            .catalogue
-            .index_of(&self.name)
-            .unwrap_or(pending.module);
+        let own = pending.module;
         let prepared = prepare(&mut self.module, &turn.catalogue, own, &pending);
         let Some(function) = prepared.function.clone() else {
             return prepared.without_guest();
@@ -195,7 +192,7 @@ impl Core {
             step,
             timestamp_ms: turn.timestamp_ms,
             node_seed: self.shared.seed,
-            node_id: self.shared.id.clone(),
+            node_id: self.node.clone(),
             of_load: false,
         }
     }

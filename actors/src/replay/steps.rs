@@ -216,9 +216,12 @@ impl Replay {
             recorded,
             pending,
             dropped,
-        } = starts(&self.world.node, &catalogue, &ended, room);
+            any_ephemeral,
+        } = starts(&self.world.node, &catalogue, own, &ended, room);
         let mut replayed = ended.into_record(head(record), recorded, dropped, &trace);
-        drop_ephemeral(&catalogue, &mut replayed);
+        if any_ephemeral {
+            drop_ephemeral(&catalogue, &mut replayed);
+        }
         Ok((replayed, pending))
     }
 

@@ -3,8 +3,6 @@
 //! Counts turns, queries and watches that have a place and have not ended, and the bytes of their arguments, per module and
 //! in all. Beyond the bound callers get `Busy`; inside the node nothing is refused any more.
 
-use std::collections::HashMap;
-
 use interstice_abi::{
     failure::{Code, Failure},
     id::ModuleName,
@@ -17,7 +15,8 @@ use crate::config::Config;
 pub(crate) struct Admission {
     turns_max: u64,
     bytes_max: u64,
-    modules: HashMap<ModuleIndex, Load>,
+    /// By [`ModuleIndex`], as far as any was admitted.
+    modules: Vec<Load>,
     all: Load,
 }
 
@@ -33,7 +32,7 @@ impl Admission {
         Self {
             turns_max: config.admission.turns_per_module_max,
             bytes_max: config.admission.bytes_per_module_max,
-            modules: HashMap::new(),
+            modules: Vec::new(),
             all: Load::default(),
         }
     }
@@ -48,7 +47,8 @@ impl Admission {
         module: ModuleIndex,
         bytes: u64,
     ) -> Result<(), Failure> {
-        let load = self.modules.get(&module).copied().unwrap_or_default();
+        let load = self.modules.get(module.place());
+        let load = load.copied().unwrap_or_default();
         if load.turns >= self.turns_max {
             return Err(Failure::new(
                 Code::Busy,
@@ -76,18 +76,22 @@ impl Admission {
         self.all.turns += 1;
         self.all.bytes += bytes;
         if let Some(module) = module {
-            let load = self.modules.entry(module).or_default();
-            load.turns += 1;
-            load.bytes += bytes;
+            let place = module.place();
+            if place >= self.modules.len() {
+                self.modules.resize(place + 1, Load::default());
+            }
+            if let Some(load) = self.modules.get_mut(place) {
+                load.turns += 1;
+                load.bytes += bytes;
+            }
         }
     }
 
-    /// Gives a place back.
-    pub(crate) fn leave(&mut self, module: Option<ModuleIndex>, bytes: u64) {
-        self.all.turns = self.all.turns.saturating_sub(1);
-        self.all.bytes = self.all.bytes.saturating_sub(bytes);
-        if let Some(load) = module.and_then(|module| self.modules.get_mut(&module)) {
-            load.turns = load.turns.saturating_sub(1);
+    /// Gives places back.
+    pub(crate) fn leave(&mut self, module: Option<ModuleIndex>, places: u64, bytes: u64) {
+        let module = module.and_then(|module| self.modules.get_mut(module.place()));
+        for load in std::iter::once(&mut self.all).chain(module) {
+            load.turns = load.turns.saturating_sub(places);
             load.bytes = load.bytes.saturating_sub(bytes);
         }
     }
@@ -142,9 +146,9 @@ mod tests {
             admission.check(&name, ModuleIndex(1), 0).is_ok(),
             "a neighbour is not affected"
         );
-        admission.leave(Some(module), 90);
+        admission.leave(Some(module), 1, 90);
         assert!(admission.check(&name, module, 20).is_ok());
-        admission.leave(Some(module), 10);
+        admission.leave(Some(module), 1, 10);
         assert!(admission.is_idle());
     }
 }

@@ -28,6 +28,13 @@ use crate::{module::home::ModuleAddress, one_or_more::OneOrMore, supervisor::gra
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ModuleIndex(pub(crate) u32);
 
+impl ModuleIndex {
+    /// For indexing.
+    pub(crate) fn place(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
 /// What a catalogue knows of a module, before anything is derived.
 #[derive(Clone)]
 pub(crate) struct Installed<A = ModuleAddress> {
@@ -106,10 +113,10 @@ impl<A> Catalogue<A> {
         let mut wakes: Vec<BTreeSet<ModuleIndex>> =
             entries.iter().map(|_| BTreeSet::new()).collect();
         for subscription in subscriptions {
-            if let Some(woken) = wakes.get_mut(place(subscription.source)) {
+            if let Some(woken) = wakes.get_mut(subscription.source.place()) {
                 woken.insert(subscription.subscriber.module);
             }
-            if let Some(entry) = entries.get_mut(place(subscription.source)) {
+            if let Some(entry) = entries.get_mut(subscription.source.place()) {
                 entry.add(subscription);
             }
         }
@@ -193,7 +200,7 @@ impl<A> Catalogue<A> {
 
     /// The module at `index`.
     pub(crate) fn entry(&self, index: ModuleIndex) -> Option<&Entry<A>> {
-        self.entries.get(place(index))
+        self.entries.get(index.place())
     }
 
     /// Every module that a turn with steps in `modules` may touch, in order, each once.
@@ -215,6 +222,14 @@ impl<A> Catalogue<A> {
         reach.sort_unstable();
         reach.dedup();
         reach.into_iter().collect()
+    }
+
+    /// The module of exactly this name, which is mostly the one at `likely`.
+    pub(crate) fn entry_of(&self, name: &ModuleName, likely: ModuleIndex) -> Option<&Entry<A>> {
+        match self.entry(likely) {
+            Some(entry) if entry.installed.schema.name == *name => Some(entry),
+            _ => self.index_of(name).and_then(|index| self.entry(index)),
+        }
     }
 
     /// The index of the module of exactly this name.
@@ -242,8 +257,4 @@ impl<A> Entry<A> {
         names.sort_unstable();
         names.into_iter()
     }
-}
-
-fn place(index: ModuleIndex) -> usize {
-    usize::try_from(index.0).unwrap_or(usize::MAX)
 }

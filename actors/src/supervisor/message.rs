@@ -15,7 +15,7 @@ use crate::ingress::{Batch, Peer};
 #[derive(Default, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Endings {
-    /// Turns, queries and other places.
+    /// Turns, queries and other places. Those of a kind that followed each other are one.
     pub(crate) ended: Vec<Ended>,
     /// The module's next timer.
     pub(crate) timers: Option<TimerNews>,
@@ -24,6 +24,22 @@ pub(crate) struct Endings {
 }
 
 impl Endings {
+    /// A place has ended.
+    pub(crate) fn add(&mut self, home: Option<ModuleIndex>, bytes: u64, what: EndedPlace) {
+        match self.ended.last_mut() {
+            Some(last) if last.home == home && last.what == what => {
+                last.places += 1;
+                last.bytes = last.bytes.saturating_add(bytes);
+            }
+            _ => self.ended.push(Ended {
+                home,
+                places: 1,
+                bytes,
+                what,
+            }),
+        }
+    }
+
     /// Whether there is nothing to tell.
     pub(crate) fn is_empty(&self) -> bool {
         self.ended.is_empty() && self.timers.is_none() && self.quarantine.is_none()
@@ -44,7 +60,9 @@ pub(crate) struct Quarantine {
 pub(crate) struct Ended {
     /// The module that it was counted under.
     pub(crate) home: Option<ModuleIndex>,
-    /// The bytes that were counted.
+    /// How many have ended.
+    pub(crate) places: u64,
+    /// The bytes that were counted for them.
     pub(crate) bytes: u64,
     /// What has ended.
     pub(crate) what: EndedPlace,
@@ -107,3 +125,38 @@ pub(crate) struct Listening(pub(crate) Vec<String>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(crate) struct TimerDue;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_a_kind_are_told_together_and_none_is_lost() {
+        let [module, other] = [0, 1].map(|place| Some(ModuleIndex(place)));
+        let mut endings = Endings::default();
+        assert!(endings.is_empty());
+        for (home, bytes, what) in [
+            (module, 1, EndedPlace::Committed),
+            (module, 2, EndedPlace::Committed),
+            (module, 4, EndedPlace::Failed),
+            (other, 8, EndedPlace::Failed),
+            (None, 0, EndedPlace::Read),
+            (module, 16, EndedPlace::Committed),
+        ] {
+            endings.add(home, bytes, what);
+        }
+        let told: Vec<_> = endings
+            .ended
+            .iter()
+            .map(|ended| (ended.home, ended.places, ended.bytes, ended.what))
+            .collect();
+        let expected = [
+            (module, 2, 3, EndedPlace::Committed),
+            (module, 1, 4, EndedPlace::Failed),
+            (other, 1, 8, EndedPlace::Failed),
+            (None, 1, 0, EndedPlace::Read),
+            (module, 1, 16, EndedPlace::Committed),
+        ];
+        assert_eq!(told, expected);
+    }
+}

@@ -14,6 +14,9 @@ use crate::wasm::{Binary, Place};
 /// `NotFound` with the nearest name, `Denied` for a module that is no dependency, `Unavailable` for a table of another
 /// node, which only a replica could show.
 pub(super) fn resolve(binary: &Binary, name: &str) -> Result<Place, Failure> {
+    if let Some((own, _)) = binary.schema.table(name) {
+        return Ok(Place::Own(own));
+    }
     let parts: Vec<&str> = name.splitn(4, '.').collect();
     let (node, module, table) = match parts.as_slice() {
         [table] => (None, None, *table),

@@ -102,18 +102,21 @@ impl Tables {
     }
 
     /// The counters that moved since `savepoint`, each once, with the values that they have.
-    #[must_use]
-    pub fn counters_since(&self, savepoint: Savepoint) -> Vec<Counter> {
+    pub fn counters_since(&self, savepoint: Savepoint) -> impl Iterator<Item = Counter> {
         let moves = self.journal.counters.get(savepoint.counters..);
-        let mut places: Vec<(usize, usize)> = moves
-            .unwrap_or_default()
-            .iter()
-            .map(|moved| (moved.table, moved.counter))
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+        let moves = moves.unwrap_or_default().iter();
+        let mut places = moves.map(|moved| (moved.table, moved.counter));
+        // Most steps move one at most, and then nothing is allocated.
+        let mut first = places.next();
+        let mut others: Vec<(usize, usize)> = places.collect();
+        if !others.is_empty() {
+            others.extend(first.take());
+            others.sort_unstable();
+            others.dedup();
+        }
+        first
             .into_iter()
+            .chain(others)
             .filter_map(|(place, counter)| {
                 let counter = self.tables.get(place)?.counters.get(counter)?;
                 Some(Counter {
@@ -122,7 +125,6 @@ impl Tables {
                     value: counter.last,
                 })
             })
-            .collect()
     }
 
     /// Forgets the journal: what it holds is done.

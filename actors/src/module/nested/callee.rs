@@ -51,13 +51,12 @@ pub(crate) async fn run_called<A>(
     let counters = match called {
         Some((function, arguments)) => {
             add_call(
-                &way.catalogue,
-                &name,
+                way.catalogue.entry(way.end()),
                 &function,
                 &arguments,
                 &mut outcome.effects,
             );
-            module.tables().counters_since(savepoint)
+            module.tables().counters_since(savepoint).collect()
         }
         None => Vec::new(),
     };

@@ -3,8 +3,6 @@
 //!
 //! What may be called is the way's to say. While the guest waits, its fiber is suspended and its thread works on.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 use interstice_abi::{
     failure::Failure,
@@ -16,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{NestedCall, NestedRead, touched::Touched, way::Way};
 use crate::{
+    apart::Apart,
     module::{
         Traffic,
         awake::{BETWEEN_CALLS, stay_awake},
@@ -29,7 +28,7 @@ use crate::{
 
 /// What a running guest reaches outside its module.
 pub(crate) struct Reacher {
-    shared: Arc<Shared>,
+    shared: Apart<Shared>,
     way: Way,
     touched: Touched,
     /// Calls made so far.
@@ -53,7 +52,7 @@ const LOOK_AFTER_US: u64 = 20;
 impl Reacher {
     /// For a guest at the end of `way`, whose callers have used so much of the step's time; what it touches is added to `touched`.
     pub(in crate::module) fn new(
-        shared: Arc<Shared>,
+        shared: Apart<Shared>,
         way: Way,
         touched: Touched,
         running_us_used: u64,

@@ -17,6 +17,7 @@ use crate::{
     apart::Apart,
     module::{
         home::ModuleAddress,
+        query::ClientQuery,
         turn::{Ticket, Turn},
     },
     supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
@@ -59,21 +60,20 @@ impl Way {
         of_load: bool,
         trace: Trace,
     ) -> Self {
-        Self {
-            trace,
-            ..Self::new(turn.ticket, turn.catalogue.clone(), own, of_load)
-        }
+        Self::with(turn.ticket, turn.catalogue.clone(), own, of_load, trace)
     }
 
     /// The start of a client query's way.
-    pub(in crate::module) fn of_query(
-        ticket: Ticket,
-        catalogue: Apart<Catalogue>,
-        own: ModuleIndex,
-    ) -> Self {
+    pub(in crate::module) fn of_query(query: &ClientQuery, trace: Trace) -> Self {
         Self {
             of_client_query: true,
-            ..Self::new(ticket, catalogue, own, false)
+            ..Self::with(
+                query.ticket,
+                query.catalogue.clone(),
+                query.module,
+                false,
+                trace,
+            )
         }
     }
 }
@@ -86,6 +86,16 @@ impl<A> Way<A> {
         own: ModuleIndex,
         of_load: bool,
     ) -> Self {
+        Self::with(ticket, catalogue, own, of_load, Trace::default())
+    }
+
+    fn with(
+        ticket: Ticket,
+        catalogue: Apart<Catalogue<A>>,
+        own: ModuleIndex,
+        of_load: bool,
+        trace: Trace,
+    ) -> Self {
         Self {
             ticket,
             catalogue,
@@ -93,7 +103,7 @@ impl<A> Way<A> {
             own,
             of_client_query: false,
             of_load,
-            trace: Trace::default(),
+            trace,
         }
     }
 

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use interstice_abi::{
-    id::{NodeId, StepIndex},
-    schema::Persistence,
-};
+use interstice_abi::id::{NodeId, StepIndex};
 use interstice_host::module::Effect;
 
 use super::running::Ended;
@@ -16,7 +13,7 @@ use crate::{
         watch::watchers::Selected,
     },
     record::{Start, StartArguments, StepRecord, effect_arguments},
-    supervisor::catalogue::{Catalogue, Subscriber},
+    supervisor::catalogue::{Catalogue, ModuleIndex, Subscriber},
 };
 
 /// What the effects of a step start.
@@ -28,6 +25,8 @@ pub(crate) struct Starts {
     pub(crate) pending: Vec<PendingStep>,
     /// How many the budget drops.
     pub(crate) dropped: u32,
+    /// Whether some of the effects are changes of ephemeral tables.
+    pub(crate) any_ephemeral: bool,
 }
 
 /// How many steps a turn may still start, of `budget`, when `next_step` is the next and `pending` are waiting.
@@ -36,18 +35,21 @@ pub(crate) fn room(budget: u32, next_step: StepIndex, pending: usize) -> u32 {
     budget.saturating_sub(next_step.0.saturating_add(waiting))
 }
 
-/// The steps that the effects of a step start, up to `room`.
+/// The steps that the effects of a step of `own` start, up to `room`.
 pub(crate) fn starts<A>(
     node: &NodeId,
     catalogue: &Catalogue<A>,
+    own: ModuleIndex,
     ended: &Ended,
     room: u32,
 ) -> Starts {
     let mut starts = Starts::default();
     let mut recorded = 0_u32;
     for effect in &ended.effects {
-        let is_recorded = !is_ephemeral(catalogue, effect);
-        for subscriber in subscribers(catalogue, effect) {
+        let (is_ephemeral, subscribers) = heard(catalogue, own, effect);
+        let is_recorded = !is_ephemeral;
+        starts.any_ephemeral |= is_ephemeral;
+        for subscriber in subscribers {
             if u32::try_from(starts.recorded.len()).unwrap_or(u32::MAX) >= room {
                 starts.dropped += 1;
                 continue;
@@ -85,9 +87,9 @@ pub(crate) fn drop_ephemeral<A>(catalogue: &Catalogue<A>, record: &mut StepRecor
 
 impl Core {
     /// The steps that the effects start; dropped ones are said in the node's log.
-    pub(super) fn starts(&self, turn: &Turn, ended: &Ended) -> Starts {
+    pub(super) fn starts(&self, turn: &Turn, own: ModuleIndex, ended: &Ended) -> Starts {
         let room = room(turn.budget, turn.next_step, turn.pending.len());
-        let starts = starts(&self.shared.id, &turn.catalogue, ended, room);
+        let starts = starts(&self.shared.id, &turn.catalogue, own, ended, room);
         if starts.dropped > 0 {
             let text = format!(
                 "the turn reached its limit of {} steps; {} reactions were dropped",
@@ -110,31 +112,31 @@ impl Core {
     }
 }
 
-fn subscribers<'a, A>(catalogue: &'a Catalogue<A>, effect: &Effect) -> &'a [Subscriber] {
+/// Whether an effect of a step of `own` is a change of an ephemeral table, and who reacts to it.
+fn heard<'a, A>(
+    catalogue: &'a Catalogue<A>,
+    own: ModuleIndex,
+    effect: &Effect,
+) -> (bool, &'a [Subscriber]) {
+    let (Effect::Change { module, .. } | Effect::Called { module, .. }) = effect;
+    let Some(entry) = catalogue.entry_of(module, own) else {
+        return (false, &[]);
+    };
     match effect {
-        Effect::Change { module, change } => {
-            catalogue.row_subscribers(module, change.table, change.event())
-        }
-        Effect::Called {
-            module, reducer, ..
-        } => catalogue.call_subscribers(module, reducer),
+        Effect::Change { change, .. } => (
+            entry.is_ephemeral(change.table),
+            entry.row_subscribers(change.table, change.event()),
+        ),
+        Effect::Called { reducer, .. } => (false, entry.call_subscribers(reducer)),
     }
 }
 
-/// Whether a change is of an ephemeral table. Hidden tables are logged.
+/// Whether an effect is a change of an ephemeral table.
 pub(crate) fn is_ephemeral<A>(catalogue: &Catalogue<A>, effect: &Effect) -> bool {
     let Effect::Change { module, change } = effect else {
         return false;
     };
-    catalogue
-        .index_of(module)
-        .and_then(|index| catalogue.entry(index))
-        .and_then(|entry| {
-            entry
-                .installed
-                .schema
-                .tables
-                .get(usize::from(change.table.0))
-        })
-        .is_some_and(|table| table.persistence == Persistence::Ephemeral)
+    let entry = catalogue.index_of(module);
+    let entry = entry.and_then(|index| catalogue.entry(index));
+    entry.is_some_and(|entry| entry.is_ephemeral(change.table))
 }

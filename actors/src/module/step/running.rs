@@ -162,15 +162,14 @@ pub(crate) async fn execute<A>(
         effects.extend(outcome.effects);
     }
     add_call(
-        catalogue,
-        &name,
+        catalogue.entry(pending.module),
         &function,
         &pending.arguments,
         &mut effects,
     );
     let mut counters = touched.counters();
     let own = module.tables().counters_since(prepared.savepoint);
-    counters.extend(own.into_iter().map(|counter| (name.clone(), counter)));
+    counters.extend(own.map(|counter| (name.clone(), counter)));
     Ended {
         ran: Some(Ran {
             module: name,
@@ -186,15 +185,16 @@ pub(crate) async fn execute<A>(
 
 /// Adds the effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
 pub(crate) fn add_call<A>(
-    catalogue: &Catalogue<A>,
-    module: &ModuleName,
+    module: Option<&Entry<A>>,
     reducer: &str,
     arguments: &[u8],
     effects: &mut Vec<Effect>,
 ) {
-    if !catalogue.call_subscribers(module, reducer).is_empty() {
+    if let Some(entry) = module
+        && !entry.call_subscribers(reducer).is_empty()
+    {
         effects.push(Effect::Called {
-            module: module.clone(),
+            module: entry.installed.schema.name.clone(),
             reducer: reducer.to_string(),
             arguments: arguments.to_vec(),
         });

@@ -10,7 +10,7 @@ use std::{
 
 use interstice_abi::id::ModuleName;
 
-use super::{Catalogue, Entry, ModuleIndex, place};
+use super::{Catalogue, Entry, ModuleIndex};
 
 impl<A> Catalogue<A> {
     /// Serving modules, those that others depend on first; by name where nothing else decides.
@@ -71,7 +71,7 @@ pub(super) fn closure(
             open.extend(
                 edges
                     .iter()
-                    .filter_map(|edges| edges.get(place(index)))
+                    .filter_map(|edges| edges.get(index.place()))
                     .flatten(),
             );
         }

@@ -8,35 +8,13 @@ use std::collections::BTreeMap;
 use interstice_abi::{
     event::{Event, RowEvent},
     id::{ModuleName, TableId},
-    schema::Visibility,
+    schema::{Persistence, Visibility},
     wire::GrantTarget,
 };
 
-use super::{Catalogue, Entry, ModuleIndex, Subscriber, place};
+use super::{Catalogue, Entry, ModuleIndex, Subscriber};
 
 impl<A> Catalogue<A> {
-    /// Who reacts to this change of this table, in order.
-    pub(crate) fn row_subscribers(
-        &self,
-        module: &ModuleName,
-        table: TableId,
-        event: RowEvent,
-    ) -> &[Subscriber] {
-        self.index_of(module)
-            .and_then(|index| self.entry(index))
-            .and_then(|entry| entry.rows.get(usize::from(table.0)))
-            .and_then(|events| events.get(event_place(event)))
-            .map_or(&[], Vec::as_slice)
-    }
-
-    /// Who reacts to the call of this reducer, in order.
-    pub(crate) fn call_subscribers(&self, module: &ModuleName, reducer: &str) -> &[Subscriber] {
-        self.index_of(module)
-            .and_then(|index| self.entry(index))
-            .and_then(|entry| entry.calls.get(reducer))
-            .map_or(&[], Vec::as_slice)
-    }
-
     /// Every reducer of a serving module that is subscribed to `event`, by (module, reducer).
     pub(crate) fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
         let mut found: Vec<Subscriber> = self
@@ -62,6 +40,25 @@ impl<A> Catalogue<A> {
 }
 
 impl<A> Entry<A> {
+    /// Who reacts to this change of this table, in order.
+    pub(crate) fn row_subscribers(&self, table: TableId, event: RowEvent) -> &[Subscriber] {
+        let events = self.rows.get(usize::from(table.0));
+        events
+            .and_then(|events| events.get(event_place(event)))
+            .map_or(&[], Vec::as_slice)
+    }
+
+    /// Who reacts to the call of this reducer, in order.
+    pub(crate) fn call_subscribers(&self, reducer: &str) -> &[Subscriber] {
+        self.calls.get(reducer).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the table's rows are in memory only. Hidden tables are logged.
+    pub(crate) fn is_ephemeral(&self, table: TableId) -> bool {
+        let table = self.installed.schema.tables.get(usize::from(table.0));
+        table.is_some_and(|table| table.persistence == Persistence::Ephemeral)
+    }
+
     /// Enters a subscription to something of this module.
     pub(super) fn add(&mut self, subscription: Subscription) {
         match subscription.what {
@@ -115,7 +112,7 @@ pub(super) fn subscriptions<A>(
                     continue;
                 };
                 let source_name = entries
-                    .get(place(source))
+                    .get(source.place())
                     .map(|entry| entry.installed.schema.name.to_string());
                 let grant = GrantTarget::Subscriptions {
                     module: source_name.unwrap_or_default(),
@@ -155,14 +152,14 @@ fn target<A>(
                 }
                 _ => own,
             };
-            let schema = &entries.get(place(source))?.installed.schema;
+            let schema = &entries.get(source.place())?.installed.schema;
             let (id, found) = schema.table(&table.table)?;
             let allowed = source == own || found.visibility == Visibility::Public;
             allowed.then_some((source, Subscribed::Rows(id, *event)))
         }
         Event::Call { module, reducer } => {
             let source = *by_name.get(module.as_str())?;
-            let schema = &entries.get(place(source))?.installed.schema;
+            let schema = &entries.get(source.place())?.installed.schema;
             let found = schema.reducer(reducer)?;
             (source != own && found.events.is_empty())
                 .then(|| (source, Subscribed::Calls(reducer.clone())))

@@ -76,7 +76,10 @@ fn step(tables: &mut Tables, model: &mut Model, ops: &[Op], log: &mut Log) {
         apply(op, tables, model);
     }
     let changes = tables.changes_since(savepoint).to_vec();
-    let record = (changes, tables.counters_since(savepoint));
+    let record = (
+        changes,
+        tables.counters_since(savepoint).collect::<Vec<_>>(),
+    );
     let bytes = postcard::to_allocvec(&record).expect("encodes");
     let read: (Vec<Change>, Vec<Counter>) = postcard::from_bytes(&bytes).expect("decodes");
     assert_eq!(read, record);
