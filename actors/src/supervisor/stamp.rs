@@ -7,7 +7,6 @@ use interstice_abi::id::{Seq, StepIndex};
 
 use super::Supervisor;
 use crate::{
-    lines::now_ms,
     module::turn::{PendingStep, Ticket, Turn, Waiter},
     one_or_more::OneOrMore,
     record::{Input, Outcome, Record, Start, StepRecord},
@@ -54,8 +53,8 @@ impl Stamper {
     }
 
     /// The time of a turn: the clock, but never back.
-    pub(crate) fn timestamp_ms(&mut self) -> u64 {
-        self.last_ms = self.last_ms.max(now_ms());
+    pub(crate) fn timestamp_ms(&mut self, now_ms: u64) -> u64 {
+        self.last_ms = self.last_ms.max(now_ms);
         self.last_ms
     }
 
@@ -80,10 +79,11 @@ impl Supervisor {
     ) -> Turn {
         let home = steps.front().map(|step| step.module);
         let bytes = steps.iter().map(|step| step.arguments.len()).sum::<usize>();
+        let now_ms = self.batched_ms();
         Turn {
             ticket: self.stamper.ticket(),
             seq: self.stamper.seq(&self.shared),
-            timestamp_ms: self.stamper.timestamp_ms(),
+            timestamp_ms: self.stamper.timestamp_ms(now_ms),
             catalogue: self.batched_catalogue(),
             input: Some(input),
             held: self

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::ChangeContext;
 use crate::{
     apart::Apart,
+    lines::now_ms,
     module::{
         NewPlace, Places, gone,
         turn::{PendingStep, Turn, Waiter},
@@ -57,7 +58,7 @@ impl ChangeContext {
         let turn = Turn {
             ticket,
             seq: self.stamper.seq(&self.shared),
-            timestamp_ms: self.stamper.timestamp_ms(),
+            timestamp_ms: self.stamper.timestamp_ms(now_ms()),
             catalogue: Apart::new(self.catalogue.clone()),
             input: Some(input),
             pending: OneOrMore::one(step),

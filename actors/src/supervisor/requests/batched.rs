@@ -1,11 +1,13 @@
-//! What the requests of one batch hold together, so that they count it by themselves: see [`Apart`].
+//! What the requests of one batch have in common, so that it is looked up once, and counted by itself: see [`Apart`].
 
 use std::sync::Arc;
 
-use interstice_abi::id::ModuleName;
+use interstice_abi::{id::ModuleName, wire::Standing};
+use interstice_host::module::CallKind;
 
 use crate::{
     apart::Apart,
+    lines::now_ms,
     supervisor::{
         Supervisor,
         catalogue::{Catalogue, ModuleIndex},
@@ -15,8 +17,35 @@ use crate::{
 /// What a batch of requests has in common.
 pub(crate) struct Batched {
     catalogue: Apart<Catalogue>,
-    /// The module and the reducer that were called last: mostly the next ones too.
-    called: Option<(ModuleIndex, ModuleName, Arc<str>)>,
+    /// When it was taken up, in milliseconds since 1970.
+    now_ms: u64,
+    /// What was called last, and found to be there for whoever asked: mostly that is called next, too.
+    called: Option<Known>,
+}
+
+/// A function that may be called.
+struct Known {
+    kind: CallKind,
+    standing: Standing,
+    called: Called,
+}
+
+/// A function, by its place and its names.
+#[derive(Clone)]
+pub(super) struct Called {
+    pub(super) index: ModuleIndex,
+    pub(super) module: ModuleName,
+    pub(super) function: Arc<str>,
+}
+
+impl Known {
+    /// Whether a client of this standing may call this, as far as is known. What is parked behind a change may be of another client
+    /// than the batch.
+    fn is(&self, kind: CallKind, standing: Standing, (module, function): (&str, &str)) -> bool {
+        (self.kind, self.standing) == (kind, standing)
+            && self.called.module.as_str() == module
+            && *self.called.function == *function
+    }
 }
 
 impl Batched {
@@ -24,43 +53,98 @@ impl Batched {
     pub(super) fn new(catalogue: &Arc<Catalogue>) -> Self {
         Self {
             catalogue: Apart::new(catalogue.clone()),
+            now_ms: now_ms(),
             called: None,
         }
     }
 }
 
 impl Supervisor {
+    /// The batch that is worked on, unless the catalogue has changed meanwhile.
+    fn batch(&mut self) -> Option<&mut Batched> {
+        let batched = self.batched.as_mut()?;
+        Arc::ptr_eq(batched.catalogue.shared(), &self.catalogue).then_some(batched)
+    }
+
     /// The catalogue, for one more turn or query.
-    pub(crate) fn batched_catalogue(&self) -> Apart<Catalogue> {
-        match &self.batched {
-            Some(batched) if Arc::ptr_eq(batched.catalogue.shared(), &self.catalogue) => {
-                batched.catalogue.clone()
-            }
-            _ => Apart::new(self.catalogue.clone()),
+    pub(crate) fn batched_catalogue(&mut self) -> Apart<Catalogue> {
+        match self.batch() {
+            Some(batched) => batched.catalogue.clone(),
+            None => Apart::new(self.catalogue.clone()),
         }
     }
 
-    /// The names of a module and its reducer, for one more call.
-    pub(super) fn batched_names(
+    /// The clock, in milliseconds since 1970, read once per batch.
+    pub(crate) fn batched_ms(&self) -> u64 {
+        self.batched
+            .as_ref()
+            .map_or_else(now_ms, |batched| batched.now_ms)
+    }
+
+    /// What a client of this standing calls, if it was found to be there for the one before.
+    pub(super) fn known(
         &mut self,
+        kind: CallKind,
+        standing: Standing,
+        (module, function): (&str, &str),
+    ) -> Option<Called> {
+        let known = self.batch()?.called.as_ref()?;
+        let is_it = known.is(kind, standing, (module, function));
+        is_it.then(|| known.called.clone())
+    }
+
+    /// What a client of this standing calls, which is there.
+    pub(super) fn found(
+        &mut self,
+        kind: CallKind,
+        standing: Standing,
         index: ModuleIndex,
-        module: &ModuleName,
-        reducer: String,
-    ) -> (ModuleName, Arc<str>) {
-        let Some(batched) = &mut self.batched else {
-            return (module.clone(), reducer.into());
+        function: String,
+    ) -> Called {
+        let module = self.name_of(index);
+        let function = function.into();
+        let Some(batched) = self.batch() else {
+            return Called {
+                index,
+                module,
+                function,
+            };
         };
-        match &mut batched.called {
-            Some((known, name, last)) if *known == index && name == module => {
-                if **last != *reducer {
-                    *last = reducer.into();
-                }
-                (name.clone(), last.clone())
-            }
-            called => {
-                let (_, name, reducer) = called.insert((index, module.apart(), reducer.into()));
-                (name.clone(), reducer.clone())
-            }
-        }
+        let called = Called {
+            index,
+            module: module.apart(),
+            function,
+        };
+        batched.called = Some(Known {
+            kind,
+            standing,
+            called: called.clone(),
+        });
+        called
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_client_may_call_says_nothing_of_others_nor_of_other_functions() {
+        let known = Known {
+            kind: CallKind::Reducer,
+            standing: Standing::Owner,
+            called: Called {
+                index: ModuleIndex(0),
+                module: ModuleName::new("bank").expect("a name"),
+                function: "pay".into(),
+            },
+        };
+        let owner = Standing::Owner;
+        assert!(known.is(CallKind::Reducer, owner, ("bank", "pay")));
+        assert!(!known.is(CallKind::Reducer, Standing::Guest, ("bank", "pay")));
+        assert!(!known.is(CallKind::Query, owner, ("bank", "pay")));
+        assert!(!known.is(CallKind::Reducer, owner, ("vault", "pay")));
+        assert!(!known.is(CallKind::Reducer, owner, ("bank@1", "pay")));
+        assert!(!known.is(CallKind::Reducer, owner, ("bank", "take")));
     }
 }

@@ -9,12 +9,11 @@ use interstice_abi::{
     id::{Position, StepIndex},
     wire::{Ack, Request, RequestBody, Response, RowFilter, Standing},
 };
-use interstice_host::module::Caller;
+use interstice_host::module::{CallKind, Caller};
 
-use super::past::RowsAtWanted;
+use super::{batched::Called, past::RowsAtWanted};
 use crate::{
     ingress::{Peer, Replies},
-    lines::now_ms,
     module::{
         NewPlace,
         nested::callable,
@@ -132,11 +131,22 @@ impl Supervisor {
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
-        let index = self.usable(peer, &call.module)?;
-        let entry = self.entry(index)?;
-        callable(entry, &call.reducer)?;
+        let kind = CallKind::Reducer;
+        let known = self.known(kind, peer.standing, (&call.module, &call.reducer));
+        let called = match known {
+            Some(known) => known,
+            None => {
+                let index = self.usable(peer, &call.module)?;
+                callable(self.entry(index)?, &call.reducer)?;
+                self.found(kind, peer.standing, index, call.reducer)
+            }
+        };
+        let Called {
+            index,
+            module,
+            function: reducer,
+        } = called;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
-        let module = entry.installed.schema.name.clone();
         if bytes > self.config.limits.arguments_bytes_max {
             let text = format!(
                 "the arguments are {bytes} bytes long; the limit is {}",
@@ -147,7 +157,6 @@ impl Supervisor {
         self.admission.check(&module, index, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
         let arguments: Arc<[u8]> = call.arguments.into();
-        let (module, reducer) = self.batched_names(index, &module, call.reducer);
         let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments.clone());
         let input = Input::Call {
             caller: peer.node.clone(),
@@ -173,20 +182,30 @@ impl Supervisor {
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
-        let index = self.usable(peer, &call.module)?;
-        let entry = self.entry(index)?;
-        let schema = &entry.installed.schema;
-        if schema.query(&call.reducer).is_none() {
-            let known = schema.queries.iter().map(|query| query.name.as_str());
-            let mut failure = Failure::not_found("query", &call.reducer, known);
-            failure.message = format!("{} in module `{}`", failure.message, schema.name);
-            return Err(failure);
-        }
+        let kind = CallKind::Query;
+        let known = self.known(kind, peer.standing, (&call.module, &call.reducer));
+        let called = match known {
+            Some(known) => known,
+            None => {
+                let index = self.usable(peer, &call.module)?;
+                let schema = &self.entry(index)?.installed.schema;
+                if schema.query(&call.reducer).is_none() {
+                    let known = schema.queries.iter().map(|query| query.name.as_str());
+                    let mut failure = Failure::not_found("query", &call.reducer, known);
+                    failure.message = format!("{} in module `{}`", failure.message, schema.name);
+                    return Err(failure);
+                }
+                self.found(kind, peer.standing, index, call.reducer)
+            }
+        };
+        let Called {
+            index,
+            module,
+            function: name,
+        } = called;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
-        self.admission.check(&schema.name, index, bytes)?;
-        let query_reach = entry.query_reach.clone();
-        let module = schema.name.clone();
-        let (_, name) = self.batched_names(index, &module, call.reducer);
+        self.admission.check(&module, index, bytes)?;
+        let query_reach = self.entry(index)?.query_reach.clone();
         let ticket = self.stamper.ticket();
         let query = ClientQuery {
             ticket,
@@ -196,7 +215,7 @@ impl Supervisor {
             caller: caller_of(peer),
             arguments: call.arguments.into(),
             seq: self.stamper.last_seq(),
-            timestamp_ms: now_ms().max(self.stamper.last_ms()),
+            timestamp_ms: self.batched_ms().max(self.stamper.last_ms()),
             replies: replies.clone(),
             request: id,
             ack: call.ack,
