@@ -162,18 +162,35 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// [`Damaged`] when it is cut off, too large, or longer than it need be.
+    #[inline]
     pub fn varint(&mut self, bits: u32) -> Result<u128, Damaged> {
-        let bytes = self.varint_bytes(bits)?;
-        if let &[byte] = bytes {
-            return Ok(u128::from(byte));
+        match self.rest {
+            &[byte, ref rest @ ..] if byte < 0x80 => {
+                self.rest = rest;
+                Ok(u128::from(byte))
+            }
+            _ => self.longer_varint(bits),
         }
-        // Sandboxes, and not only they, are slow with 128 bits.
-        Ok(if bytes.len() <= VARINT_BYTES_OF_63_BITS {
-            let parts = bytes.iter().rev().map(|byte| u64::from(byte & 0x7f));
-            u128::from(parts.fold(0, |value, part| value << 7 | part))
-        } else {
-            let parts = bytes.iter().rev().map(|byte| u128::from(byte & 0x7f));
-            parts.fold(0, |value, part| value << 7 | part)
+    }
+
+    fn longer_varint(&mut self, bits: u32) -> Result<u128, Damaged> {
+        let rest = self.rest;
+        let bytes = self.varint_bytes(bits)?;
+        // Sandboxes, and not only they, are slow with 128 bits, and with many steps.
+        Ok(match (rest.first_chunk::<8>(), bytes) {
+            (Some(eight), [_, _, _, _, _, _, _, _, others @ ..]) => {
+                let low = septets(u64::from_le_bytes(*eight));
+                match others {
+                    [] => u128::from(low),
+                    [ninth] => u128::from(low | u64::from(ninth & 0x7f) << 56),
+                    _ => u128::from(low) | joined(others) << 56,
+                }
+            }
+            (Some(eight), few) => {
+                let unused = 64 - 8 * few.len();
+                u128::from(septets(u64::from_le_bytes(*eight) << unused >> unused))
+            }
+            (None, bytes) => joined(bytes),
         })
     }
 
@@ -181,6 +198,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// As [`Input::varint`].
+    #[inline]
     pub(crate) fn skip_varint(&mut self, bits: u32) -> Result<(), Damaged> {
         self.varint_bytes(bits).map(|_| ())
     }
@@ -249,8 +267,19 @@ fn varint_end(bytes: &[u8]) -> Option<(usize, u8)> {
     others.find_map(|(place, byte)| (*byte < 0x80).then_some((place, *byte)))
 }
 
-/// A varint of as many bytes has at most 63 bits.
-const VARINT_BYTES_OF_63_BITS: usize = 9;
+/// The lower seven bits of each of eight bytes, put together.
+const fn septets(eight: u64) -> u64 {
+    let pairs = eight & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = (pairs & 0x7f00_7f00_7f00_7f00) >> 1 | pairs & 0x007f_007f_007f_007f;
+    let fours = (pairs & 0x3fff_0000_3fff_0000) >> 2 | pairs & 0x0000_3fff_0000_3fff;
+    (fours & 0x0fff_ffff_0000_0000) >> 4 | fours & 0x0000_0000_0fff_ffff
+}
+
+/// The same of any bytes, one after the other.
+fn joined(bytes: &[u8]) -> u128 {
+    let parts = bytes.iter().rev().map(|byte| u128::from(byte & 0x7f));
+    parts.fold(0, |value, part| value << 7 | part)
+}
 
 /// Appends a varint.
 #[expect(
