@@ -21,6 +21,7 @@ use interstice_host::{
     packed::{pack, unpack},
     table::Counter,
 };
+use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
 /// The format of records; a log of another format is refused.
@@ -301,6 +302,32 @@ impl Outcome {
     }
 }
 
+/// Bytes that are written behind others. Most of a record's values are a single byte, for which nothing is called here.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appended<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        match data {
+            [byte] => self.0.push(*byte),
+            data => self.0.extend_from_slice(data),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
 fn unencodable(error: postcard::Error) -> Failure {
     Failure::internal(format!("a record does not encode: {error}"))
 }
@@ -314,11 +341,13 @@ impl StepRecord {
             Step(&'a StepRecord),
         }
 
-        let mut buffer = std::mem::take(bytes);
-        buffer.clear();
-        buffer.push(RECORD_FORMAT);
-        let buffer = postcard::to_extend(&Borrowed::Step(self), buffer).map_err(unencodable)?;
-        *bytes = packed_when_large(buffer);
+        bytes.clear();
+        bytes.push(RECORD_FORMAT);
+        postcard::serialize_with_flavor(&Borrowed::Step(self), Appended(bytes))
+            .map_err(unencodable)?;
+        if bytes.len() >= PACKED_FROM {
+            *bytes = packed_when_large(std::mem::take(bytes));
+        }
         Ok(())
     }
 

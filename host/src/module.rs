@@ -34,7 +34,7 @@ use crate::{
     table::{Savepoint, Tables},
     wasm::{Binary, Crash, Engine, FunctionIndex},
 };
-use instance::{Instance, Ran};
+use instance::{Instance, Ran, Timing};
 use step::Stopped;
 
 /// A module that can run.
@@ -161,24 +161,27 @@ impl Module {
 
     /// Runs a reducer. On success its changes are done, and stay in the tables' journal when another step has called it
     /// ([`StepRequest::depth`]), so that they can be undone with that; on failure they are undone and the instance is dropped.
-    pub async fn run(&mut self, request: StepRequest, outside: Box<dyn Outside>) -> StepOutcome {
+    pub fn run(
+        &mut self,
+        request: StepRequest,
+        outside: Box<dyn Outside>,
+    ) -> impl Future<Output = StepOutcome> {
         self.execute(CallKind::Reducer, request, Which::Main, outside)
-            .await
     }
 
     /// Runs a query: on the second instance when a client asks, on the first when a step does.
-    pub async fn query(
+    pub fn query(
         &mut self,
         request: StepRequest,
         second_instance: bool,
         outside: Box<dyn Outside>,
-    ) -> StepOutcome {
+    ) -> impl Future<Output = StepOutcome> {
         let which = if second_instance {
             Which::Second
         } else {
             Which::Main
         };
-        self.execute(CallKind::Query, request, which, outside).await
+        self.execute(CallKind::Query, request, which, outside)
     }
 
     /// Answers a read of one of the tables by another module: the bytes that its guest gets. Who may read is the
@@ -232,13 +235,19 @@ impl Module {
             Ok(instance) => instance,
             Err(failure) => return failed(savepoint, Stopped::Refused(failure), 0, 0),
         };
-        let before_us = request.running_us_used;
+        let timing = Timing {
+            before_us: request.running_us_used,
+            began: request.began,
+            is_timed: request.is_timed,
+        };
         let step = self.begin(which, function, input, request, outside);
         let Ran {
             result,
             step,
-            running_us,
-        } = instance.run(step, before_us).await;
+            timed,
+        } = instance.run(step, timing).await;
+        let (running_us, ended) = timed.unzip();
+        let running_us = running_us.unwrap_or(0);
         let calls_made = step.calls_made;
         match result {
             Ok(value) => {
@@ -251,6 +260,7 @@ impl Module {
                     has_run: true,
                     effects: step.effects,
                     running_us,
+                    ended,
                     calls_made,
                     savepoint,
                 }
@@ -264,7 +274,10 @@ impl Module {
                 } = *step;
                 instance::undo(self.tables.insert(tables), savepoint).await;
                 self.report(outside.as_mut(), turn.seq, &stopped);
-                failed(savepoint, stopped, running_us, calls_made)
+                StepOutcome {
+                    ended,
+                    ..failed(savepoint, stopped, running_us, calls_made)
+                }
             }
         }
     }
@@ -389,6 +402,7 @@ fn failed(savepoint: Savepoint, stopped: Stopped, running_us: u64, calls_made: u
         has_run: !was_refused,
         effects: Vec::new(),
         running_us,
+        ended: None,
         calls_made,
         savepoint,
     }

@@ -279,7 +279,7 @@ impl<'a> Window<'a> {
             |key, row| {
                 self.change(&Change {
                     table: TableId(0),
-                    key,
+                    key: (*key).into(),
                     before: None,
                     after: Some(row),
                 });
@@ -345,20 +345,20 @@ impl<'a> Window<'a> {
     }
 
     fn change(&mut self, change: &Change) {
-        if change.key < self.from
+        if *change.key < *self.from
             || self
                 .bound
                 .as_ref()
-                .is_some_and(|bound| change.key >= *bound)
+                .is_some_and(|bound| *change.key >= **bound)
         {
             return;
         }
         let before = match &change.after {
             Some(row) => {
                 self.bytes += change.key.len() + row.len();
-                self.rows.insert(change.key.clone(), row.clone())
+                self.rows.insert((*change.key).into(), row.clone())
             }
-            None => self.rows.remove(&change.key),
+            None => self.rows.remove(&*change.key),
         };
         if let Some(before) = before {
             self.bytes -= change.key.len() + before.len();
@@ -407,7 +407,7 @@ impl<'a> Window<'a> {
             .into_iter()
             .map(|(key, row)| Change {
                 table: before,
-                key,
+                key: (*key).into(),
                 before: None,
                 after: Some(row),
             })
@@ -497,7 +497,7 @@ mod tests {
                 for (key, row) in &changes {
                     window.change(&Change {
                         table: TableId(0),
-                        key: [*key].into(),
+                        key: [*key].as_slice().into(),
                         before: None,
                         after: row.map(|length| vec![7; length].into()),
                     });

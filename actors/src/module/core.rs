@@ -86,6 +86,8 @@ pub(crate) struct Core {
     pub(super) told_at: Option<Instant>,
     pub(super) timers: TimersTold,
     last_step_was_slow: bool,
+    /// When the piece of work began that is next to run a guest: the clock is read once for both.
+    pub(super) piece_began: Option<Instant>,
     /// Whether a marker has passed since the lane was told: what it takes is the node's doing, not the module's.
     pub(super) marked: bool,
     /// Why nothing runs here any more.
@@ -138,6 +140,7 @@ impl Core {
             told_at: None,
             timers: TimersTold::default(),
             last_step_was_slow: false,
+            piece_began: None,
             marked: false,
             abandoned: None,
             #[cfg(test)]
@@ -200,8 +203,7 @@ impl Core {
     }
 
     fn open(&mut self, ticket: super::turn::Ticket, work: Work) {
-        self.queue.place(ticket);
-        self.queue.work(ticket, work);
+        self.queue.place_with(ticket, work);
     }
 
     /// Takes in what another module's actor says.
@@ -262,6 +264,7 @@ impl Core {
         while let Some((_, work)) = self.queue.next() {
             let waiting = work.waiting();
             let is_step = matches!(work, Work::Turn(_) | Work::Query(_));
+            self.piece_began = Some(before);
             let worked = {
                 // Pinned where it is made: it is large, and wrapping it by value copies it.
                 let work = pin!(self.work(work, &mut breather));

@@ -20,6 +20,9 @@ use crate::{ingress::Replies, record::StepRecord};
 /// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
 const RECORDS_BYTES_MAX: usize = 64 * 1024;
 
+/// For so many answers that are handed over together, room is made at once.
+const ANSWERS_MAX: usize = 256;
+
 /// How often the supervisor is told what has ended while more is to be done.
 const TOLD_EVERY: Duration = Duration::from_millis(1);
 
@@ -30,6 +33,8 @@ const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 #[derive(Default)]
 pub(super) struct Recorded {
     records: Records,
+    /// Bytes that were handed over together last: so many are likely to come again.
+    usual_bytes: usize,
     /// Where the next one is encoded.
     scratch: Vec<u8>,
 }
@@ -39,7 +44,16 @@ pub(super) struct Recorded {
 pub(super) struct Acks {
     /// Those that wait for the log.
     durable: Vec<(Replies, Response)>,
+    /// How many of them were handed over together last.
+    usual: usize,
     applied: Vec<(Replies, Response)>,
+}
+
+impl Recorded {
+    fn take(&mut self) -> Records {
+        self.usual_bytes = self.records.bytes().min(RECORDS_BYTES_MAX);
+        std::mem::take(&mut self.records)
+    }
 }
 
 impl Core {
@@ -47,14 +61,27 @@ impl Core {
     pub(super) fn answer(&mut self, ack: Ack, replies: Replies, response: Response) {
         match ack {
             Ack::Applied => self.acks.applied.push((replies, response)),
-            Ack::Durable => self.acks.durable.push((replies, response)),
+            Ack::Durable => {
+                let Acks { durable, usual, .. } = &mut self.acks;
+                if durable.is_empty() {
+                    durable.reserve(*usual);
+                }
+                durable.push((replies, response));
+            }
         }
     }
 
     /// Puts a step's record behind those before it. One that does not encode is a mistake of ours: the node must not go on
     /// without it.
     pub(super) fn record(&mut self, record: &StepRecord) {
-        let Recorded { records, scratch } = &mut self.recorded;
+        let Recorded {
+            records,
+            usual_bytes,
+            scratch,
+        } = &mut self.recorded;
+        if records.is_empty() {
+            records.reserve(*usual_bytes);
+        }
         match record.encode_into(scratch) {
             Ok(()) => records.push(scratch),
             Err(failure) => self.shared.stop_because(&failure.message),
@@ -68,8 +95,8 @@ impl Core {
     /// Hands the records to the log. Before this, nothing that rests on them may leave this actor.
     pub(super) fn hand_over_records(&mut self) {
         if !self.recorded.records.is_empty() {
-            self.shared
-                .append_all(std::mem::take(&mut self.recorded.records));
+            let records = self.recorded.take();
+            self.shared.append_all(records);
         }
     }
 
@@ -94,8 +121,9 @@ impl Core {
         if self.acks.durable.is_empty() {
             self.hand_over_records();
         } else {
-            let records = std::mem::take(&mut self.recorded.records);
+            let records = self.recorded.take();
             let waiting = std::mem::take(&mut self.acks.durable);
+            self.acks.usual = waiting.len().min(ANSWERS_MAX);
             self.shared.append_all_then(records, move |durable, wakes| {
                 release(waiting, durable.err().as_ref(), wakes);
             });

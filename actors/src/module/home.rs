@@ -15,6 +15,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use actix::{
@@ -144,12 +145,18 @@ impl ModuleAddress {
     }
 
     /// Hands over traffic of the turn or query with `ticket`, and sees to it that it is dealt with: here and now when the module is at
-    /// home and it is that one's turn there. Returns whether it was; otherwise the module's actor does it.
-    pub(crate) async fn visit(&self, ticket: Ticket, traffic: Traffic) -> bool {
+    /// home and it is that one's turn there. Returns whether it was; otherwise the module's actor does it. Where `began` says when the clock
+    /// was last read, what comes first in the queue began then.
+    pub(crate) async fn visit(
+        &self,
+        ticket: Ticket,
+        traffic: Traffic,
+        began: Option<Instant>,
+    ) -> bool {
         let visit = self.hand_over(traffic, |core| core.queue.reaches(ticket));
         match visit {
             Some(mut visit) => {
-                visit.serve().await;
+                visit.serve(began).await;
                 true
             }
             None => false,
@@ -205,10 +212,10 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     /// Works off what heads the queue.
-    async fn serve(&mut self) {
+    async fn serve(&mut self, began: Option<Instant>) {
         if let Some(core) = &mut self.core {
             self.is_whole = false;
-            core.serve().await;
+            core.serve(began).await;
             self.is_whole = true;
         }
     }
@@ -228,8 +235,9 @@ impl Drop for Visit<'_> {
 
 impl Core {
     /// Works off what others want here, in the task of one of them.
-    async fn serve(&mut self) {
+    async fn serve(&mut self, mut began: Option<Instant>) {
         while let Some((_, work)) = self.queue.next() {
+            self.piece_began = began.take();
             let waiting = work.waiting();
             let worked = {
                 let work = pin!(self.work_for_others(work));

@@ -103,6 +103,8 @@ impl Core {
             call_ordinal: 0,
             running_us_used: 0,
             depth: 0,
+            began: self.piece_began.take(),
+            is_timed: false,
         };
         let outcome = self.module.query(request, true, Box::new(reacher)).await;
         self.keep_spare(touched, trace);

@@ -42,9 +42,18 @@ impl<W> Queue<W> {
 
     /// Adds a place behind all others.
     pub(crate) fn place(&mut self, ticket: Ticket) {
+        self.add(ticket, OneOrMore::new());
+    }
+
+    /// Adds a place behind all others that has work from the beginning.
+    pub(crate) fn place_with(&mut self, ticket: Ticket, work: W) {
+        self.add(ticket, OneOrMore::one(work));
+    }
+
+    fn add(&mut self, ticket: Ticket, work: OneOrMore<W>) {
         self.places.push_back(Place {
             ticket,
-            work: OneOrMore::new(),
+            work,
             released: false,
         });
         if !self.early.is_empty() {
@@ -167,6 +176,21 @@ mod tests {
         assert_eq!(queue.next(), Some((Ticket(1), "second")));
         assert_eq!(queue.next(), Some((Ticket(2), "later")));
         assert_eq!(queue.depth(), 1);
+    }
+
+    #[test]
+    fn a_place_may_come_with_work_which_is_the_first() {
+        let mut queue = Queue::new();
+        queue.place_with(Ticket(1), "first");
+        queue.work(Ticket(2), "third");
+        queue.work(Ticket(1), "second");
+        queue.release(Ticket(1));
+        queue.place_with(Ticket(2), "opening");
+        queue.release(Ticket(2));
+        let order: Vec<_> = std::iter::from_fn(|| queue.next()).collect();
+        let expected = [(1, "first"), (1, "second"), (2, "opening"), (2, "third")];
+        assert_eq!(order, expected.map(|(ticket, work)| (Ticket(ticket), work)));
+        assert_eq!(queue.depth(), 0);
     }
 
     #[test]

@@ -152,10 +152,13 @@ impl Core {
         trace: &Trace,
     ) -> Ended {
         let own = pending.module;
-        let prepared = prepare(&mut self.module, &turn.catalogue, own, &pending);
-        let Some(function) = prepared.function.clone() else {
+        let mut prepared = prepare(&mut self.module, &turn.catalogue, own, &pending);
+        // What a load does before its guest runs may take long.
+        let began = self.piece_began.take();
+        prepared.began = began.filter(|_| !matches!(pending.what, StepKind::Load(_)));
+        if prepared.function.is_none() {
             return prepared.without_guest();
-        };
+        }
         let way = Way::of_step(turn, own, prepared.of_load, trace.clone());
         let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
         let reacher = Box::new(reacher);
@@ -174,7 +177,8 @@ impl Core {
         if let Err(failure) = &ended.result {
             self.undo_touched(turn, touched);
             self.counters.restarts += 1;
-            self.note_failure(turn, step, &function, failure, ended.is_fault);
+            let function = ended.ran.as_ref().map_or("", |ran| &ran.reducer);
+            self.note_failure(turn, step, function, failure, ended.is_fault);
         }
         ended
     }

@@ -208,7 +208,7 @@ mod tests {
     fn record(input: Option<Input>, ran: Option<Ran>) -> StepRecord {
         let change = Change {
             table: TableId(1),
-            key: vec![1].into(),
+            key: [1].as_slice().into(),
             before: None,
             after: Some(vec![1, 2].into()),
         };

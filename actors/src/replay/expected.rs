@@ -134,7 +134,7 @@ fn first_row(expected: &Tables, replayed: &Tables) -> Option<RowDifference> {
 fn change(table: TableId, (key, row): &(Box<[u8]>, Box<[u8]>)) -> Change {
     Change {
         table,
-        key: key.clone(),
+        key: (**key).into(),
         before: None,
         after: Some(row.clone()),
     }

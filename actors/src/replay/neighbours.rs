@@ -73,7 +73,7 @@ impl Neighbours {
         let (index, entry) = self.way.called(kind, &request)?;
         let slot = entry.installed.address.clone();
         let mut module = slot.take(context.turn.seq)?;
-        let way = self.way.to(index);
+        let way = self.way.to(index, self.way.callers_from_here());
         let touched = Touched::default();
         let outside = Box::new(Self {
             node: self.node.clone(),

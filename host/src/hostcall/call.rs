@@ -61,7 +61,7 @@ async fn perform(
     let context = check(guest, kind, &request)?;
     meter.check_counted()?;
     let calling = guest.step()?.outside.call(kind, request, context);
-    let reply = waiting.until(calling).await;
+    let reply = waiting.until(calling, |reply| reply.ended).await;
     meter.add_us(reply.running_us);
     let (memory, guest) = enter(caller)?;
     let result = take_in(guest, reply)?;
@@ -123,6 +123,7 @@ fn check(guest: &mut Guest, kind: CallKind, request: &CallRequest) -> Result<Cal
         call_ordinal: step.call_ordinal.saturating_add(step.calls_made),
         running_us_used: meter.counted_us(),
         depth,
+        waits_since: Some(meter.seen()),
     })
 }
 

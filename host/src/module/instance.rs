@@ -6,6 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
+    time::Instant,
 };
 
 use futures::FutureExt;
@@ -44,8 +45,17 @@ pub(super) struct Ran {
     pub(super) result: Result<Vec<u8>, Stopped>,
     /// The step as it was at the end, its tables in it.
     pub(super) step: Box<Step>,
-    /// Microseconds that the guest and its callees ran.
-    pub(super) running_us: u64,
+    /// Microseconds that the guest and its callees ran, and when they ended, where that was asked.
+    pub(super) timed: Option<(u64, Instant)>,
+}
+
+/// When a run begins, and whether it is timed.
+#[derive(Clone, Copy)]
+pub(super) struct Timing {
+    /// Microseconds that the callers have used.
+    pub(super) before_us: u64,
+    pub(super) began: Option<Instant>,
+    pub(super) is_timed: bool,
 }
 
 impl Instance {
@@ -78,11 +88,11 @@ impl Instance {
     }
 
     /// Runs `step` to its end. A panic on the way, which would be a mistake of ours, ends the step like a crash.
-    pub(super) async fn run(&mut self, step: Box<Step>, before_us: u64) -> Ran {
+    pub(super) async fn run(&mut self, step: Box<Step>, timing: Timing) -> Ran {
         let function = step.function;
         let input_length = step.input.len();
         let meter = self.meter.clone();
-        meter.restart(before_us);
+        meter.restart(timing.before_us, timing.began, timing.is_timed);
         let guest = self.store.data_mut();
         guest.panic = None;
         guest.step = Some(step);
@@ -92,7 +102,7 @@ impl Instance {
             let running = pin!(meter.run(call));
             AssertUnwindSafe(running).catch_unwind().await
         };
-        let running_us = meter.used_us();
+        let timed = timing.is_timed.then(|| (meter.used_us(), meter.seen()));
         let guest = self.store.data_mut();
         let panic = guest.panic.take();
         let mut step = guest
@@ -107,7 +117,7 @@ impl Instance {
         Ran {
             result,
             step,
-            running_us,
+            timed,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The actors crate implements it; this crate knows nothing of actors, messages and queues.
 
+use std::time::Instant;
+
 use futures::future::BoxFuture;
 use interstice_abi::{
     failure::Failure,
@@ -40,6 +42,8 @@ pub struct CallContext {
     pub running_us_used: u64,
     /// How many calls lead to the callee, this one included.
     pub depth: u32,
+    /// When the caller began to wait: the callee begins then, where it does so at once.
+    pub waits_since: Option<Instant>,
 }
 
 /// How a call into another module has ended.
@@ -55,6 +59,8 @@ pub struct OutsideReply {
     pub running_us: u64,
     /// The callee's [`StepOutcome::calls_made`](super::StepOutcome::calls_made).
     pub calls_made: u64,
+    /// When the callee ended, where the caller goes on at once.
+    pub ended: Option<Instant>,
 }
 
 impl OutsideReply {
@@ -67,6 +73,7 @@ impl OutsideReply {
             effects: Vec::new(),
             running_us: 0,
             calls_made: 0,
+            ended: None,
         }
     }
 
@@ -79,6 +86,7 @@ impl OutsideReply {
             effects: Vec::new(),
             running_us: 0,
             calls_made: 0,
+            ended: None,
         }
     }
 }
@@ -91,6 +99,7 @@ impl From<StepOutcome> for OutsideReply {
             effects: outcome.effects,
             running_us: outcome.running_us,
             calls_made: outcome.calls_made,
+            ended: outcome.ended,
         }
     }
 }

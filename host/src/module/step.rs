@@ -1,6 +1,6 @@
 //! What goes into the execution of one reducer or query, and what comes out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -101,6 +101,10 @@ pub struct StepRequest {
     pub running_us_used: u64,
     /// How many calls lead here; 0 for the step itself.
     pub depth: u32,
+    /// When it begins, where whoever runs it has just looked at the clock.
+    pub began: Option<Instant>,
+    /// Whether it is asked how long it ran.
+    pub is_timed: bool,
 }
 
 /// What an execution came to.
@@ -116,8 +120,10 @@ pub struct StepOutcome {
     pub has_run: bool,
     /// What was done, in order; empty on failure and for queries.
     pub effects: Vec<Effect>,
-    /// Microseconds that it ran, its callees included, without waiting.
+    /// Microseconds that it ran, its callees included, without waiting; 0 where nobody has asked.
     pub running_us: u64,
+    /// When it ended, where it was timed.
+    pub ended: Option<Instant>,
     /// Calls into other modules, those of callees included: the caller's next ordinal comes after them.
     pub calls_made: u64,
     /// The tables' state before it: where to roll back to when a caller fails later.

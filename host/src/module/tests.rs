@@ -219,7 +219,7 @@ fn caller() -> GuestText {
 fn effect_of_other() -> Effect {
     let change = Change {
         table: NOTES,
-        key: [1].into(),
+        key: [1].as_slice().into(),
         before: None,
         after: Some([9].into()),
     };
@@ -238,6 +238,7 @@ fn what_a_callee_did_stands_where_its_call_returned() {
         effects: vec![effect_of_other()],
         running_us: 30,
         calls_made: 2,
+        ended: None,
     });
     let mut asked = request("poke");
     asked.running_us_used = 50;

@@ -7,6 +7,8 @@ use interstice_abi::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::KeyBytes;
+
 /// One row changed. An insert has only `after`, a delete only `before`, an update both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
@@ -14,7 +16,7 @@ pub struct Change {
     pub table: TableId,
     /// The row's primary key in ordered bytes (`interstice_abi::key`).
     #[serde(with = "packed")]
-    pub key: Box<[u8]>,
+    pub key: KeyBytes,
     /// The whole encoded row as it was.
     #[serde(with = "packed::option")]
     pub before: Option<Box<[u8]>>,
@@ -89,7 +91,7 @@ pub struct TableStatistics {
 
 /// Bytes as one piece: the form that serde gives a list of bytes, at the speed of a copy.
 mod packed {
-    use std::fmt;
+    use std::{fmt, marker::PhantomData};
 
     use serde::{Deserializer, Serializer, de};
 
@@ -97,25 +99,25 @@ mod packed {
         to.serialize_bytes(bytes)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Box<[u8]>, D::Error> {
-        from.deserialize_bytes(Bytes)
+    pub(super) fn deserialize<'de, D, T>(from: D) -> Result<T, D::Error>
+    where
+        D: Deserializer<'de>,
+        T: for<'a> From<&'a [u8]>,
+    {
+        from.deserialize_bytes(Bytes(PhantomData))
     }
 
-    struct Bytes;
+    struct Bytes<T>(PhantomData<T>);
 
-    impl de::Visitor<'_> for Bytes {
-        type Value = Box<[u8]>;
+    impl<T: for<'a> From<&'a [u8]>> de::Visitor<'_> for Bytes<T> {
+        type Value = T;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("bytes")
         }
 
-        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Box<[u8]>, E> {
+        fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<T, E> {
             Ok(bytes.into())
-        }
-
-        fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Box<[u8]>, E> {
-            Ok(bytes.into_boxed_slice())
         }
     }
 

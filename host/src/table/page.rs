@@ -29,6 +29,14 @@ impl Page {
         }
     }
 
+    /// The same, behind a page that is full: more of the kind will follow.
+    pub(super) fn behind(full: &Self, key: &[u8], row: &[u8]) -> Self {
+        Self {
+            keys: Run::of_with_room(key, &full.keys),
+            rows: Run::of_with_room(row, &full.rows),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.keys.len()
     }

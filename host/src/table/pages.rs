@@ -190,7 +190,12 @@ impl Pages {
         if at == slot.page.len() {
             // Rows that come in order fill page after page: this one is as full as it will be.
             slot.shrink();
-            self.place(KeyBytes::from(key), Arc::new(Page::of(key, row)));
+            let page = if slot.page.len() > 1 {
+                Page::behind(&slot.page, key, row)
+            } else {
+                Page::of(key, row)
+            };
+            self.place(KeyBytes::from(key), Arc::new(page));
             return true;
         }
         if at == 0 {

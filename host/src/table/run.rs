@@ -41,6 +41,11 @@ fn place(offset: u32) -> usize {
 }
 
 impl Ends {
+    /// Of a run of one piece.
+    const fn one(length: usize) -> Self {
+        Self::Even { count: 1, length }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Even { count, .. } => *count,
@@ -83,11 +88,16 @@ impl Run {
     pub(super) fn of(piece: &[u8]) -> Self {
         Self {
             bytes: piece.to_vec(),
-            ends: Ends::Even {
-                count: 1,
-                length: piece.len(),
-            },
+            ends: Ends::one(piece.len()),
         }
+    }
+
+    /// The same, with room for as many bytes as another run has.
+    pub(super) fn of_with_room(piece: &[u8], like: &Self) -> Self {
+        let mut bytes = Vec::with_capacity(like.bytes.len().max(piece.len()));
+        bytes.extend_from_slice(piece);
+        let ends = Ends::one(piece.len());
+        Self { bytes, ends }
     }
 
     /// How many pieces there are.
@@ -154,8 +164,12 @@ impl Run {
     /// Puts a piece before the one at `at`.
     pub(super) fn insert(&mut self, at: usize, piece: &[u8]) {
         let start = self.ends.start(at);
-        self.open(start, piece.len());
-        self.fill(start, piece);
+        if start == self.bytes.len() {
+            self.bytes.extend_from_slice(piece);
+        } else {
+            self.open(start, piece.len());
+            self.fill(start, piece);
+        }
         match &mut self.ends {
             Ends::Even { count, length } if *count == 0 || *length == piece.len() => {
                 *length = piece.len();

@@ -76,6 +76,10 @@ pub(crate) struct Meter {
     waits: AtomicBool,
     /// Nanoseconds that the callers of this step had used before it began.
     before_ns: AtomicU64,
+    /// When a running part last ended, as `since_ns`.
+    seen_ns: AtomicU64,
+    /// Whether it is asked how long the step ran.
+    is_timed: AtomicBool,
     limit_ms: u64,
 }
 
@@ -83,19 +87,31 @@ pub(crate) struct Meter {
 struct Part<'a>(&'a Meter);
 
 /// A guest waits: the next running part begins when this is dropped.
-pub(crate) struct Waiting<'a>(&'a Meter);
+pub(crate) struct Waiting<'a> {
+    meter: &'a Meter,
+    ended: Option<Instant>,
+}
 
 impl Waiting<'_> {
-    /// Polls what the guest waits for to its end.
-    pub(crate) async fn until<F: Future>(self, other: F) -> F::Output {
-        other.await
+    /// Polls what the guest waits for to its end; what came of it may say when that was, so that the clock need not be read.
+    pub(crate) async fn until<F: Future>(
+        mut self,
+        other: F,
+        ended: impl FnOnce(&F::Output) -> Option<Instant>,
+    ) -> F::Output {
+        let output = other.await;
+        self.ended = ended(&output);
+        output
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waits.store(false, Ordering::Relaxed);
-        self.0.start();
+        self.meter.waits.store(false, Ordering::Relaxed);
+        match self.ended {
+            Some(ended) => self.meter.start_at(self.meter.ns_at(ended)),
+            None => self.meter.start(),
+        }
     }
 }
 
@@ -109,14 +125,19 @@ impl Meter {
             since_ns: AtomicU64::new(0),
             waits: AtomicBool::new(false),
             before_ns: AtomicU64::new(0),
+            seen_ns: AtomicU64::new(0),
+            is_timed: AtomicBool::new(true),
             limit_ms,
         }
     }
 
-    /// Begins another step, whose callers have used `before_us` microseconds.
-    pub(crate) fn restart(&self, before_us: u64) {
+    /// Begins another step, whose callers have used `before_us` microseconds: with its first poll, or where `began` says that the clock was
+    /// read just now, then. The clock is not read at the end of a step that nobody times.
+    pub(crate) fn restart(&self, before_us: u64, began: Option<Instant>, is_timed: bool) {
         self.used_ns.store(0, Ordering::Relaxed);
-        self.since_ns.store(0, Ordering::Relaxed);
+        let since = began.map_or(0, |began| self.ns_at(began));
+        self.since_ns.store(since, Ordering::Relaxed);
+        self.is_timed.store(is_timed, Ordering::Relaxed);
         self.waits.store(false, Ordering::Relaxed);
         self.before_ns
             .store(before_us.saturating_mul(1000), Ordering::Relaxed);
@@ -128,27 +149,45 @@ impl Meter {
         poll_fn(|context| {
             let _running = self.runner.run();
             let _part = self.part();
-            guest.as_mut().poll(context)
+            let polled = guest.as_mut().poll(context);
+            // Where computing time is charged, each part has to be taken off it.
+            if polled.is_ready()
+                && !self.is_timed.load(Ordering::Relaxed)
+                && COMPUTED.get().is_none()
+            {
+                self.start_at(0);
+            }
+            polled
         })
         .await
     }
 
     /// Polls what a guest waits for to its end and does not count the time.
     pub(crate) async fn wait<F: Future>(&self, other: F) -> F::Output {
-        self.begin_wait().until(other).await
+        self.begin_wait().until(other, |_| None).await
     }
 
     /// The guest waits from now on, until the result is dropped.
     pub(crate) fn begin_wait(&self) -> Waiting<'_> {
         self.waits.store(true, Ordering::Relaxed);
         self.stop();
-        Waiting(self)
+        Waiting {
+            meter: self,
+            ended: None,
+        }
     }
 
     /// Adds what a callee has used.
     pub(crate) fn add_us(&self, us: u64) {
-        self.used_ns
-            .fetch_add(us.saturating_mul(1000), Ordering::Relaxed);
+        let used = self.used_ns.load(Ordering::Relaxed);
+        let used = used.saturating_add(us.saturating_mul(1000));
+        self.used_ns.store(used, Ordering::Relaxed);
+    }
+
+    /// When a running part last ended.
+    pub(crate) fn seen(&self) -> Instant {
+        let ns = self.seen_ns.load(Ordering::Relaxed).saturating_sub(1);
+        self.base + Duration::from_nanos(ns)
     }
 
     /// Microseconds that this step has run, its callees included.
@@ -207,38 +246,58 @@ impl Meter {
         let used = self.used_ns.load(Ordering::Relaxed);
         match self.since_ns.load(Ordering::Relaxed) {
             0 => used,
-            since => {
-                let passed = Duration::from_nanos(self.now_ns().saturating_sub(since));
-                used.saturating_add(saturating_ns(charged(passed)))
-            }
+            since => used.saturating_add(charged_ns(since, self.now_ns())),
         }
     }
 
     /// Nanoseconds after `base`, plus 1, so that it is never 0. A part begins and ends on one thread.
     fn now_ns(&self) -> u64 {
-        saturating_ns(self.base.elapsed()).saturating_add(1)
+        self.ns_at(Instant::now())
+    }
+
+    fn ns_at(&self, at: Instant) -> u64 {
+        saturating_ns(at.saturating_duration_since(self.base)).saturating_add(1)
     }
 
     fn part(&self) -> Part<'_> {
-        // A guest that waits looks at what it waits for, and goes on only when that has come. The clock is read once less so.
-        if !self.waits.load(Ordering::Relaxed) {
+        // A guest that waits looks at what it waits for, and goes on only when that has come. The clock is read once less so, as where it
+        // is known when the step began.
+        if !self.waits.load(Ordering::Relaxed) && self.since_ns.load(Ordering::Relaxed) == 0 {
             self.start();
         }
         Part(self)
     }
 
     fn start(&self) {
-        self.since_ns.store(self.now_ns(), Ordering::Relaxed);
+        self.start_at(self.now_ns());
+    }
+
+    fn start_at(&self, ns: u64) {
+        self.since_ns.store(ns, Ordering::Relaxed);
     }
 
     fn stop(&self) {
-        let used = self.used_ns();
-        if used.saturating_sub(self.used_ns.load(Ordering::Relaxed)) > saturating_ns(SHORT) {
+        let since = self.since_ns.load(Ordering::Relaxed);
+        if since == 0 {
+            return;
+        }
+        self.start_at(0);
+        let now = self.now_ns();
+        let charged = charged_ns(since, now);
+        if charged > saturating_ns(SHORT) {
             computing_begins();
         }
-        self.since_ns.store(0, Ordering::Relaxed);
-        self.used_ns.store(used, Ordering::Relaxed);
+        self.seen_ns.store(now, Ordering::Relaxed);
+        let used = self.used_ns.load(Ordering::Relaxed);
+        self.used_ns
+            .store(used.saturating_add(charged), Ordering::Relaxed);
     }
+}
+
+/// What to charge for a part from `since` to `now`.
+fn charged_ns(since: u64, now: u64) -> u64 {
+    let passed = Duration::from_nanos(now.saturating_sub(since));
+    saturating_ns(charged(passed))
 }
 
 impl Drop for Part<'_> {
@@ -253,7 +312,7 @@ fn saturating_ns(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use futures::FutureExt;
 
@@ -264,7 +323,7 @@ mod tests {
     fn waiting_inside_a_running_part_is_not_counted() {
         let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
         let meter = Meter::new(ticker.runner().unwrap(), 1000);
-        meter.restart(5);
+        meter.restart(5, None, true);
         let spin = || {
             let begun = std::time::Instant::now();
             while begun.elapsed() < Duration::from_millis(2) {}
@@ -297,17 +356,42 @@ mod tests {
         drop(step);
         meter.add_us(2_000_000);
         assert!(meter.check().is_err());
-        meter.restart(0);
+        meter.restart(0, None, true);
         assert_eq!(meter.used_us(), 0);
         assert!(meter.check().is_ok());
     }
+
+    #[test]
+    fn the_clock_is_not_read_where_the_time_is_known_or_nobody_asks() {
+        let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
+        let meter = Meter::new(ticker.runner().unwrap(), 1000);
+        std::thread::sleep(Duration::from_millis(5));
+        let long_ago = Instant::now() - Duration::from_millis(5);
+        meter.restart(0, Some(long_ago), true);
+        meter.run(async {}).now_or_never().unwrap();
+        assert!(meter.used_us() >= 5_000);
+        assert!(meter.seen() > long_ago);
+        meter.restart(0, Some(long_ago), false);
+        meter.run(async {}).now_or_never().unwrap();
+        assert_eq!(meter.used_us(), 0);
+        meter.restart(0, None, true);
+        let waits = async {
+            meter
+                .begin_wait()
+                .until(async {}, |()| Some(long_ago))
+                .await
+        };
+        meter.run(waits).now_or_never().unwrap();
+        assert!(meter.used_us() >= 5_000);
+    }
+
     #[test]
     fn waiting_for_a_core_is_not_counted_where_computing_time_is() {
         let ticker = Ticker::start(wasmtime::Engine::default()).unwrap();
         let meter = Meter::new(ticker.runner().unwrap(), 1000);
         let nap = || std::thread::sleep(Duration::from_millis(50));
         let used = |meter: &Meter| {
-            meter.restart(0);
+            meter.restart(0, None, true);
             let running = meter.part();
             nap();
             drop(running);

@@ -82,9 +82,9 @@ async fn a_call_that_has_its_turn_is_served_in_its_callers_task() {
     let folder = tempfile::tempdir().expect("a folder");
     let address = ModuleActor::of(core(&folder, [hold(1), hold(2)]), None);
     let (later, mut later_answer) = read(2);
-    assert!(!address.visit(Ticket(2), later).await);
+    assert!(!address.visit(Ticket(2), later, None).await);
     let (now, mut answer) = read(1);
-    assert!(address.visit(Ticket(1), now).await);
+    assert!(address.visit(Ticket(1), now, None).await);
     assert!(answer.try_recv().is_ok(), "it was served");
     assert!(
         later_answer.try_recv().is_err(),
@@ -99,7 +99,7 @@ async fn a_call_that_has_its_turn_is_served_in_its_callers_task() {
     let_it_work().await;
     address.deliver(Traffic::Commit(Ticket(2)));
     address.deliver(Traffic::Release(Ticket(2)));
-    assert!(address.visit(Ticket(3), third).await);
+    assert!(address.visit(Ticket(3), third, None).await);
     assert!(answer.try_recv().is_ok());
 }
 
@@ -121,7 +121,7 @@ async fn what_arrives_during_a_visit_waits_and_comes_in_order() {
     assert_eq!(unread(&address), 0);
     assert_eq!(address.home.locked().waiting.len(), 2);
     let (second, mut second_answer) = read(1);
-    assert!(!address.visit(Ticket(1), second).await);
+    assert!(!address.visit(Ticket(1), second, None).await);
     drop(visit);
     assert_eq!(unread(&address), 1);
     let (third, _) = read(1);
@@ -141,7 +141,7 @@ async fn a_panic_during_a_visit_is_told_and_nothing_runs_there_any_more() {
     let address = ModuleActor::of(core, None);
     for visited in [true, false] {
         let (read, answer) = read(1);
-        assert_eq!(address.visit(Ticket(1), read).await, visited);
+        assert_eq!(address.visit(Ticket(1), read, None).await, visited);
         assert!(answer.await.is_err(), "nobody answers");
     }
 }

@@ -21,7 +21,7 @@ use crate::module::{
     Traffic,
     awake::{BETWEEN_CALLS, stay_awake},
     core::Core,
-    step::running::add_call,
+    step::running::call_effect,
 };
 
 /// Runs a call at the end of `way`. Its own part is added to `touched`; when it fails, what is in there is the caller's to undo.
@@ -35,8 +35,9 @@ pub(crate) async fn run_called<A>(
 ) -> StepOutcome {
     let savepoint = module.tables().savepoint();
     let name = module.binary().schema.name.clone();
-    let called =
-        (kind == CallKind::Reducer).then(|| (request.function.clone(), request.arguments.clone()));
+    let entry = way.catalogue.entry(way.end());
+    let called = entry.filter(|_| kind == CallKind::Reducer);
+    let called = called.and_then(|entry| call_effect(entry, &request.function, &request.arguments));
     let mut outcome = match kind {
         CallKind::Reducer => module.run(request, outside).await,
         CallKind::Query => module.query(request, way.of_client_query, outside).await,
@@ -48,17 +49,10 @@ pub(crate) async fn run_called<A>(
         outcome.effects.clear();
         return outcome;
     }
-    let counters = match called {
-        Some((function, arguments)) => {
-            add_call(
-                way.catalogue.entry(way.end()),
-                &function,
-                &arguments,
-                &mut outcome.effects,
-            );
-            module.tables().counters_since(savepoint).collect()
-        }
-        None => Vec::new(),
+    outcome.effects.extend(called);
+    let counters = match kind {
+        CallKind::Reducer => module.tables().counters_since(savepoint).collect(),
+        CallKind::Query => Vec::new(),
     };
     // A query on the main instance is a part too: that instance is renewed when the step is undone.
     if !way.of_client_query {
@@ -108,10 +102,11 @@ impl Core {
         let NestedCall {
             kind,
             way,
-            request,
+            mut request,
             reply,
             ..
         } = call;
+        request.began = self.piece_began.take();
         let touched = Touched::default();
         let function = request.function.clone();
         let running_us_used = request.running_us_used;

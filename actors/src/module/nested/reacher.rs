@@ -3,6 +3,8 @@
 //!
 //! What may be called is the way's to say. While the guest waits, its fiber is suspended and its thread works on.
 
+use std::sync::{Arc, OnceLock};
+
 use futures::future::BoxFuture;
 use interstice_abi::{
     failure::Failure,
@@ -24,12 +26,15 @@ use crate::{
     record::Answer,
     remote::fingerprint,
     shared::Shared,
+    supervisor::catalogue::ModuleIndex,
 };
 
 /// What a running guest reaches outside its module.
 pub(crate) struct Reacher {
     shared: Apart<Shared>,
     way: Way,
+    /// What all ways on from here begin with, once there is one.
+    callers: OnceLock<Arc<[ModuleIndex]>>,
     touched: Touched,
     /// Calls made so far.
     calls: u32,
@@ -60,6 +65,7 @@ impl Reacher {
         Self {
             shared,
             way,
+            callers: OnceLock::new(),
             touched,
             calls: 0,
             unlooked: 0,
@@ -90,19 +96,22 @@ impl Reacher {
     ) -> Result<OutsideReply, Failure> {
         let (index, entry) = self.way.called(kind, &request)?;
         let (reply, answer) = oneshot::channel();
+        let waits_since = context.waits_since;
+        let callers = self.callers.get_or_init(|| self.way.callers_from_here());
         let call = NestedCall {
             ticket: self.way.ticket,
             kind,
-            way: self.way.to(index),
+            way: self.way.to(index, callers.clone()),
             request: self.way.request(&self.shared.id, request, context),
             reply,
         };
         let call = Traffic::Call(Box::new(call));
         let address = &entry.installed.address;
-        if !address.visit(self.way.ticket, call).await {
+        let visited = address.visit(self.way.ticket, call, waits_since).await;
+        if !visited {
             self.expect_answer(entry.installed.place);
         }
-        let Ok((reply, touched)) = answer.await else {
+        let Ok((mut reply, touched)) = answer.await else {
             // No guest may go on from here: replay could not tell it the same.
             return Ok(OutsideReply {
                 ends_step: true,
@@ -110,6 +119,8 @@ impl Reacher {
             });
         };
         self.touched.merge(&touched);
+        // From elsewhere an answer takes its time, in which this guest does not run.
+        reply.ended = reply.ended.filter(|_| visited);
         Ok(reply)
     }
 
@@ -167,7 +178,7 @@ impl Outside for Reacher {
             };
             let read = Traffic::Read(Box::new(read));
             let address = &entry.installed.address;
-            if !address.visit(self.way.ticket, read).await {
+            if !address.visit(self.way.ticket, read, None).await {
                 self.expect_answer(entry.installed.place);
             }
             answer.await.map_err(|_| gone(&name))?

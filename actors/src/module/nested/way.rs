@@ -107,10 +107,15 @@ impl<A> Way<A> {
         }
     }
 
-    /// The way on into `module`.
-    pub(crate) fn to(&self, module: ModuleIndex) -> Self {
+    /// The modules that are in the middle of a call while the one at the end calls another, the first caller first.
+    pub(crate) fn callers_from_here(&self) -> Arc<[ModuleIndex]> {
+        self.chain().collect()
+    }
+
+    /// The way on into `module`, which [`Way::callers_from_here`] call.
+    pub(crate) fn to(&self, module: ModuleIndex, callers: Arc<[ModuleIndex]>) -> Self {
         Self {
-            callers: self.chain().collect(),
+            callers,
             own: module,
             ticket: self.ticket,
             catalogue: self.catalogue.clone(),
@@ -218,6 +223,8 @@ impl<A> Way<A> {
             call_ordinal: context.call_ordinal,
             running_us_used: context.running_us_used,
             depth: context.depth,
+            began: None,
+            is_timed: true,
         }
     }
 }

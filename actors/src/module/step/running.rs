@@ -3,7 +3,7 @@
 //! Nothing here knows of messages, of the log or of counts: the caller undoes a step that has failed, appends the record and
 //! tells others. Both callers go through these functions, so that they cannot come to mean different things.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
     failure::Failure,
@@ -33,6 +33,8 @@ pub(crate) struct Prepared {
     pub(crate) of_load: bool,
     /// What was changed on the way: timers that are gone, whatever becomes of the step.
     pub(crate) removed: Vec<Effect>,
+    /// When its guest begins, where the clock has just been read.
+    pub(crate) began: Option<Instant>,
 }
 
 /// What a step came to, before it is recorded.
@@ -91,6 +93,7 @@ pub(crate) fn prepare<A>(
         function: function.filter(|_| serves),
         of_load,
         removed,
+        began: None,
     }
 }
 
@@ -140,15 +143,19 @@ pub(crate) async fn execute<A>(
     };
     let mut turn = turn;
     turn.of_load = prepared.of_load;
+    let entry = catalogue.entry(pending.module);
+    let called = entry.and_then(|entry| call_effect(entry, &function, &pending.arguments));
     let request = StepRequest {
         function: function.clone(),
         caller: pending.caller,
-        arguments: pending.arguments.clone(),
+        arguments: pending.arguments,
         check_arguments: pending.from_outside,
         turn,
         call_ordinal: 0,
         running_us_used: 0,
         depth: 0,
+        began: prepared.began,
+        is_timed: false,
     };
     let outcome = module.run(request, outside).await;
     if let Err(failure) = outcome.result {
@@ -161,12 +168,7 @@ pub(crate) async fn execute<A>(
     } else {
         effects.extend(outcome.effects);
     }
-    add_call(
-        catalogue.entry(pending.module),
-        &function,
-        &pending.arguments,
-        &mut effects,
-    );
+    effects.extend(called);
     let mut counters = touched.counters();
     let own = module.tables().counters_since(prepared.savepoint);
     counters.extend(own.map(|counter| (name.clone(), counter)));
@@ -183,22 +185,13 @@ pub(crate) async fn execute<A>(
     }
 }
 
-/// Adds the effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
-pub(crate) fn add_call<A>(
-    module: Option<&Entry<A>>,
-    reducer: &str,
-    arguments: &[u8],
-    effects: &mut Vec<Effect>,
-) {
-    if let Some(entry) = module
-        && !entry.call_subscribers(reducer).is_empty()
-    {
-        effects.push(Effect::Called {
-            module: entry.installed.schema.name.clone(),
-            reducer: reducer.to_string(),
-            arguments: arguments.to_vec(),
-        });
-    }
+/// The effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
+pub(crate) fn call_effect<A>(module: &Entry<A>, reducer: &str, arguments: &[u8]) -> Option<Effect> {
+    (!module.call_subscribers(reducer).is_empty()).then(|| Effect::Called {
+        module: module.installed.schema.name.clone(),
+        reducer: reducer.to_string(),
+        arguments: arguments.to_vec(),
+    })
 }
 
 impl Ended {

@@ -120,7 +120,7 @@ proptest! {
         loaded.finish_restore().expect("what was taken can be read");
         let change = Change {
             table: TableId(table),
-            key: key.clone().into(),
+            key: key.as_slice().into(),
             before: None,
             after: (value % 2 == 0).then(|| page.into()),
         };
