@@ -11,7 +11,10 @@ mod driver;
 mod hop;
 
 use criterion::{Criterion, Throughput, criterion_group};
-use interstice_abi::wire::Ack;
+use interstice_abi::{
+    types::{ColumnType, Field},
+    wire::Ack,
+};
 
 use common::{
     guest::{GuestModule, GuestTable},
@@ -30,20 +33,32 @@ const CALLS: u64 = 100;
 /// Rounds of the loop that is the work of a step: 20 µs on the machine of the README.
 const ROUNDS: u64 = 14_000;
 
-/// Rows of 100 bytes: a key and ten numbers of ten bytes.
+/// Rows of 100 bytes in two tables: like those of the module `benchmark-workload`, a key, two small numbers and bytes; and a key and ten
+/// numbers of ten bytes each.
 fn rows() -> GuestModule {
     let columns = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
-    let mut row = vec![Value::Const(0)];
-    row.extend(columns.map(|_| Value::Const(u64::MAX)));
-    let table = GuestTable::new("Row", &columns).auto_inc();
-    let put = Op::Insert {
-        table: "row".into(),
-        row,
-        into: 0,
+    let mut numbers = vec![Value::Const(0)];
+    numbers.extend(columns.map(|_| Value::Const(u64::MAX)));
+    let bytes = [0, 1, 2].map(Value::Const).into_iter();
+    let bytes = bytes.chain([Value::Bytes(92)]).collect();
+    let payload = Field::new("payload", ColumnType::Vec(Box::new(ColumnType::U8)));
+    let put = |table: &str, row| {
+        let put = Op::Insert {
+            table: table.into(),
+            row,
+            into: 0,
+        };
+        vec![put]
     };
     GuestModule::new("rows")
-        .table(table)
-        .reducer("put", 0, vec![put])
+        .table(GuestTable::new("Numbers", &columns).auto_inc())
+        .table(
+            GuestTable::new("Bytes", &["client", "seq"])
+                .field(payload)
+                .auto_inc(),
+        )
+        .reducer("put_numbers", 0, put("numbers", numbers))
+        .reducer("put", 0, put("bytes", bytes))
         .reducer("nothing", 0, Vec::new())
 }
 
@@ -56,6 +71,11 @@ fn turns(c: &mut Criterion) {
         ("nothing, durable", "nothing", Ack::Durable),
         ("a logged row of 100 bytes, applied", "put", Ack::Applied),
         ("a logged row of 100 bytes, durable", "put", Ack::Durable),
+        (
+            "a logged row of eleven numbers, durable",
+            "put_numbers",
+            Ack::Durable,
+        ),
     ] {
         let order = Order::new("rows", reducer, &[], ack);
         group.bench_function(what, |b| {

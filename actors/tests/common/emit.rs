@@ -426,7 +426,17 @@ impl Emitter {
     fn row(&mut self, row: &[Value]) {
         self.line("(global.set $w (i32.const @ROW))");
         for value in row {
-            self.line(&format!("(call $put {})", number(value)));
+            let Value::Bytes(length) = value else {
+                self.line(&format!("(call $put {})", number(value)));
+                continue;
+            };
+            self.line(&format!("(call $put (i64.const {length}))"));
+            self.line(&format!(
+                "(memory.fill (global.get $w) (i32.const 0x78) (i32.const {length}))"
+            ));
+            self.line(&format!(
+                "(global.set $w (i32.add (global.get $w) (i32.const {length})))"
+            ));
         }
     }
 
@@ -468,6 +478,7 @@ fn number(value: &Value) -> String {
     };
     match value {
         Value::Const(number) => format!("(i64.const {number})"),
+        Value::Bytes(_) => unreachable!("bytes are a column of a row, not a number"),
         Value::Arg(place) => format!("(local.get $a{place})"),
         Value::Reg(place) => format!("(local.get $r{place})"),
         Value::Random => "(call $random_number)".into(),

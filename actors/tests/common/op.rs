@@ -9,6 +9,8 @@ use interstice_abi::schema::Access;
 #[derive(Clone, Debug)]
 pub(crate) enum Value {
     Const(u64),
+    /// A column of bytes, so many of them; in rows only.
+    Bytes(u32),
     /// The argument at this place; for row events the columns, one after the other.
     Arg(usize),
     /// What an operation left.
