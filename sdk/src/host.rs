@@ -3,7 +3,10 @@
 //! Owns the reply buffer, and the counts of what can change tables behind a lazy iteration's back.
 //! The imports are `sys` inside a node and `testing::imports` natively; both speak the same protocol.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    thread::LocalKey,
+};
 
 use interstice_abi::{codec::Column, host_call::Reply};
 
@@ -16,8 +19,13 @@ pub(crate) use crate::testing::imports;
 /// Answers up to this size arrive with the call itself; most rows fit. Larger ones cost a second, cheap call.
 const REPLY_BUFFER_BYTES: usize = 4096;
 
+/// Room for input and for encoded values that is kept from call to call: more than most need, little beside a guest's memory.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
 thread_local! {
     static REPLY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static CALLS: Cell<u32> = const { Cell::new(0) };
     static RESETS: Cell<u32> = const { Cell::new(0) };
 }
@@ -56,6 +64,42 @@ fn interpret<T>(
         return Err(Error::from_reply(status, answer));
     }
     read(answer).ok_or_else(|| Error::internal("the host's answer cannot be read"))
+}
+
+/// Hands the input of the export that runs, of so many bytes, to `run`.
+pub(crate) fn with_input<T>(length: usize, run: impl FnOnce(&[u8]) -> T) -> T {
+    with_kept(&INPUT, |input| {
+        input.resize(length, 0);
+        imports::input_read(input);
+        run(input)
+    })
+}
+
+/// Hands a value's bytes to `use_bytes`.
+pub(crate) fn encoded<T>(value: &impl Column, use_bytes: impl FnOnce(&[u8]) -> T) -> T {
+    with_kept(&ENCODED, |bytes| {
+        value.encode(bytes);
+        use_bytes(bytes)
+    })
+}
+
+type Kept = &'static LocalKey<RefCell<Vec<u8>>>;
+
+/// Lends an empty buffer: to allocate one for each call, and to grow it byte by byte, costs more than what is done with it.
+fn with_kept<T>(kept: Kept, run: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    // Taken, not borrowed, as above.
+    let mut buffer = kept.take();
+    let result = run(&mut buffer);
+    keep(kept, buffer);
+    result
+}
+
+/// Not inlined, so that it is in a module once.
+#[inline(never)]
+fn keep(kept: Kept, mut buffer: Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_BYTES_MAX);
+    kept.set(buffer);
 }
 
 /// Reads an answer that is one value.
@@ -99,4 +143,23 @@ pub(crate) fn count_reset() {
 #[cold]
 pub(crate) fn end_step(error: &Error) -> ! {
     panic!("{error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_buffer_is_empty_for_each_use_and_does_not_stay_large() {
+        let (inner, outer) = encoded(&1_u8, |outer| {
+            let inner = encoded(&[2_u8, 3], <[u8]>::to_vec);
+            (inner, outer.to_vec())
+        });
+        assert_eq!((inner, outer), (vec![2, 3], vec![1]));
+        let large = vec![7_u8; 2 * KEPT_BYTES_MAX];
+        assert!(encoded(&large, <[u8]>::len) > large.len());
+        assert_eq!(encoded(&4_u8, <[u8]>::to_vec), [4]);
+        let kept = ENCODED.take().capacity();
+        assert!((1..=KEPT_BYTES_MAX).contains(&kept), "{kept}");
+    }
 }

@@ -41,17 +41,21 @@ fn export(
     run: impl FnOnce(Invocation, &mut Input<'_>) -> Result<Vec<u8>, String>,
 ) -> u32 {
     report_panics();
-    let mut input = vec![0; input_length as usize];
-    imports::input_read(&mut input);
-    let outcome = match postcard::take_from_bytes::<Invocation>(&input) {
-        Ok((invocation, arguments)) => run(invocation, &mut Input::new(arguments)),
-        Err(error) => Err(format!("the invocation cannot be read: {error}")),
-    };
+    let outcome = host::with_input(
+        input_length as usize,
+        |input| match postcard::take_from_bytes::<Invocation>(input) {
+            Ok((invocation, arguments)) => run(invocation, &mut Input::new(arguments)),
+            Err(error) => Err(format!("the invocation cannot be read: {error}")),
+        },
+    );
     // The function may have changed tables that an iterator of an earlier step still looks at.
     host::count_reset();
     match outcome {
         Ok(output) => {
-            imports::output_write(&output);
+            // Nothing is what there is without a word.
+            if !output.is_empty() {
+                imports::output_write(&output);
+            }
             0
         }
         Err(message) => {

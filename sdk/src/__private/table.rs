@@ -70,8 +70,9 @@ fn open<R: TableRow>() -> Result<u32, Error> {
 pub fn insert<R: TableRow>(row: &R) -> Result<R, Error> {
     let table = open::<R>()?;
     R::slot().count_insert();
-    let row = row.to_bytes();
-    host::ask(|out| imports::table_insert(table, &row, out), host::value)
+    host::encoded(row, |row| {
+        host::ask(|out| imports::table_insert(table, row, out), host::value)
+    })
 }
 
 /// Replaces the row that has the same primary key.
@@ -81,8 +82,9 @@ pub fn insert<R: TableRow>(row: &R) -> Result<R, Error> {
 pub fn update<R: TableRow>(row: &R) -> Result<(), Error> {
     let table = open::<R>()?;
     R::slot().count_change();
-    let row = row.to_bytes();
-    host::ask(|out| imports::table_update(table, &row, out), host::nothing)
+    host::encoded(row, |row| {
+        host::ask(|out| imports::table_update(table, row, out), host::nothing)
+    })
 }
 
 /// Inserts `row`, or replaces the row that has the same primary key; the row as stored.
@@ -92,8 +94,9 @@ pub fn update<R: TableRow>(row: &R) -> Result<(), Error> {
 pub fn upsert<R: TableRow>(row: &R) -> Result<R, Error> {
     let table = open::<R>()?;
     R::slot().count_insert();
-    let row = row.to_bytes();
-    host::ask(|out| imports::table_upsert(table, &row, out), host::value)
+    host::encoded(row, |row| {
+        host::ask(|out| imports::table_upsert(table, row, out), host::value)
+    })
 }
 
 /// Deletes the row with this primary key.
@@ -103,8 +106,9 @@ pub fn upsert<R: TableRow>(row: &R) -> Result<R, Error> {
 pub fn delete<R: TableRow>(key: &R::Key) -> Result<(), Error> {
     let table = open::<R>()?;
     R::slot().count_change();
-    let key = key.to_bytes();
-    host::ask(|out| imports::table_delete(table, &key, out), host::nothing)
+    host::encoded(key, |key| {
+        host::ask(|out| imports::table_delete(table, key, out), host::nothing)
+    })
 }
 
 /// Deletes every row.
@@ -121,11 +125,12 @@ pub fn clear<R: TableRow>() -> Result<(), Error> {
 pub fn get<R: TableRow, V: Column>(index: u16, key: &V) -> Option<R> {
     read(|| {
         let table = open::<R>()?;
-        let key = key.to_bytes();
-        host::ask(
-            |out| imports::table_get(table, index.into(), &key, out),
-            host::optional,
-        )
+        host::encoded(key, |key| {
+            host::ask(
+                |out| imports::table_get(table, index.into(), key, out),
+                host::optional,
+            )
+        })
     })
 }
 

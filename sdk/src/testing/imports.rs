@@ -57,7 +57,10 @@ fn ask_table(
 /// Runs an export with `input`: its status and output.
 #[cfg(test)]
 pub(crate) fn run_export(input: &[u8], export: impl FnOnce(u32) -> u32) -> (u32, Vec<u8>) {
-    world::with(|world| world.input = input.to_vec());
+    world::with(|world| {
+        world.input = input.to_vec();
+        world.output.clear();
+    });
     let length = u32::try_from(input.len()).expect("inputs of tests are short");
     let status = export(length);
     (status, world::with(|world| world.output.clone()))
