@@ -45,8 +45,9 @@ pub struct Module {
     /// `None` only while an execution has them.
     tables: Option<Box<Tables>>,
     revoked: Arc<Revoked>,
-    main: Option<Instance>,
-    second: Option<Instance>,
+    /// Boxed, as they are taken out and put back by each execution.
+    main: Option<Box<Instance>>,
+    second: Option<Box<Instance>>,
 }
 
 /// Which instance a function runs on.
@@ -163,16 +164,16 @@ impl Module {
     /// ([`StepRequest::depth`]), so that they can be undone with that; on failure they are undone and the instance is dropped.
     pub fn run(
         &mut self,
-        request: StepRequest,
+        request: impl Into<Box<StepRequest>>,
         outside: Box<dyn Outside>,
     ) -> impl Future<Output = StepOutcome> {
-        self.execute(CallKind::Reducer, request, Which::Main, outside)
+        self.execute(CallKind::Reducer, request.into(), Which::Main, outside)
     }
 
     /// Runs a query: on the second instance when a client asks, on the first when a step does.
     pub fn query(
         &mut self,
-        request: StepRequest,
+        request: impl Into<Box<StepRequest>>,
         second_instance: bool,
         outside: Box<dyn Outside>,
     ) -> impl Future<Output = StepOutcome> {
@@ -181,7 +182,7 @@ impl Module {
         } else {
             Which::Main
         };
-        self.execute(CallKind::Query, request, which, outside)
+        self.execute(CallKind::Query, request.into(), which, outside)
     }
 
     /// Answers a read of one of the tables by another module: the bytes that its guest gets. Who may read is the
@@ -193,11 +194,12 @@ impl Module {
         hostcall::read(self.tables(), table, request)
     }
 
-    /// A panic, which would be a mistake of ours, ends the step like a crash of the guest.
+    /// A panic, which would be a mistake of ours, ends the step like a crash of the guest. The request is boxed because it moves through several
+    /// futures.
     async fn execute(
         &mut self,
         kind: CallKind,
-        request: StepRequest,
+        request: Box<StepRequest>,
         which: Which,
         outside: Box<dyn Outside>,
     ) -> StepOutcome {
@@ -223,7 +225,7 @@ impl Module {
         &mut self,
         savepoint: Savepoint,
         kind: CallKind,
-        request: StepRequest,
+        request: Box<StepRequest>,
         which: Which,
         outside: Box<dyn Outside>,
     ) -> StepOutcome {
@@ -240,7 +242,7 @@ impl Module {
             began: request.began,
             is_timed: request.is_timed,
         };
-        let step = self.begin(which, function, input, request, outside);
+        let step = self.begin(which, function, input, *request, outside);
         let Ran {
             result,
             step,
@@ -357,18 +359,18 @@ impl Module {
     }
 
     /// Takes the instance out; it is put back only when the execution succeeds.
-    fn instance(&mut self, which: Which) -> Result<Instance, Failure> {
+    fn instance(&mut self, which: Which) -> Result<Box<Instance>, Failure> {
         let kept = match which {
             Which::Main => self.main.take(),
             Which::Second => self.second.take(),
         };
         match kept {
             Some(instance) => Ok(instance),
-            None => Instance::new(&self.engine, &self.binary, &self.limits),
+            None => Instance::new(&self.engine, &self.binary, &self.limits).map(Box::new),
         }
     }
 
-    fn keep(&mut self, which: Which, instance: Instance) {
+    fn keep(&mut self, which: Which, instance: Box<Instance>) {
         match which {
             Which::Main => self.main = Some(instance),
             Which::Second => self.second = Some(instance),

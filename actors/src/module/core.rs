@@ -322,7 +322,7 @@ impl Core {
             }
             Work::Call(call) => {
                 self.flush();
-                self.nested_call(*call).await;
+                self.nested_call(call).await;
             }
             Work::Read(read) => self.nested_read(*read),
             Work::Commit => {

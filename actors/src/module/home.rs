@@ -260,7 +260,7 @@ impl Core {
         match work {
             Work::Call(call) => {
                 self.flush();
-                self.nested_call(*call).await;
+                self.nested_call(call).await;
             }
             Work::Read(read) => self.nested_read(*read),
             // Elsewhere than in a box this would make every call's future as large as a whole turn's.

@@ -33,7 +33,7 @@ pub(crate) struct NestedCall {
     pub(crate) ticket: Ticket,
     pub(crate) kind: CallKind,
     pub(crate) way: Way,
-    pub(crate) request: StepRequest,
+    pub(crate) request: Box<StepRequest>,
     pub(crate) reply: oneshot::Sender<(OutsideReply, Touched)>,
 }
 

@@ -87,7 +87,7 @@ impl Core {
         let (touched, trace) = self.take_spare();
         let way = Way::of_query(&query, trace.clone());
         let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
-        let request = StepRequest {
+        let request = Box::new(StepRequest {
             function: query.query,
             caller: query.caller,
             arguments: query.arguments,
@@ -105,7 +105,7 @@ impl Core {
             depth: 0,
             began: self.piece_began.take(),
             is_timed: false,
-        };
+        });
         let outcome = self.module.query(request, true, Box::new(reacher)).await;
         self.keep_spare(touched, trace);
         self.counters.queries += 1;

@@ -29,7 +29,7 @@ pub(crate) async fn run_called<A>(
     module: &mut Module,
     kind: CallKind,
     way: &Way<A>,
-    request: StepRequest,
+    request: Box<StepRequest>,
     outside: Box<dyn Outside>,
     touched: &Touched,
 ) -> StepOutcome {
@@ -98,14 +98,14 @@ pub(crate) fn read_public(module: &Module, request: &ForeignRead) -> Result<Vec<
 
 impl Core {
     /// Runs a call from another module's step or query. Its part stays open until `Commit` or `Undo`.
-    pub(in crate::module) async fn nested_call(&mut self, call: NestedCall) {
+    pub(in crate::module) async fn nested_call(&mut self, call: Box<NestedCall>) {
         let NestedCall {
             kind,
             way,
             mut request,
             reply,
             ..
-        } = call;
+        } = *call;
         request.began = self.piece_began.take();
         let touched = Touched::default();
         let function = request.function.clone();

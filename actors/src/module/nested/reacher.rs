@@ -3,7 +3,7 @@
 //!
 //! What may be called is the way's to say. While the guest waits, its fiber is suspended and its thread works on.
 
-use std::sync::{Arc, OnceLock};
+use std::{sync::Arc, time::Instant};
 
 use futures::future::BoxFuture;
 use interstice_abi::{
@@ -34,7 +34,7 @@ pub(crate) struct Reacher {
     shared: Apart<Shared>,
     way: Way,
     /// What all ways on from here begin with, once there is one.
-    callers: OnceLock<Arc<[ModuleIndex]>>,
+    callers: Option<Arc<[ModuleIndex]>>,
     touched: Touched,
     /// Calls made so far.
     calls: u32,
@@ -42,6 +42,15 @@ pub(crate) struct Reacher {
     unlooked: u32,
     /// How much of the step's time, in microseconds, was used then.
     looked_at_us: u64,
+}
+
+/// A call that is to be sent.
+struct Begun {
+    callee: ModuleIndex,
+    call: Box<NestedCall>,
+    answer: oneshot::Receiver<(OutsideReply, Touched)>,
+    /// Since when the guest waits.
+    waits_since: Option<Instant>,
 }
 
 /// How many calls a step that runs for long makes at a time: each of them has two threads work in turns, which leaves others no core.
@@ -65,7 +74,7 @@ impl Reacher {
         Self {
             shared,
             way,
-            callers: OnceLock::new(),
+            callers: None,
             touched,
             calls: 0,
             unlooked: 0,
@@ -74,48 +83,68 @@ impl Reacher {
     }
 
     /// Before a call or read, lets others have the thread when the last ones have taken long: what is asked for is done in this task, and
-    /// so a step that calls a hundred times would keep everybody waiting who shares its arbiter.
-    async fn make_way(&mut self, running_us_used: Option<u64>) {
+    /// so a step that calls a hundred times would keep everybody waiting who shares its arbiter. Returns whether they have had it.
+    async fn make_way(&mut self, running_us_used: Option<u64>) -> bool {
         self.unlooked += 1;
         let used_us = running_us_used.map_or(0, |us| us.saturating_sub(self.looked_at_us));
         if self.unlooked < LOOK_EVERY && used_us < LOOK_AFTER_US {
-            return;
+            return false;
         }
         self.unlooked = 0;
         self.looked_at_us = running_us_used.unwrap_or(self.looked_at_us);
-        if is_thread_held() {
+        let is_held = is_thread_held();
+        if is_held {
             free_thread().await;
         }
+        is_held
     }
 
-    async fn reach(
-        &self,
+    /// What is to be sent for a call of a module of this node.
+    fn begin(
+        &mut self,
         kind: CallKind,
         request: CallRequest,
         context: CallContext,
-    ) -> Result<OutsideReply, Failure> {
-        let (index, entry) = self.way.called(kind, &request)?;
+    ) -> Result<Begun, Failure> {
+        let (callee, _) = self.way.called(kind, &request)?;
         let (reply, answer) = oneshot::channel();
+        let way = &self.way;
+        let callers = self.callers.get_or_insert_with(|| way.callers_from_here());
         let waits_since = context.waits_since;
-        let callers = self.callers.get_or_init(|| self.way.callers_from_here());
         let call = NestedCall {
-            ticket: self.way.ticket,
+            ticket: way.ticket,
             kind,
-            way: self.way.to(index, callers.clone()),
-            request: self.way.request(&self.shared.id, request, context),
+            way: way.to(callee, callers.clone()),
+            request: way.request(&self.shared.id, request, context),
             reply,
         };
-        let call = Traffic::Call(Box::new(call));
-        let address = &entry.installed.address;
-        let visited = address.visit(self.way.ticket, call, waits_since).await;
+        Ok(Begun {
+            callee,
+            call: Box::new(call),
+            answer,
+            waits_since,
+        })
+    }
+
+    async fn reach(&self, begun: Begun) -> Result<OutsideReply, Failure> {
+        let Begun {
+            callee,
+            call,
+            answer,
+            waits_since,
+        } = begun;
+        let installed = &self.way.entry(callee)?.installed;
+        let call = Traffic::Call(call);
+        let visited = installed.address.visit(self.way.ticket, call, waits_since);
+        let visited = visited.await;
         if !visited {
-            self.expect_answer(entry.installed.place);
+            self.expect_answer(installed.place);
         }
         let Ok((mut reply, touched)) = answer.await else {
             // No guest may go on from here: replay could not tell it the same.
             return Ok(OutsideReply {
                 ends_step: true,
-                ..OutsideReply::refused(gone(&entry.installed.schema.name))
+                ..OutsideReply::refused(gone(&installed.schema.name))
             });
         };
         self.touched.merge(&touched);
@@ -154,12 +183,24 @@ impl Outside for Reacher {
         if self.calls.is_multiple_of(CALLS_AT_A_TIME) {
             rest_on_lane();
         }
+        if request.node.is_some() {
+            return Box::pin(async move {
+                let reply = self.ask(kind, &request).await;
+                reply.unwrap_or_else(OutsideReply::refused)
+            });
+        }
+        let running_us_used = context.running_us_used;
+        // The future moves to where it waits, so it should hold little.
+        let begun = self.begin(kind, request, context);
         Box::pin(async move {
-            let reply = if request.node.is_some() {
-                self.ask(kind, &request).await
-            } else {
-                self.make_way(Some(context.running_us_used)).await;
-                self.reach(kind, request, context).await
+            let others_first = self.make_way(Some(running_us_used)).await;
+            let reply = match begun {
+                Ok(mut begun) => {
+                    // What others did meanwhile is not the callee's.
+                    begun.waits_since = begun.waits_since.filter(|_| !others_first);
+                    self.reach(begun).await
+                }
+                Err(failure) => Err(failure),
             };
             reply.unwrap_or_else(OutsideReply::refused)
         })

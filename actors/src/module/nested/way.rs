@@ -149,16 +149,22 @@ impl<A> Way<A> {
         self.callers.iter().copied().chain([self.own])
     }
 
+    /// The entry of a module that was found.
+    ///
+    /// # Errors
+    /// None but for a mistake of ours.
+    pub(super) fn entry(&self, module: ModuleIndex) -> Result<&Entry<A>, Failure> {
+        let entry = self.catalogue.entry(module);
+        entry.ok_or_else(|| Failure::internal("a module has no entry"))
+    }
+
     /// The module of this node called `name`, if it can be reached from here at all.
     ///
     /// # Errors
     /// `NotFound`, `CallCycle`, or why it does not serve.
     pub(crate) fn callee(&self, name: &str) -> Result<(ModuleIndex, &Entry<A>), Failure> {
         let index = self.catalogue.find(name)?;
-        let entry = self
-            .catalogue
-            .entry(index)
-            .ok_or_else(|| Failure::internal("a module has no entry"))?;
+        let entry = self.entry(index)?;
         if self.chain().any(|known| known == index) {
             let chain: Vec<&str> = self
                 .chain()
@@ -205,7 +211,7 @@ impl<A> Way<A> {
         node: &NodeId,
         request: CallRequest,
         context: CallContext,
-    ) -> StepRequest {
+    ) -> Box<StepRequest> {
         let caller = self.catalogue.entry(self.end());
         let caller = Caller {
             node: node.clone(),
@@ -214,7 +220,7 @@ impl<A> Way<A> {
         };
         let mut turn = context.turn;
         turn.of_load = self.of_load;
-        StepRequest {
+        Box::new(StepRequest {
             function: request.function.into(),
             caller,
             arguments: request.arguments.into(),
@@ -225,6 +231,6 @@ impl<A> Way<A> {
             depth: context.depth,
             began: None,
             is_timed: true,
-        }
+        })
     }
 }

@@ -145,7 +145,7 @@ pub(crate) async fn execute<A>(
     turn.of_load = prepared.of_load;
     let entry = catalogue.entry(pending.module);
     let called = entry.and_then(|entry| call_effect(entry, &function, &pending.arguments));
-    let request = StepRequest {
+    let request = Box::new(StepRequest {
         function: function.clone(),
         caller: pending.caller,
         arguments: pending.arguments,
@@ -156,7 +156,7 @@ pub(crate) async fn execute<A>(
         depth: 0,
         began: prepared.began,
         is_timed: false,
-    };
+    });
     let outcome = module.run(request, outside).await;
     if let Err(failure) = outcome.result {
         return prepared.failed(module, failure, outcome.is_fault);
