@@ -158,7 +158,7 @@ mod tests {
         assert_eq!((inner, outer), (vec![2, 3], vec![1]));
         let large = vec![7_u8; 2 * KEPT_BYTES_MAX];
         assert!(encoded(&large, <[u8]>::len) > large.len());
-        assert_eq!(encoded(&4_u8, <[u8]>::to_vec), [4]);
+        assert_eq!(encoded(&4_u8, <[u8]>::len), 1);
         let kept = ENCODED.take().capacity();
         assert!((1..=KEPT_BYTES_MAX).contains(&kept), "{kept}");
     }
