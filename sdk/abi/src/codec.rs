@@ -162,6 +162,7 @@ impl<'a> Input<'a> {
     ///
     /// # Errors
     /// [`Damaged`] when it is cut off, too large, or longer than it need be.
+    #[inline]
     pub fn varint(&mut self, bits: u32) -> Result<u128, Damaged> {
         match self.rest {
             &[byte, ref rest @ ..] if byte < 0x80 => {
