@@ -85,7 +85,7 @@ pub(crate) fn encoded<T>(value: &impl Column, use_bytes: impl FnOnce(&[u8]) -> T
 
 type Kept = &'static LocalKey<RefCell<Vec<u8>>>;
 
-/// Lends an empty buffer: to allocate one for each call, and to grow it byte by byte, costs more than what is done with it.
+/// Lends an empty buffer: one that is allocated for each call is grown several times before it holds a row.
 fn with_kept<T>(kept: Kept, run: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     // Taken, not borrowed, as above.
     let mut buffer = kept.take();
