@@ -7,13 +7,14 @@
 //! 3. [`codec`]: how a value of a column type becomes bytes (the postcard format) and back.
 //! 4. [`event`]: what a reducer can be subscribed to.
 //! 5. [`schema`]: a module's tables, reducers, queries, types and dependencies.
-//! 6. [`walk`]: reading encoded rows by their schema without building values.
-//! 7. [`key`]: keys as bytes whose order is the order of the keys.
-//! 8. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
-//! 9. [`failure`]: the one list of everything that can go wrong, with stable codes.
-//! 10. [`host_call`]: the one table of calls from a guest into its host.
-//! 11. [`binding`]: binding files, the public schemas that modules are compiled against.
-//! 12. [`wire`]: the messages of the protocol `/interstice/1`.
+//! 6. [`fingerprint`]: hashes of signatures and row types, by which two ends agree on an encoding.
+//! 7. [`walk`]: reading encoded rows by their schema without building values.
+//! 8. [`key`]: keys as bytes whose order is the order of the keys.
+//! 9. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
+//! 10. [`failure`]: the one list of everything that can go wrong, with stable codes.
+//! 11. [`host_call`]: the one table of calls from a guest into its host.
+//! 12. [`binding`]: binding files, the public schemas that modules are compiled against.
+//! 13. [`wire`]: the messages of the protocol `/interstice/1`.
 #![no_std]
 
 extern crate alloc;
@@ -24,6 +25,7 @@ pub mod binding;
 pub mod codec;
 pub mod event;
 pub mod failure;
+pub mod fingerprint;
 pub mod host_call;
 pub mod id;
 pub mod key;
