@@ -163,7 +163,7 @@ impl Writer {
             let belongs = match &record {
                 Record::Step(step) => step.seq <= self.head.seq,
                 Record::Base { seq } => *seq <= self.head.seq,
-                Record::Restart { .. } => true,
+                Record::Restart { .. } | Record::Restarted { .. } => true,
             };
             if !belongs {
                 continue;

@@ -27,7 +27,10 @@ use interstice_host::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::supervisor::checkpoint::marker::MarkedModule;
+use crate::{
+    record::{NamedLimits, limits},
+    supervisor::checkpoint::marker::MarkedModule,
+};
 
 /// The folder of a node's bases.
 pub(crate) const FOLDER: &str = "bases";
@@ -61,7 +64,7 @@ pub(crate) struct Base {
 }
 
 /// What a base holds besides tables.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Head {
     /// The node's epoch.
     pub(crate) epoch: Epoch,
@@ -74,7 +77,20 @@ pub(crate) struct Head {
     /// Whose connections were open.
     pub(crate) connected: Vec<NodeId>,
     /// The limits under which steps ran.
-    pub(crate) limits: Limits,
+    pub(crate) limits: NamedLimits,
+}
+
+/// How a [`Head`] stands in the file: with the limits that every node has known. Behind it are all of them by name, which older
+/// nodes did not write.
+#[derive(Serialize, Deserialize)]
+struct StoredHead {
+    epoch: Epoch,
+    seq: Seq,
+    timestamp_ms: u64,
+    modules: Vec<MarkedModule>,
+    connected: Vec<NodeId>,
+    #[serde(with = "limits::first")]
+    limits: Limits,
 }
 
 /// A page of one of the head's modules.
@@ -166,7 +182,7 @@ impl Base {
                     timestamp_ms: 0,
                     modules: Vec::new(),
                     connected: Vec::new(),
-                    limits: Limits::default(),
+                    limits: NamedLimits(Limits::default()),
                 },
                 modules: BTreeMap::new(),
             });
@@ -251,8 +267,41 @@ impl Base {
 }
 
 fn head(reader: &mut ArchiveReader) -> Result<Head, ArchiveError> {
-    let head = reader.item()?;
-    head.ok_or_else(|| reader.damaged("it is empty"))
+    let bytes = reader.bytes()?;
+    let bytes = bytes.ok_or_else(|| reader.damaged("it is empty"))?;
+    let (stored, rest) =
+        postcard::take_from_bytes::<StoredHead>(&bytes).map_err(|error| reader.damaged(error))?;
+    let limits = if rest.is_empty() {
+        NamedLimits(stored.limits)
+    } else {
+        let (limits, rest) =
+            postcard::take_from_bytes(rest).map_err(|error| reader.damaged(error))?;
+        if !rest.is_empty() {
+            return Err(reader.damaged("bytes follow its head"));
+        }
+        limits
+    };
+    Ok(Head {
+        epoch: stored.epoch,
+        seq: stored.seq,
+        timestamp_ms: stored.timestamp_ms,
+        modules: stored.modules,
+        connected: stored.connected,
+        limits,
+    })
+}
+
+/// A head as it is written.
+fn stored(head: &Head) -> (StoredHead, &NamedLimits) {
+    let stored = StoredHead {
+        epoch: head.epoch,
+        seq: head.seq,
+        timestamp_ms: head.timestamp_ms,
+        modules: head.modules.clone(),
+        connected: head.connected.clone(),
+        limits: head.limits.0.clone(),
+    };
+    (stored, &head.limits)
 }
 
 fn corrupt(error: ArchiveError) -> Failure {
@@ -307,7 +356,7 @@ pub(crate) fn write(
         .join(FOLDER)
         .join(Base::file_name(head.seq, position));
     let mut writer = ArchiveWriter::create(&path, KIND)?;
-    writer.item(head)?;
+    writer.item(&stored(head))?;
     let mut bytes = 0;
     for (module, place) in head.modules.iter().zip(0..) {
         for write in pages.get(&module.name).into_iter().flatten() {
@@ -330,3 +379,6 @@ pub(crate) fn write(
         bytes,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,10 +5,12 @@
 //! Changes of ephemeral tables are not recorded; their steps are. `starts` lists what the step appends to its turn's
 //! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
 
+pub(crate) mod limits;
 mod stored;
 
 use std::sync::Arc;
 
+pub(crate) use self::limits::NamedLimits;
 use interstice_abi::{
     failure::{Code, Failure},
     id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TimerId},
@@ -23,6 +25,8 @@ use interstice_host::{
 };
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
+
+use crate::module::turn::pending::Arguments;
 
 /// The format of records; a log of another format is refused.
 pub(crate) const RECORD_FORMAT: u8 = 3;
@@ -39,11 +43,12 @@ const PACKED_FROM: usize = 4096;
 pub(crate) enum Record {
     /// A step has run.
     Step(Box<StepRecord>),
-    /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of half-done turns.
+    /// What [`Record::Restarted`] says, as older nodes wrote it.
     Restart {
         /// The epoch from here on.
         epoch: Epoch,
-        /// The limits from here on: they decide how steps end, so replay needs them.
+        /// The limits from here on.
+        #[serde(with = "limits::first")]
         limits: Limits,
     },
     /// A base is taken: every module renews its instance between its last step of a turn up to `seq` and its first step of a
@@ -51,6 +56,13 @@ pub(crate) enum Record {
     Base {
         /// The last turn that the base holds.
         seq: Seq,
+    },
+    /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of half-done turns.
+    Restarted {
+        /// The epoch from here on.
+        epoch: Epoch,
+        /// The limits from here on: they decide how steps end, so replay needs them.
+        limits: NamedLimits,
     },
 }
 
@@ -113,7 +125,7 @@ pub(crate) enum Outcome {
 }
 
 /// A step that is to run later in the same turn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Start {
     /// The subscriber's module.
     pub(crate) module: ModuleName,
@@ -128,12 +140,13 @@ pub(crate) struct Start {
 }
 
 /// Where a started step's arguments stand.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StartArguments {
     /// In the effect at this place of the same record: a change's rows, a call's arguments.
     Effect(u32),
-    /// Here, because the effect is not recorded (ephemeral tables) or there is none.
-    Inline(Vec<u8>),
+    /// Here, because the effect is not recorded (ephemeral tables) or there is none. Those of starts for one change are shared, and
+    /// stand in the log once.
+    Inline(Arc<[u8]>),
 }
 
 /// Something from outside the deterministic world.
@@ -352,28 +365,14 @@ impl StepRecord {
     }
 
     /// The arguments of the start at `place`.
-    pub(crate) fn start_arguments(&self, start: &Start) -> Option<Vec<u8>> {
+    pub(crate) fn start_arguments(&self, start: &Start) -> Option<Arguments> {
         match &start.arguments {
-            StartArguments::Inline(bytes) => Some(bytes.clone()),
+            StartArguments::Inline(bytes) => Some(Arguments::Whole(Arc::clone(bytes))),
             StartArguments::Effect(place) => {
                 let effect = self.effects.get(usize::try_from(*place).ok()?)?;
-                Some(effect_arguments(effect))
+                Some(Arguments::of(effect))
             }
         }
-    }
-}
-
-/// What a subscriber to `effect` is handed: the rows before and after, or the call's arguments.
-pub(crate) fn effect_arguments(effect: &Effect) -> Vec<u8> {
-    match effect {
-        Effect::Change { change, .. } => {
-            let mut bytes = Vec::new();
-            for row in [&change.before, &change.after].into_iter().flatten() {
-                bytes.extend_from_slice(row);
-            }
-            bytes
-        }
-        Effect::Called { arguments, .. } => arguments.clone(),
     }
 }
 

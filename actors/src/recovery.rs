@@ -5,7 +5,10 @@
 //! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. A recovery
 //! that is cut off starts again: it writes nothing, and drops only trees that no marker names.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -23,6 +26,7 @@ use interstice_host::{
 use crate::{
     base::{self, Base},
     config::Config,
+    module::turn::pending::{Arguments, Shares},
     node::NodeError,
     record::{Input, Outcome, Record, StepRecord},
     supervisor::{
@@ -46,8 +50,19 @@ pub(crate) struct HalfDone {
     pub(crate) seq: Seq,
     pub(crate) timestamp_ms: u64,
     pub(crate) next_step: StepIndex,
-    /// Module, reducer, arguments, whether it belongs to a load.
-    pub(crate) pending: Vec<(ModuleName, Arc<str>, Vec<u8>, bool)>,
+    pub(crate) pending: VecDeque<Left>,
+}
+
+/// A step that has not run.
+pub(crate) struct Left {
+    pub(crate) module: ModuleName,
+    /// Empty for a load.
+    pub(crate) reducer: Arc<str>,
+    pub(crate) arguments: Arguments,
+    /// Whether it belongs to a load.
+    pub(crate) of_load: bool,
+    /// See [`PendingStep::releases`](crate::module::turn::PendingStep::releases).
+    pub(crate) releases: u64,
 }
 
 /// The node as it was.
@@ -126,7 +141,7 @@ pub(crate) fn recover(
             }
             Record::Step(_) => {}
             // Behind a restart seqs may have been given out that are in no record.
-            Record::Restart { epoch, .. } => {
+            Record::Restart { epoch, .. } | Record::Restarted { epoch, .. } => {
                 clean = false;
                 recovery.state.epoch = recovery.state.epoch.max(epoch);
             }
@@ -429,22 +444,35 @@ impl Recovery<'_> {
             seq: step.seq,
             timestamp_ms: step.timestamp_ms,
             next_step: StepIndex(0),
-            pending: Vec::new(),
+            pending: VecDeque::new(),
         });
         turn.next_step = StepIndex(step.step.0 + 1);
-        if step.step.0 > 0 && !turn.pending.is_empty() {
-            turn.pending.remove(0);
+        if step.step.0 > 0 {
+            turn.pending.pop_front();
         }
+        let mut shares = Shares::default();
         for start in &step.starts {
-            let arguments = step.start_arguments(start).unwrap_or_default();
+            let arguments = step.start_arguments(start);
+            let arguments = arguments.unwrap_or_else(|| Vec::new().into());
             // A load that a crash cut off is replaced by that of the restart, but keeps its place in the count of steps.
             let reducer = if start.is_load {
                 Arc::default()
             } else {
                 start.reducer.clone()
             };
-            turn.pending
-                .push((start.module.clone(), reducer, arguments, start.of_load));
+            let releases = arguments.len() as u64;
+            if shares.next_is_shared(&start.arguments)
+                && let Some(before) = turn.pending.back_mut()
+            {
+                before.releases = 0;
+            }
+            turn.pending.push_back(Left {
+                module: start.module.clone(),
+                reducer,
+                arguments,
+                of_load: start.of_load,
+                releases,
+            });
         }
         if turn.pending.is_empty() {
             self.open.remove(&step.seq);

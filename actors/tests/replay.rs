@@ -10,6 +10,8 @@ mod common;
 mod altered;
 #[path = "replay/cut.rs"]
 mod cut;
+#[path = "replay/held.rs"]
+mod held;
 #[path = "replay/limits.rs"]
 mod limits;
 #[path = "replay/lives.rs"]

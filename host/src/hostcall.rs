@@ -4,6 +4,7 @@
 //! reply or a [`Halt`]. A refusal is a status that the guest reads and lives with; a fault ends the step and the instance.
 //! Nothing that a guest hands over can make the host panic.
 
+mod bytes;
 mod call;
 mod claim;
 mod clear;

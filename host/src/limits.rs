@@ -22,14 +22,30 @@ pub struct Limits {
     pub stateful_row_bytes_max: u64,
     /// Largest argument list, and largest result of a query, in bytes.
     pub arguments_bytes_max: u64,
-    /// Most rows' bytes that a module can write in one step: they stay in memory and become one record of the log.
+    /// Most bytes that one step can hold, in all modules that it calls: rows before and after each change, timers, and arguments
+    /// of calls. They stay in memory until the step ends and become one record of the log.
     pub step_bytes_max: u64,
+    /// Most bytes of rows and arguments that a turn's waiting reactions can hold; the reactions beyond it are dropped.
+    pub turn_bytes_max: u64,
     /// Deepest chain of calls between modules.
     pub call_depth_max: u32,
     /// Most steps of one turn; what would go beyond is dropped.
     pub steps_per_turn_max: u32,
     /// Largest module binary in bytes.
     pub module_bytes_max: u64,
+    /// What counts towards `step_bytes_max`. Not a setting: only the logs of older nodes have another value.
+    #[serde(skip)]
+    pub step_bytes: StepBytes,
+}
+
+/// What counts towards [`Limits::step_bytes_max`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StepBytes {
+    /// Rows that one module writes during one call, as older nodes counted. Their logs are replayed with that.
+    Written,
+    /// Everything that the whole step holds.
+    #[default]
+    Held,
 }
 
 impl Default for Limits {
@@ -44,11 +60,14 @@ impl Default for Limits {
             arguments_bytes_max: 16 * MEBIBYTE,
             // A guest cannot bring more from its own memory at once.
             step_bytes_max: 256 * MEBIBYTE,
+            // Twice a step: the reactions to one of the largest, and to what those write.
+            turn_bytes_max: 512 * MEBIBYTE,
             // Chains of modules are short; each level holds a stack.
             call_depth_max: 16,
             // More than any sensible cascade, few enough to end within seconds.
             steps_per_turn_max: 10_000,
             module_bytes_max: 64 * MEBIBYTE,
+            step_bytes: StepBytes::Held,
         }
     }
 }

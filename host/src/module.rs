@@ -250,7 +250,7 @@ impl Module {
         } = instance.run(step, timing).await;
         let (running_us, ended) = timed.unzip();
         let running_us = running_us.unwrap_or(0);
-        let calls_made = step.calls_made;
+        let (calls_made, bytes_held) = (step.calls_made, step.bytes_held);
         match result {
             Ok(value) => {
                 self.tables = Some(step.tables);
@@ -264,6 +264,7 @@ impl Module {
                     running_us,
                     ended,
                     calls_made,
+                    bytes_held,
                     savepoint,
                 }
             }
@@ -333,6 +334,7 @@ impl Module {
             arguments,
             turn,
             call_ordinal,
+            bytes_held,
             depth,
             ..
         } = request;
@@ -354,6 +356,7 @@ impl Module {
             turn,
             random,
             call_ordinal,
+            bytes_held,
             depth,
         }))
     }
@@ -406,6 +409,7 @@ fn failed(savepoint: Savepoint, stopped: Stopped, running_us: u64, calls_made: u
         running_us,
         ended: None,
         calls_made,
+        bytes_held: 0,
         savepoint,
     }
 }

@@ -148,6 +148,11 @@ impl Tables {
             .collect()
     }
 
+    /// The bytes of a table's rows.
+    pub(crate) fn row_bytes(&self, table: TableId) -> Result<u64, Failure> {
+        Ok(self.declared(table)?.pages.bytes())
+    }
+
     fn declared_tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.iter().take(self.schema.tables.len())
     }

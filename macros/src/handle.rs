@@ -274,10 +274,11 @@ fn write_methods(handle: &Handle<'_>) -> TokenStream {
             #sdk::table::delete::<#row>(&key)
         }
 
-        /// Deletes every row.
+        /// Deletes every row. Each of them is a change, and the step holds all of them until it ends.
         ///
         /// # Errors
-        /// When the capability was revoked. The step goes on.
+        /// When the capability was revoked, or when the rows are more than a step may hold (`step_bytes_max` in node.toml); then
+        /// none is deleted. Delete the rows of such a table in pieces, in several calls or with a timer. The step goes on.
         pub fn clear(&self) -> #result<(), #error>
         where
             __Caps: ::interstice_sdk::CanDelete<#row>,

@@ -26,7 +26,7 @@ use crate::{
     config::Config,
     directory::Directory,
     node::NodeError,
-    record::Record,
+    record::{NamedLimits, Record},
     recovery::recover,
     supervisor::install::installer::Installer,
 };
@@ -320,9 +320,9 @@ impl<'a> Unpacking<'a> {
             });
         };
         self.log.reserve_seq(last_seq.0);
-        let restart = Record::Restart {
+        let restart = Record::Restarted {
             epoch: Epoch(self.epoch.0 + 1),
-            limits: config.limits.clone(),
+            limits: NamedLimits(config.limits.clone()),
         };
         let restart = restart.encode().map_err(NodeError::Recovery)?;
         self.log.append(restart);

@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config, text: &str) -> Result<(), String> {
 
 /// Each number with the least and the most that it may be.
 #[expect(clippy::too_many_lines, reason = "one line per number")]
-pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 22] {
+pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 23] {
     let (admission, limits) = (&config.admission, &config.limits);
     let workers = u64::try_from(config.workers).unwrap_or(u64::MAX);
     [
@@ -143,6 +143,12 @@ pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 22] {
         (
             "limits.step_bytes_max",
             limits.step_bytes_max,
+            1,
+            COUNT_LIMIT,
+        ),
+        (
+            "limits.turn_bytes_max",
+            limits.turn_bytes_max,
             1,
             COUNT_LIMIT,
         ),

@@ -12,7 +12,11 @@ use interstice_host::{
 };
 
 use super::{DoctorError, checks::Checks};
-use crate::{base::Base, node::NodeError, record::Record};
+use crate::{
+    base::Base,
+    node::NodeError,
+    record::{NamedLimits, Record},
+};
 
 /// Ends the log, which is whole by now, with the beginning of a new epoch; which one.
 ///
@@ -28,7 +32,9 @@ pub(super) fn begin(checks: &Checks) -> Result<Epoch, DoctorError> {
     for entry in log.read(opened.start) {
         let (_, bytes) = entry?;
         // What is no record is said by the look that follows a repair.
-        if let Ok(Record::Restart { epoch, .. }) = Record::decode(&bytes) {
+        if let Ok(Record::Restart { epoch, .. } | Record::Restarted { epoch, .. }) =
+            Record::decode(&bytes)
+        {
             last = last.max(epoch);
         }
     }
@@ -38,7 +44,8 @@ pub(super) fn begin(checks: &Checks) -> Result<Epoch, DoctorError> {
         .config
         .as_ref()
         .map_or_else(|_| Limits::default(), |config| config.limits.clone());
-    let restart = Record::Restart { epoch, limits };
+    let limits = NamedLimits(limits);
+    let restart = Record::Restarted { epoch, limits };
     log.reserve_seq(checks.log.reserved_seq);
     log.append(restart.encode().map_err(NodeError::Recovery)?);
     log.close()?;

@@ -281,7 +281,7 @@ impl<'a> Window<'a> {
                     table: TableId(0),
                     key: (*key).into(),
                     before: None,
-                    after: Some(row),
+                    after: Some(row.into()),
                 });
             },
         )?;
@@ -356,7 +356,7 @@ impl<'a> Window<'a> {
         let before = match &change.after {
             Some(row) => {
                 self.bytes += change.key.len() + row.len();
-                self.rows.insert((*change.key).into(), row.clone())
+                self.rows.insert((*change.key).into(), (**row).into())
             }
             None => self.rows.remove(&*change.key),
         };
@@ -409,7 +409,7 @@ impl<'a> Window<'a> {
                 table: before,
                 key: (*key).into(),
                 before: None,
-                after: Some(row),
+                after: Some(row.into()),
             })
             .collect();
         tables.redo(&changes, &[])?;

@@ -102,6 +102,7 @@ impl Core {
             },
             call_ordinal: 0,
             running_us_used: 0,
+            bytes_held: 0,
             depth: 0,
             began: self.piece_began.take(),
             is_timed: false,

@@ -3,6 +3,8 @@
 //! A [`Turn`] travels with its next step; whoever holds it releases the modules that nothing pending can reach. A module's
 //! actor that holds the last of it ends it: answers the client and tells the supervisor.
 
+pub(crate) mod pending;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use interstice_abi::{
@@ -14,6 +16,7 @@ use interstice_abi::{
 use interstice_host::module::Caller;
 use tokio::sync::oneshot;
 
+use self::pending::{Arguments, Budget, Pending};
 use crate::{
     apart::Apart,
     ingress::Replies,
@@ -39,11 +42,11 @@ pub(crate) struct Turn {
     /// What it began with, until its step 0 is recorded.
     pub(crate) input: Option<Input>,
     /// Steps that are to run, first in, first out.
-    pub(crate) pending: OneOrMore<PendingStep>,
+    pub(crate) pending: Pending,
     /// The number of the next step.
     pub(crate) next_step: StepIndex,
-    /// How many steps it may still run.
-    pub(crate) budget: u32,
+    /// What bounds its steps.
+    pub(crate) budget: Budget,
     /// Modules in whose queues it still has a place, in order.
     pub(crate) held: OneOrMore<ModuleIndex>,
     /// Failed reactions so far.
@@ -70,7 +73,9 @@ pub(crate) struct PendingStep {
     /// Who calls.
     pub(crate) caller: Caller,
     /// The encoded arguments.
-    pub(crate) arguments: Arc<[u8]>,
+    pub(crate) arguments: Arguments,
+    /// Bytes that the turn no longer holds when this step is taken out: 0 where a later step shares the arguments.
+    pub(crate) releases: u64,
     /// Whether they come from outside and must be checked against the schema.
     pub(crate) from_outside: bool,
     /// Whether its timers end with its module's load.
@@ -83,13 +88,14 @@ impl PendingStep {
         node: &NodeId,
         module: ModuleIndex,
         what: StepKind,
-        arguments: impl Into<Arc<[u8]>>,
+        arguments: impl Into<Arguments>,
     ) -> Self {
         Self {
             module,
             what,
             caller: inside(node),
             arguments: arguments.into(),
+            releases: 0,
             from_outside: false,
             of_load: false,
         }
@@ -106,7 +112,8 @@ impl PendingStep {
             module,
             what: StepKind::Call(reducer),
             caller,
-            arguments,
+            arguments: arguments.into(),
+            releases: 0,
             from_outside: true,
             of_load: false,
         }
@@ -133,7 +140,7 @@ impl PendingStep {
         Some(Start {
             module: entry.installed.schema.name.clone(),
             reducer,
-            arguments: StartArguments::Inline(self.arguments.to_vec()),
+            arguments: StartArguments::Inline(self.arguments.clone().into_bytes()),
             of_load: self.of_load,
             is_load,
         })

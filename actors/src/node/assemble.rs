@@ -24,10 +24,12 @@ use crate::{
     module::{
         core::Core,
         lane::Lane,
-        turn::{PendingStep, StepKind, Turn, Waiter},
+        turn::{
+            PendingStep, StepKind, Turn, Waiter,
+            pending::{Budget, Pending},
+        },
     },
-    one_or_more::OneOrMore,
-    record::Record,
+    record::{NamedLimits, Record},
     recovery::{HalfDone, Recovered, recover},
     shared::Shared,
     supervisor::{
@@ -102,9 +104,9 @@ pub(super) fn start_actors(
         })?,
     ));
     shared.hear_of_poison();
-    let restart = Record::Restart {
+    let restart = Record::Restarted {
         epoch: recovered.epoch,
-        limits: config.limits.clone(),
+        limits: NamedLimits(config.limits.clone()),
     }
     .encode()
     .map_err(NodeError::Recovery)?;
@@ -227,19 +229,20 @@ fn resume(
     config: &Config,
     stamper: &mut Stamper,
 ) -> Option<Turn> {
-    let pending: OneOrMore<PendingStep> = turn
+    let pending: Pending = turn
         .pending
         .into_iter()
-        .filter_map(|(module, reducer, arguments, of_load)| {
-            let what = if reducer.is_empty() {
+        .filter_map(|left| {
+            let what = if left.reducer.is_empty() {
                 StepKind::Nothing
             } else {
-                StepKind::Event(reducer)
+                StepKind::Event(left.reducer)
             };
-            let module = catalogue.index_of(&module)?;
+            let module = catalogue.index_of(&left.module)?;
             Some(PendingStep {
-                of_load,
-                ..PendingStep::of_node(&shared.id, module, what, arguments)
+                of_load: left.of_load,
+                releases: left.releases,
+                ..PendingStep::of_node(&shared.id, module, what, left.arguments)
             })
         })
         .collect();
@@ -253,7 +256,7 @@ fn resume(
         input: None,
         pending,
         next_step: turn.next_step,
-        budget: config.limits.steps_per_turn_max,
+        budget: Budget::from(&config.limits),
         held,
         failed: 0,
         dropped: 0,

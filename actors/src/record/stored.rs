@@ -1,7 +1,7 @@
 //! A step's record as it stands in the log: names that are the step's own are left out, because they are most of a small record.
 //!
 //! The reducer of a step is left out where it is the one that the input calls, and the module of an effect or counter where it is the
-//! step's.
+//! step's. Arguments of a start that are those of the start before it are left out, too.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use interstice_host::{
 };
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Answer, Input, Outcome, Ran, Start, StepRecord};
+use super::{Answer, Input, Outcome, Ran, Start, StartArguments, StepRecord};
 
 /// [`StepRecord`], to be written.
 #[derive(Serialize)]
@@ -27,6 +27,7 @@ struct Borrowed<'a> {
     effects: (Own<'a>, &'a [Effect]),
     #[serde(serialize_with = "counters")]
     counters: (Own<'a>, &'a [(ModuleName, Counter)]),
+    #[serde(serialize_with = "starts")]
     starts: &'a [Start],
     dropped: u32,
     answers: &'a [Answer],
@@ -51,6 +52,25 @@ enum BorrowedEffect<'a> {
     Called(Option<&'a ModuleName>, &'a str, &'a [u8]),
 }
 
+/// [`Start`], to be written.
+#[derive(Serialize)]
+struct BorrowedStart<'a> {
+    module: &'a ModuleName,
+    reducer: &'a str,
+    arguments: BorrowedArguments<'a>,
+    of_load: bool,
+    is_load: bool,
+}
+
+/// [`StartArguments`], to be written.
+#[derive(Serialize)]
+enum BorrowedArguments<'a> {
+    Effect(u32),
+    Inline(#[serde(with = "interstice_abi::wire::bytes")] &'a [u8]),
+    /// Those of the start before.
+    Same,
+}
+
 /// [`StepRecord`] as it was read.
 #[derive(Deserialize)]
 pub(super) struct Owned {
@@ -62,10 +82,26 @@ pub(super) struct Owned {
     outcome: Outcome,
     effects: Vec<OwnedEffect>,
     counters: Vec<(Option<ModuleName>, Counter)>,
-    starts: Vec<Start>,
+    starts: Vec<OwnedStart>,
     dropped: u32,
     answers: Vec<Answer>,
     renewed: Vec<ModuleName>,
+}
+
+#[derive(Deserialize)]
+struct OwnedStart {
+    module: ModuleName,
+    reducer: Arc<str>,
+    arguments: OwnedArguments,
+    of_load: bool,
+    is_load: bool,
+}
+
+#[derive(Deserialize)]
+enum OwnedArguments {
+    Effect(u32),
+    Inline(#[serde(with = "super::shared_bytes")] Arc<[u8]>),
+    Same,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +114,11 @@ enum OwnedRan {
 #[derive(Deserialize)]
 enum OwnedEffect {
     Change(Option<ModuleName>, Change),
-    Called(Option<ModuleName>, String, Vec<u8>),
+    Called(
+        Option<ModuleName>,
+        String,
+        #[serde(with = "super::shared_bytes")] Arc<[u8]>,
+    ),
 }
 
 impl Serialize for StepRecord {
@@ -126,6 +166,51 @@ fn effects<S: Serializer>((own, effects): &(Own<'_>, &[Effect]), to: S) -> Resul
             arguments,
         } => BorrowedEffect::Called(other(*own, module), reducer, arguments),
     }))
+}
+
+fn starts<S: Serializer>(starts: &[Start], to: S) -> Result<S::Ok, S::Error> {
+    let mut before: Option<&[u8]> = None;
+    to.collect_seq(starts.iter().map(|start| {
+        let arguments = match &start.arguments {
+            StartArguments::Effect(place) => BorrowedArguments::Effect(*place),
+            StartArguments::Inline(bytes) if before == Some(bytes) => BorrowedArguments::Same,
+            StartArguments::Inline(bytes) => BorrowedArguments::Inline(bytes),
+        };
+        before = match &start.arguments {
+            StartArguments::Effect(_) => None,
+            StartArguments::Inline(bytes) => Some(bytes),
+        };
+        BorrowedStart {
+            module: &start.module,
+            reducer: &start.reducer,
+            arguments,
+            of_load: start.of_load,
+            is_load: start.is_load,
+        }
+    }))
+}
+
+/// The starts of a record that was read.
+fn read_starts(stored: Vec<OwnedStart>) -> Result<Vec<Start>, &'static str> {
+    let mut starts: Vec<Start> = Vec::with_capacity(stored.len());
+    for start in stored {
+        let arguments = match (start.arguments, starts.last()) {
+            (OwnedArguments::Effect(place), _) => StartArguments::Effect(place),
+            (OwnedArguments::Inline(bytes), _) => StartArguments::Inline(bytes),
+            (OwnedArguments::Same, Some(before)) => before.arguments.clone(),
+            (OwnedArguments::Same, None) => {
+                return Err("the first start has the arguments of one before it");
+            }
+        };
+        starts.push(Start {
+            module: start.module,
+            reducer: start.reducer,
+            arguments,
+            of_load: start.of_load,
+            is_load: start.is_load,
+        });
+    }
+    Ok(starts)
 }
 
 fn counters<S: Serializer>(
@@ -183,7 +268,7 @@ impl TryFrom<Owned> for StepRecord {
             outcome: stored.outcome,
             effects: effects.collect::<Result<_, Self::Error>>()?,
             counters: counters.collect::<Result<_, Self::Error>>()?,
-            starts: stored.starts,
+            starts: read_starts(stored.starts)?,
             dropped: stored.dropped,
             answers: stored.answers,
             renewed: stored.renewed,
@@ -231,7 +316,7 @@ mod tests {
                     let called = Effect::Called {
                         module: module.clone(),
                         reducer: "pay".to_string(),
-                        arguments: vec![3],
+                        arguments: [3].into(),
                     };
                     let change = Effect::Change {
                         module: module.clone(),

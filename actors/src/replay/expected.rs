@@ -136,6 +136,6 @@ fn change(table: TableId, (key, row): &(Box<[u8]>, Box<[u8]>)) -> Change {
         table,
         key: (**key).into(),
         before: None,
-        after: Some(row.clone()),
+        after: Some((**row).into()),
     }
 }

@@ -1,6 +1,6 @@
 //! From one record to the next: turns that are under way, and each of their steps, run again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use interstice_abi::{
     failure::Failure,
@@ -23,12 +23,15 @@ use crate::{
     module::{
         nested::{touched::Touched, trace::Trace, way::Way},
         step::{
-            reactions::{Starts, drop_ephemeral, room, starts},
+            reactions::{Starts, drop_ephemeral, starts},
             running::{Ended, RecordHead, execute, prepare},
         },
-        turn::{PendingStep, StepKind, Ticket},
+        turn::{
+            PendingStep, StepKind, Ticket,
+            pending::{Budget, Pending},
+        },
     },
-    record::{Input, Outcome, Record, StepRecord},
+    record::{Input, NamedLimits, Outcome, Record, StepRecord},
 };
 
 /// A replay under way.
@@ -52,8 +55,8 @@ pub(super) struct Counts {
 /// What is left of a turn.
 struct Open {
     next_step: StepIndex,
-    budget: u32,
-    pending: VecDeque<PendingStep>,
+    budget: Budget,
+    pending: Pending,
 }
 
 impl Replay {
@@ -75,7 +78,11 @@ impl Replay {
         match record {
             Record::Step(step) if step.seq <= self.base => Ok(None),
             Record::Step(step) => self.step(&step).await,
-            Record::Restart { limits, .. } => self.restart(limits).map(|()| None),
+            Record::Restart { limits, .. }
+            | Record::Restarted {
+                limits: NamedLimits(limits),
+                ..
+            } => self.restart(limits).map(|()| None),
             Record::Base { seq } => {
                 self.world.base(seq);
                 Ok(None)
@@ -97,13 +104,13 @@ impl Replay {
     /// The turns that are under way go on with what is left of them, as recovery lets them.
     fn restart(&mut self, limits: Limits) -> Result<(), ReplayError> {
         for open in self.open.values_mut() {
-            open.budget = limits.steps_per_turn_max;
-            for step in &mut open.pending {
+            open.budget = Budget::from(&limits);
+            open.pending.for_each(|step| {
                 // The load of the restart takes the place of one that was cut off.
                 if matches!(step.what, StepKind::Load(_)) {
                     step.what = StepKind::Nothing;
                 }
-            }
+            });
         }
         Ok(self.world.restart(limits)?)
     }
@@ -159,8 +166,8 @@ impl Replay {
             }
             (None, Some(_)) if record.step == StepIndex(0) => Ok(Open {
                 next_step: StepIndex(0),
-                budget: self.world.limits.steps_per_turn_max,
-                pending: VecDeque::new(),
+                budget: Budget::from(&self.world.limits),
+                pending: Pending::default(),
             }),
             (None, None) => Err(wrong(
                 record,
@@ -211,7 +218,7 @@ impl Replay {
         } else {
             undo(&catalogue, &touched)?;
         }
-        let room = room(open.budget, open.next_step, open.pending.len());
+        let room = open.budget.left(open.next_step, &open.pending);
         let Starts {
             recorded,
             pending,

@@ -80,7 +80,7 @@ impl World {
         let head = base
             .head()
             .map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
-        self.limits = head.map(|head| head.limits).unwrap_or_default();
+        self.limits = head.map(|head| head.limits.0).unwrap_or_default();
         let contents = base.read(self.limits.rows(), |hash| self.binary(hash))?;
         let mut tables = contents.modules;
         let mut modules = BTreeMap::new();

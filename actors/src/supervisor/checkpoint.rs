@@ -24,7 +24,7 @@ use crate::{
     base::{Base, Head},
     lines::now_ms,
     module::checkpoint::Passing,
-    record::Record,
+    record::{NamedLimits, Record},
 };
 
 /// A checkpoint that begins with so many times the bytes at which it was due makes way for nobody: the one before took long, and the log must
@@ -187,7 +187,7 @@ impl Supervisor {
             timestamp_ms,
             modules: modules.clone(),
             connected: self.connected.clone(),
-            limits: self.config.limits.clone(),
+            limits: NamedLimits(self.config.limits.clone()),
         });
         let marker = Marker {
             epoch: self.shared.epoch,

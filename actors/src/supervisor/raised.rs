@@ -4,13 +4,13 @@ use interstice_abi::{codec::Column, event::Event, id::NodeId};
 
 use super::catalogue::Catalogue;
 use crate::{
-    module::turn::{PendingStep, StepKind},
+    module::turn::{PendingStep, StepKind, pending::Shares},
     record::Input,
 };
 
 /// The steps of an input whose step 0 is the node's own, in order; none for other inputs.
 pub(crate) fn raised<A>(own: &NodeId, catalogue: &Catalogue<A>, input: &Input) -> Vec<PendingStep> {
-    match input {
+    let mut steps: Vec<PendingStep> = match input {
         Input::NodeStart { disconnected } => {
             let loads = catalogue.in_order_of_dependencies().into_iter();
             let loads = loads.filter_map(|index| {
@@ -24,7 +24,9 @@ pub(crate) fn raised<A>(own: &NodeId, catalogue: &Catalogue<A>, input: &Input) -
         Input::Connect { node } => steps_on(own, catalogue, &Event::Connect, node),
         Input::Disconnect { node } => steps_on(own, catalogue, &Event::Disconnect, node),
         _ => Vec::new(),
-    }
+    };
+    Shares::count(&mut steps);
+    steps
 }
 
 /// A step for every reducer that handles `event`, with a node's id as its argument.

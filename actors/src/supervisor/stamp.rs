@@ -7,7 +7,7 @@ use interstice_abi::id::{Seq, StepIndex};
 
 use super::Supervisor;
 use crate::{
-    module::turn::{PendingStep, Ticket, Turn, Waiter},
+    module::turn::{PendingStep, Ticket, Turn, Waiter, pending::Budget},
     one_or_more::OneOrMore,
     record::{Input, Outcome, Record, Start, StepRecord},
     shared::Shared,
@@ -89,9 +89,9 @@ impl Supervisor {
             held: self
                 .catalogue
                 .reach_of(steps.iter().map(|step| step.module)),
-            pending: steps,
+            pending: steps.into_iter().collect(),
             next_step: StepIndex(0),
-            budget: self.config.limits.steps_per_turn_max,
+            budget: Budget::from(&self.config.limits),
             failed: 0,
             dropped: 0,
             refused: None,

@@ -200,6 +200,12 @@ pub(crate) fn delete(table: &str, key: Value) -> Op {
     }
 }
 
+pub(crate) fn clear(table: &str) -> Op {
+    Op::Clear {
+        table: table.into(),
+    }
+}
+
 pub(crate) fn call<const N: usize>(module: &str, reducer: &str, arguments: [Value; N]) -> Op {
     Op::Call {
         module: module.into(),

@@ -2,6 +2,7 @@
 
 use std::{
     fmt::Write as _,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -178,7 +179,7 @@ fn sides(difference: &RowDifference) -> Outcome<String> {
 
 /// A change's rows before and after.
 fn rows(difference: &RowDifference, change: &Change) -> Outcome<[Option<Json>; 2]> {
-    let side = |bytes: &Option<Box<[u8]>>| -> Outcome<Option<Json>> {
+    let side = |bytes: &Option<Arc<[u8]>>| -> Outcome<Option<Json>> {
         let Some(bytes) = bytes else { return Ok(None) };
         match difference.table_schema() {
             // A row that was tampered with may not be one any more.

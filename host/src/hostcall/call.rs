@@ -12,9 +12,15 @@ use interstice_abi::{
 use wasmtime::{Caller, Linker};
 
 use super::{
-    Claim, Guest, Halt, Slot, enter, finish, guest::no_step, open, timer::only_in_reducers,
+    Claim, Guest, Halt, Slot,
+    bytes::{count_call, held_by_callee},
+    enter, finish,
+    guest::no_step,
+    open,
+    timer::only_in_reducers,
 };
 use crate::{
+    limits::StepBytes,
     module::{CallContext, CallKind, OutsideReply},
     wasm::Fault,
 };
@@ -58,12 +64,15 @@ async fn perform(
     let meter = guest.meter.clone();
     // From here on the guest waits, so what it has used is known without another look at the clock.
     let waiting = meter.begin_wait();
+    let held_before = guest.step()?.bytes_held;
     let context = check(guest, kind, &request)?;
     meter.check_counted()?;
+    let is_remote = request.node.is_some();
     let calling = guest.step()?.outside.call(kind, request, context);
     let reply = waiting.until(calling, |reply| reply.ended).await;
     meter.add_us(reply.running_us);
     let (memory, guest) = enter(caller)?;
+    hold(guest, &reply, is_remote, held_before)?;
     let result = take_in(guest, reply)?;
     meter.check_counted()?;
     Ok(slot.put(memory, &mut guest.waiting, 0, &[&result])?)
@@ -117,14 +126,36 @@ fn check(guest: &mut Guest, kind: CallKind, request: &CallRequest) -> Result<Cal
         );
         return Err(Failure::new(Code::CallCycle, message).into());
     }
+    // What another node answers is counted when it is there: until then it takes nothing, and beyond the limit nobody is asked.
+    let arguments = match request.node {
+        None => request.arguments.len(),
+        Some(_) => 0,
+    };
+    count_call(step, limits, arguments)?;
     step.calls_made = step.calls_made.saturating_add(1);
     Ok(CallContext {
         turn: step.turn.clone(),
         call_ordinal: step.call_ordinal.saturating_add(step.calls_made),
         running_us_used: meter.counted_us(),
+        bytes_held: held_by_callee(step, limits),
         depth,
         waits_since: Some(meter.seen()),
     })
+}
+
+/// Counts what the step holds after a call: the callee's part, or another node's answer, which stands in the record. A call that has
+/// failed leaves nothing to hold.
+fn hold(guest: &mut Guest, reply: &OutsideReply, is_remote: bool, before: u64) -> Result<(), Halt> {
+    if guest.limits.step_bytes == StepBytes::Written {
+        return Ok(());
+    }
+    let step = guest.step()?;
+    step.bytes_held = match &reply.result {
+        Ok(answer) if is_remote => before.saturating_add(answer.len() as u64),
+        Ok(_) => reply.bytes_held,
+        Err(_) => before,
+    };
+    Ok(())
 }
 
 /// Takes in what a call has done; the result's bytes.

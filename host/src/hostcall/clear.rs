@@ -13,7 +13,9 @@ use interstice_abi::{
 };
 use wasmtime::{Caller, Linker};
 
-use super::{Guest, Halt, Slot, enter, finish, guest::no_step, write::writable};
+use super::{
+    Guest, Halt, Slot, bytes::count_cleared, enter, finish, guest::no_step, write::writable,
+};
 use crate::{
     table::Tables,
     wasm::{Binary, Fault},
@@ -43,6 +45,8 @@ async fn perform(caller: &mut Caller<'_, Guest>, table: u32, slot: Slot) -> Resu
     let (memory, guest) = enter(caller)?;
     slot.check(memory)?;
     let table = writable(guest, table, Access::DELETE)?;
+    let Guest { step, limits, .. } = guest;
+    count_cleared(step.as_mut().ok_or_else(no_step)?, limits, table)?;
     loop {
         let (memory, guest) = enter(caller)?;
         guest.meter.check()?;

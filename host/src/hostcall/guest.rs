@@ -58,8 +58,8 @@ pub(crate) struct Step {
     pub(super) call_ordinal: u64,
     pub(crate) calls_made: u64,
     pub(super) depth: u32,
-    /// Bytes of rows that were written.
-    pub(super) bytes_written: u64,
+    /// Bytes that the step holds: [`crate::limits::Limits::step_bytes_max`].
+    pub(crate) bytes_held: u64,
     /// Entries of the log that were written.
     pub(super) entries_logged: u32,
 }
@@ -74,6 +74,7 @@ pub(crate) struct StepStart {
     pub(crate) turn: TurnContext,
     pub(crate) random: RandomStream,
     pub(crate) call_ordinal: u64,
+    pub(crate) bytes_held: u64,
     pub(crate) depth: u32,
 }
 
@@ -154,7 +155,7 @@ impl Step {
             call_ordinal: start.call_ordinal,
             calls_made: 0,
             depth: start.depth,
-            bytes_written: 0,
+            bytes_held: start.bytes_held,
             entries_logged: 0,
         }
     }

@@ -8,7 +8,10 @@ use interstice_abi::{
 };
 use wasmtime::{Caller, Linker};
 
-use super::{Claim, Guest, Halt, Slot, answer, write::count_bytes};
+use super::{
+    Claim, Guest, Halt, Slot, answer,
+    bytes::{count_bytes, count_replaced},
+};
 use crate::{module::CallKind, wasm::Binary};
 
 /// What a timer's row takes, for the limit of what one step writes.
@@ -70,11 +73,14 @@ fn cancel(memory: &mut [u8], guest: &mut Guest, timer: TimerId, slot: Slot) -> R
         binary,
         step,
         waiting,
+        limits,
         ..
     } = guest;
     let step = step.as_mut().ok_or_else(super::guest::no_step)?;
     only_in_reducers(step.function(binary)?.kind, "cancel a timer")?;
+    let before = step.tables.savepoint();
     step.tables.cancel(timer)?;
+    count_replaced(step, limits, before)?;
     Ok(slot.put(memory, waiting, 0, &[])?)
 }
 

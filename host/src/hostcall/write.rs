@@ -13,8 +13,13 @@ use interstice_abi::{
 };
 use wasmtime::{Caller, Linker};
 
-use super::{Claim, Guest, Halt, Slot, Step, answer, guest::no_step, open};
-use crate::{limits::Limits, wasm::Place};
+use super::{
+    Claim, Guest, Halt, Slot, answer,
+    bytes::{count_bytes, count_replaced},
+    guest::no_step,
+    open,
+};
+use crate::wasm::Place;
 
 /// Longest name of a table: node, module, table and two dots.
 const TABLE_NAME_BYTES_MAX: usize = 3 * NAME_LENGTH_MAX + 2;
@@ -110,17 +115,19 @@ fn write_row(
     } = guest;
     let step = step.as_mut().ok_or_else(no_step)?;
     count_bytes(step, limits, row.length())?;
-    let stored: &[u8] = match what {
-        RowWrite::Insert => step.tables.insert(table, bytes)?,
-        RowWrite::Upsert => step.tables.upsert(table, bytes)?,
-        RowWrite::Update => {
-            step.tables.update(table, bytes)?;
-            &[]
-        }
-        RowWrite::Delete => {
-            step.tables.delete(table, bytes)?;
-            &[]
-        }
+    let before = step.tables.savepoint();
+    match what {
+        RowWrite::Insert => drop(step.tables.insert(table, bytes)?),
+        RowWrite::Upsert => drop(step.tables.upsert(table, bytes)?),
+        RowWrite::Update => step.tables.update(table, bytes)?,
+        RowWrite::Delete => step.tables.delete(table, bytes)?,
+    }
+    if !matches!(what, RowWrite::Insert) {
+        count_replaced(step, limits, before)?;
+    }
+    let stored = match what {
+        RowWrite::Insert | RowWrite::Upsert => step.tables.written_row(),
+        RowWrite::Update | RowWrite::Delete => &[],
     };
     Ok(slot.put(memory, waiting, 0, &[stored])?)
 }
@@ -143,23 +150,4 @@ pub(super) fn writable(guest: &Guest, handle: u32, wanted: Access) -> Result<Tab
                 .into())
         }
     }
-}
-
-/// Counts what a step writes.
-///
-/// # Errors
-/// `TooLarge` beyond the limit.
-pub(super) fn count_bytes(step: &mut Step, limits: &Limits, bytes: u64) -> Result<(), Failure> {
-    let total = step.bytes_written.saturating_add(bytes);
-    if total > limits.step_bytes_max {
-        return Err(Failure::new(
-            Code::TooLarge,
-            format!(
-                "the step would write {total} bytes of rows; the limit is {} (step_bytes_max in node.toml)",
-                limits.step_bytes_max
-            ),
-        ));
-    }
-    step.bytes_written = total;
-    Ok(())
 }

@@ -40,6 +40,8 @@ pub struct CallContext {
     pub call_ordinal: u64,
     /// Microseconds of the deadline that were spent before the call.
     pub running_us_used: u64,
+    /// Bytes that the step holds before the call: see [`StepRequest::bytes_held`](super::StepRequest::bytes_held).
+    pub bytes_held: u64,
     /// How many calls lead to the callee, this one included.
     pub depth: u32,
     /// When the caller began to wait: the callee begins then, where it does so at once.
@@ -59,6 +61,8 @@ pub struct OutsideReply {
     pub running_us: u64,
     /// The callee's [`StepOutcome::calls_made`](super::StepOutcome::calls_made).
     pub calls_made: u64,
+    /// The callee's [`StepOutcome::bytes_held`](super::StepOutcome::bytes_held); 0 where nothing of this node was called.
+    pub bytes_held: u64,
     /// When the callee ended, where the caller goes on at once.
     pub ended: Option<Instant>,
 }
@@ -73,6 +77,7 @@ impl OutsideReply {
             effects: Vec::new(),
             running_us: 0,
             calls_made: 0,
+            bytes_held: 0,
             ended: None,
         }
     }
@@ -86,6 +91,7 @@ impl OutsideReply {
             effects: Vec::new(),
             running_us: 0,
             calls_made: 0,
+            bytes_held: 0,
             ended: None,
         }
     }
@@ -99,6 +105,7 @@ impl From<StepOutcome> for OutsideReply {
             effects: outcome.effects,
             running_us: outcome.running_us,
             calls_made: outcome.calls_made,
+            bytes_held: outcome.bytes_held,
             ended: outcome.ended,
         }
     }

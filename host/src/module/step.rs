@@ -99,6 +99,8 @@ pub struct StepRequest {
     pub call_ordinal: u64,
     /// Microseconds of the deadline that the callers of this step have spent.
     pub running_us_used: u64,
+    /// Bytes that the step holds already, which its callers have changed or handed over.
+    pub bytes_held: u64,
     /// How many calls lead here; 0 for the step itself.
     pub depth: u32,
     /// When it begins, where whoever runs it has just looked at the clock.
@@ -126,6 +128,8 @@ pub struct StepOutcome {
     pub ended: Option<Instant>,
     /// Calls into other modules, those of callees included: the caller's next ordinal comes after them.
     pub calls_made: u64,
+    /// Bytes that the step holds after it, [`StepRequest::bytes_held`] included.
+    pub bytes_held: u64,
     /// The tables' state before it: where to roll back to when a caller fails later.
     pub savepoint: Savepoint,
 }
@@ -147,7 +151,7 @@ pub enum Effect {
         /// The reducer.
         reducer: String,
         /// Its arguments.
-        arguments: Vec<u8>,
+        arguments: Arc<[u8]>,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod crimes;
 pub(crate) mod guests;
+mod held;
 
 use futures::executor::block_on;
 use interstice_abi::{
@@ -238,6 +239,7 @@ fn what_a_callee_did_stands_where_its_call_returned() {
         effects: vec![effect_of_other()],
         running_us: 30,
         calls_made: 2,
+        bytes_held: 0,
         ended: None,
     });
     let mut asked = request("poke");

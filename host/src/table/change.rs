@@ -1,6 +1,8 @@
 //! What a step's write set is made of: changed rows, moved counters, pending timers. Stored in log records and
 //! handed from actor to actor, so the shapes are fixed.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     event::RowEvent,
     id::{TableId, TimerId},
@@ -9,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::KeyBytes;
 
-/// One row changed. An insert has only `after`, a delete only `before`, an update both.
+/// One row changed. An insert has only `after`, a delete only `before`, an update both. Rows are shared: the journal, the
+/// record and the steps that react to a change hold the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The table, declared or hidden.
@@ -19,10 +22,10 @@ pub struct Change {
     pub key: KeyBytes,
     /// The whole encoded row as it was.
     #[serde(with = "packed::option")]
-    pub before: Option<Box<[u8]>>,
+    pub before: Option<Arc<[u8]>>,
     /// The whole encoded row as it is.
     #[serde(with = "packed::option")]
-    pub after: Option<Box<[u8]>>,
+    pub after: Option<Arc<[u8]>>,
 }
 
 impl Change {
@@ -34,6 +37,13 @@ impl Change {
             (None, _) => RowEvent::Insert,
             (Some(_), None) => RowEvent::Delete,
         }
+    }
+
+    /// The bytes of both rows.
+    #[must_use]
+    pub fn row_bytes(&self) -> u64 {
+        let rows = [&self.before, &self.after].into_iter().flatten();
+        rows.map(|row| row.len() as u64).sum()
     }
 }
 
@@ -122,6 +132,8 @@ mod packed {
     }
 
     pub(super) mod option {
+        use std::sync::Arc;
+
         use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
         struct Packed<'a>(&'a [u8]);
@@ -133,11 +145,11 @@ mod packed {
         }
 
         #[derive(Deserialize)]
-        struct Unpacked(#[serde(with = "super")] Box<[u8]>);
+        struct Unpacked(#[serde(with = "super")] Arc<[u8]>);
 
         #[expect(clippy::ref_option, reason = "serde hands over the field as it is")]
         pub(in super::super) fn serialize<S: Serializer>(
-            bytes: &Option<Box<[u8]>>,
+            bytes: &Option<Arc<[u8]>>,
             to: S,
         ) -> Result<S::Ok, S::Error> {
             bytes.as_deref().map(Packed).serialize(to)
@@ -145,7 +157,7 @@ mod packed {
 
         pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
             from: D,
-        ) -> Result<Option<Box<[u8]>>, D::Error> {
+        ) -> Result<Option<Arc<[u8]>>, D::Error> {
             Ok(Option::<Unpacked>::deserialize(from)?.map(|bytes| bytes.0))
         }
     }

@@ -90,6 +90,13 @@ impl Tables {
             .unwrap_or_default()
     }
 
+    /// The bytes of the rows that the changes since `savepoint` have replaced or deleted.
+    pub(crate) fn replaced_bytes(&self, savepoint: Savepoint) -> u64 {
+        let rows = self.changes_since(savepoint).iter();
+        let rows = rows.filter_map(|change| change.before.as_deref());
+        rows.map(|row| row.len() as u64).sum()
+    }
+
     /// Takes what was changed since `savepoint`, but for the first `kept` changes, out of the journal: it can no longer be undone.
     pub(crate) fn take_changes(
         &mut self,

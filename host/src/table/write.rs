@@ -3,6 +3,8 @@
 //! One shape: read the row, choose generated values, check every constraint, and only then change rows, counters and
 //! journal. So a refused write changes nothing and spends nothing.
 
+use std::sync::Arc;
+
 use interstice_abi::{failure::Failure, id::TableId, walk::Layout};
 
 use super::{
@@ -26,7 +28,7 @@ struct Plan {
     /// Whether the row to store is in `Scratch::row`, not as it was given.
     rewritten: bool,
     /// The row with the key, if there is one; it has been read into `Scratch::old`.
-    before: Option<Box<[u8]>>,
+    before: Option<Arc<[u8]>>,
 }
 
 impl Tables {
@@ -112,7 +114,7 @@ impl Tables {
             .tables
             .get_mut(place)
             .ok_or_else(|| failures::no_table(id))?;
-        let before: Box<[u8]> = table
+        let before: Arc<[u8]> = table
             .pages
             .get(key)
             .ok_or_else(|| failures::no_row(table, key))?
@@ -130,7 +132,7 @@ impl Tables {
     }
 
     /// The row of the last change.
-    pub(super) fn written_row(&self) -> &[u8] {
+    pub(crate) fn written_row(&self) -> &[u8] {
         self.journal
             .changes
             .last()
@@ -224,7 +226,7 @@ impl Table {
         }
         Ok(Plan {
             rewritten,
-            before: before.map(Box::from),
+            before: before.map(Arc::from),
         })
     }
 

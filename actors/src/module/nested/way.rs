@@ -228,6 +228,7 @@ impl<A> Way<A> {
             turn,
             call_ordinal: context.call_ordinal,
             running_us_used: context.running_us_used,
+            bytes_held: context.bytes_held,
             depth: context.depth,
             began: None,
             is_timed: true,

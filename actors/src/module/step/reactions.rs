@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 
-use interstice_abi::id::{NodeId, StepIndex};
+use interstice_abi::id::NodeId;
 use interstice_host::module::Effect;
 
 use super::running::Ended;
 use crate::{
     module::{
         core::Core,
-        turn::{PendingStep, StepKind, Turn},
+        turn::{
+            PendingStep, StepKind, Turn,
+            pending::{Arguments, Budget, Shares},
+        },
         watch::watchers::Selected,
     },
-    record::{Start, StartArguments, StepRecord, effect_arguments},
+    record::{Start, StartArguments, StepRecord},
     supervisor::catalogue::{Catalogue, ModuleIndex, Subscriber},
 };
 
@@ -29,47 +32,61 @@ pub(crate) struct Starts {
     pub(crate) any_ephemeral: bool,
 }
 
-/// How many steps a turn may still start, of `budget`, when `next_step` is the next and `pending` are waiting.
-pub(crate) fn room(budget: u32, next_step: StepIndex, pending: usize) -> u32 {
-    let waiting = u32::try_from(pending).unwrap_or(u32::MAX);
-    budget.saturating_sub(next_step.0.saturating_add(waiting))
-}
-
-/// The steps that the effects of a step of `own` start, up to `room`.
+/// The steps that the effects of a step of `own` start, up to `room`. The first for which there is no room is dropped, and so are
+/// all that follow.
 pub(crate) fn starts<A>(
     node: &NodeId,
     catalogue: &Catalogue<A>,
     own: ModuleIndex,
     ended: &Ended,
-    room: u32,
+    mut room: Budget,
 ) -> Starts {
     let mut starts = Starts::default();
+    let mut shares = Shares::default();
     let mut recorded = 0_u32;
     for effect in &ended.effects {
         let (is_ephemeral, subscribers) = heard(catalogue, own, effect);
         let is_recorded = !is_ephemeral;
         starts.any_ephemeral |= is_ephemeral;
         for subscriber in subscribers {
-            if u32::try_from(starts.recorded.len()).unwrap_or(u32::MAX) >= room {
+            if room.steps == 0 {
                 starts.dropped += 1;
                 continue;
             }
-            let arguments = effect_arguments(effect);
-            starts.recorded.push(Start {
+            let arguments = Arguments::of(effect);
+            let start = Start {
                 module: subscriber.name.clone(),
                 reducer: Arc::clone(&subscriber.reducer),
                 arguments: if is_recorded {
                     StartArguments::Effect(recorded)
                 } else {
-                    StartArguments::Inline(arguments.clone())
+                    StartArguments::Inline(arguments.clone().into_bytes())
                 },
                 of_load: ended.of_load,
                 is_load: false,
-            });
+            };
+            let releases = arguments.len() as u64;
+            if shares.next_is_shared(&start.arguments) {
+                // The arguments are let go with the last of those who share them.
+                starts
+                    .pending
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|step| step.releases = 0);
+            } else if let Some(left) = room.bytes.checked_sub(releases) {
+                room.bytes = left;
+            } else {
+                room.steps = 0;
+                starts.dropped += 1;
+                continue;
+            }
+            room.steps -= 1;
+            starts.recorded.push(start);
             let what = StepKind::Event(Arc::clone(&subscriber.reducer));
             let step = PendingStep::of_node(node, subscriber.module, what, arguments);
             starts.pending.push(PendingStep {
                 of_load: ended.of_load,
+                releases,
                 ..step
             });
         }
@@ -88,12 +105,19 @@ pub(crate) fn drop_ephemeral<A>(catalogue: &Catalogue<A>, record: &mut StepRecor
 impl Core {
     /// The steps that the effects start; dropped ones are said in the node's log.
     pub(super) fn starts(&self, turn: &Turn, own: ModuleIndex, ended: &Ended) -> Starts {
-        let room = room(turn.budget, turn.next_step, turn.pending.len());
+        let room = turn.budget.left(turn.next_step, &turn.pending);
         let starts = starts(&self.shared.id, &turn.catalogue, own, ended, room);
         if starts.dropped > 0 {
+            let Budget { steps, bytes } = turn.budget;
+            let started = u32::try_from(starts.recorded.len()).unwrap_or(u32::MAX);
+            let limit = if started >= room.steps {
+                format!("{steps} steps (steps_per_turn_max in node.toml)")
+            } else {
+                format!("{bytes} bytes that its waiting steps hold (turn_bytes_max in node.toml)")
+            };
             let text = format!(
-                "the turn reached its limit of {} steps; {} reactions were dropped",
-                turn.budget, starts.dropped
+                "the turn reached its limit of {limit}; {} reactions were dropped",
+                starts.dropped
             );
             self.shared
                 .lines

@@ -144,15 +144,17 @@ pub(crate) async fn execute<A>(
     let mut turn = turn;
     turn.of_load = prepared.of_load;
     let entry = catalogue.entry(pending.module);
-    let called = entry.and_then(|entry| call_effect(entry, &function, &pending.arguments));
+    let arguments = pending.arguments.into_bytes();
+    let called = entry.and_then(|entry| call_effect(entry, &function, &arguments));
     let request = Box::new(StepRequest {
         function: function.clone(),
         caller: pending.caller,
-        arguments: pending.arguments,
+        arguments,
         check_arguments: pending.from_outside,
         turn,
         call_ordinal: 0,
         running_us_used: 0,
+        bytes_held: 0,
         depth: 0,
         began: prepared.began,
         is_timed: false,
@@ -186,11 +188,15 @@ pub(crate) async fn execute<A>(
 }
 
 /// The effect that subscribers of `<module>.<reducer>.call` wait for, where there are any.
-pub(crate) fn call_effect<A>(module: &Entry<A>, reducer: &str, arguments: &[u8]) -> Option<Effect> {
+pub(crate) fn call_effect<A>(
+    module: &Entry<A>,
+    reducer: &str,
+    arguments: &Arc<[u8]>,
+) -> Option<Effect> {
     (!module.call_subscribers(reducer).is_empty()).then(|| Effect::Called {
         module: module.installed.schema.name.clone(),
         reducer: reducer.to_string(),
-        arguments: arguments.to_vec(),
+        arguments: Arc::clone(arguments),
     })
 }
 

@@ -194,6 +194,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::record::NamedLimits;
 
     const RECORDS: u32 = 256;
 
@@ -205,9 +206,9 @@ mod tests {
         };
         let (log, _) = Log::open(folder, Arc::new(StdFiles), options).expect("opens");
         for epoch in 0..RECORDS {
-            let record = Record::Restart {
+            let record = Record::Restarted {
                 epoch: Epoch(epoch),
-                limits: Limits::default(),
+                limits: NamedLimits(Limits::default()),
             };
             log.append(record.encode().expect("is small"));
             let (tell, told) = std::sync::mpsc::channel();

@@ -15,9 +15,11 @@ use crate::{
     lines::now_ms,
     module::{
         NewPlace, Places, gone,
-        turn::{PendingStep, Turn, Waiter},
+        turn::{
+            PendingStep, Turn, Waiter,
+            pending::{Budget, Pending},
+        },
     },
-    one_or_more::OneOrMore,
     record::Input,
     supervisor::catalogue::{Entry, ModuleIndex},
 };
@@ -61,9 +63,9 @@ impl ChangeContext {
             timestamp_ms: self.stamper.timestamp_ms(now_ms()),
             catalogue: Apart::new(self.catalogue.clone()),
             input: Some(input),
-            pending: OneOrMore::one(step),
+            pending: Pending::one(step),
             next_step: StepIndex(0),
-            budget: self.config.limits.steps_per_turn_max,
+            budget: Budget::from(&self.config.limits),
             held: reach.clone(),
             failed: 0,
             dropped: 0,

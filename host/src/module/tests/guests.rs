@@ -326,6 +326,7 @@ pub(crate) fn request(function: &str) -> StepRequest {
         },
         call_ordinal: 0,
         running_us_used: 0,
+        bytes_held: 0,
         depth: 0,
         began: None,
         is_timed: true,
