@@ -17,6 +17,10 @@ use crate::{
     supervisor::{Broken, Endings, Supervisor},
 };
 
+/// Bytes of records that may wait for the disk before modules wait for it, too: one of the largest steps. A smaller bound would stop
+/// every module for each large step.
+const UNSYNCED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
 /// Shared by all actors of a node.
 pub(crate) struct Shared {
     /// The node's id.
@@ -111,6 +115,15 @@ impl Shared {
             let _ = synced.send(durable.map(|_| ()).map_err(|error| error.to_string()));
         }));
         wait.await.map_err(|_| "the log has ended".to_string())?
+    }
+
+    /// Waits while too much waits for the disk: modules that write faster than the disk would fill the memory with records. Decides
+    /// when turns run, never what they do.
+    pub(crate) async fn room_in_log(&self) {
+        if self.log.queued_bytes() > UNSYNCED_BYTES_MAX {
+            // A log that has failed has no more to wait for, and stops the node.
+            drop(self.synced().await);
+        }
     }
 
     /// From now on a log that can no longer be written stops the node, which says so.

@@ -136,6 +136,8 @@ struct Shared {
     files: Arc<dyn LogFiles>,
     durable: AtomicU64,
     appended: AtomicU64,
+    /// Bytes of records that are queued or not synced yet.
+    queued_bytes: AtomicU64,
     /// How long the last write and sync took, in microseconds.
     sync_us: AtomicU64,
     poison: OnceLock<LogError>,
@@ -184,6 +186,7 @@ impl Log {
             files,
             durable: AtomicU64::new(opened.end.0),
             appended: AtomicU64::new(0),
+            queued_bytes: AtomicU64::new(0),
             sync_us: AtomicU64::new(0),
             poison: OnceLock::new(),
             on_poison: Mutex::default(),
@@ -223,6 +226,7 @@ impl Log {
     /// When the log is poisoned or closed the record is dropped, which [`Log::when_durable`] and [`Log::is_poisoned`] tell.
     pub fn append(&self, record: Vec<u8>) {
         self.shared.appended.fetch_add(1, Ordering::Relaxed);
+        self.shared.queue(record.len());
         self.send(Message::Record(record));
     }
 
@@ -242,6 +246,7 @@ impl Log {
     fn count(&self, records: &Records) {
         let count = u64::try_from(records.count()).unwrap_or(u64::MAX);
         self.shared.appended.fetch_add(count, Ordering::Relaxed);
+        self.shared.queue(records.bytes());
     }
 
     /// Runs `then` once everything queued before is durable, with the durable end; or with the reason why that cannot be.
@@ -280,6 +285,12 @@ impl Log {
     #[must_use]
     pub fn appended(&self) -> u64 {
         self.shared.appended.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of records that are queued or not synced yet: what the log holds in memory.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        self.shared.queued_bytes.load(Ordering::Relaxed)
     }
 
     /// How long the last block took to be written and synced, in microseconds; 0 before the first.
@@ -375,6 +386,10 @@ impl fmt::Debug for Log {
 impl Shared {
     fn durable(&self) -> LogPosition {
         LogPosition(self.durable.load(Ordering::Acquire))
+    }
+
+    fn queue(&self, bytes: usize) {
+        self.queued_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn start(&self) -> LogPosition {

@@ -17,6 +17,9 @@
 //! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |
 //! | rows at the beginning of a watch | 256 KiB ahead of the reader | 64 tables at a time, then `Busy` |
 //! | changes while those are sent or the log is read | 4 MiB, then cut with the position | |
+//! | rows that a step holds | `limits.step_bytes_max`, then `TooLarge` | |
+//! | rows that the waiting reactions of a turn hold | `limits.turn_bytes_max`, then dropped | |
+//! | records that are not synced | | 256 MiB, then modules wait for the disk |
 //! | lines of a log | 4 MiB unsent, then cut with the line's number | 8 MiB are kept |
 //!
 //! An owner's requests are counted, and not refused for what others have under way.

@@ -258,6 +258,7 @@ impl Core {
 
     /// Works off what heads the queue, up to a batch. Only a piece that is long by itself is noticed by the lane.
     pub(crate) async fn drive(mut self: Box<Self>) -> Box<Self> {
+        self.shared.room_in_log().await;
         let mut breather = Breather::new();
         let mut worked_off = 0;
         let mut before = breather.since();

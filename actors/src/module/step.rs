@@ -37,6 +37,7 @@ impl Core {
         while let Some(pending) = turn.pending.pop_front() {
             if !std::mem::take(&mut is_first) {
                 breather.breathe().await;
+                self.shared.room_in_log().await;
             }
             self.step(&mut turn, pending, breather).await;
             for module in turn.take_unreachable() {

@@ -94,6 +94,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     tail: Tail,
     block: Block,
+    /// Bytes of records that were taken and are not answered for: see [`Shared::queued_bytes`].
+    taken_bytes: u64,
     /// How many of its records somebody waits for.
     awaited: usize,
     options: LogOptions,
@@ -126,6 +128,7 @@ impl Writer {
             shared,
             tail,
             block: Block::new(),
+            taken_bytes: 0,
             awaited: 0,
             options,
             waiters: Vec::new(),
@@ -195,7 +198,10 @@ impl Writer {
 
     fn take(&mut self, message: Message) -> Flow {
         match message {
-            Message::Record(record) => self.push(&record),
+            Message::Record(record) => {
+                self.push(&record);
+                self.taken_bytes += record.len() as u64;
+            }
             Message::Records(records) => self.push_all(&records),
             Message::RecordsThen(records, waiter) => {
                 self.push_all(&records);
@@ -223,6 +229,7 @@ impl Writer {
         } else {
             records.iter().for_each(|record| self.push(record));
         }
+        self.taken_bytes += records.bytes() as u64;
     }
 
     fn has_room(&self, bytes: usize) -> bool {
@@ -259,6 +266,9 @@ impl Writer {
         }
         self.block.clear(self.options.block_bytes_max);
         self.awaited = 0;
+        let taken_bytes = std::mem::take(&mut self.taken_bytes);
+        let queued_bytes = &self.shared.queued_bytes;
+        queued_bytes.fetch_sub(taken_bytes, Ordering::Relaxed);
         let result = match self.shared.poison.get() {
             Some(poison) => Err(poison.clone()),
             None => Ok(self.shared.durable()),

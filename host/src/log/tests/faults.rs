@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::disk::{Disk, Faults, Random};
 use super::{SMALL, directory, mark, record, records, sync};
-use crate::log::{Log, LogError, LogPosition};
+use crate::log::{Log, LogError, LogPosition, Records};
 
 fn open(disk: &Disk) -> Log {
     Log::open(directory(), Arc::new(disk.clone()), SMALL)
@@ -124,6 +124,31 @@ fn everything_queued_while_a_block_is_synced_goes_into_the_next() {
     sync(&log).unwrap();
     assert!(disk.syncs() <= before + 2);
     assert_eq!(records(&log, LogPosition(0)).len(), 21);
+}
+
+#[test]
+fn records_count_as_queued_until_they_are_durable() {
+    let disk = Disk::default();
+    let log = open(&disk);
+    assert_eq!(log.queued_bytes(), 0);
+    let (held, hold) = std::sync::mpsc::channel::<()>();
+    let (tell, told) = std::sync::mpsc::channel();
+    log.append(vec![1]);
+    log.when_durable(Box::new(move |_| {
+        tell.send(()).unwrap();
+        assert!(hold.recv().is_err());
+    }));
+    told.recv().unwrap();
+    log.append(vec![0; 5000]);
+    // More than a block takes, so that they go into several.
+    let many: Records = (0..100).map(|number| vec![number; 1000]).collect();
+    let bytes = many.bytes() as u64;
+    assert!(bytes >= 100_000);
+    log.append_all(many);
+    assert_eq!(log.queued_bytes(), 5000 + bytes);
+    drop(held);
+    sync(&log).unwrap();
+    assert_eq!(log.queued_bytes(), 0);
 }
 
 /// One life of a log that ends in a power cut at a random operation. `survived` are the records that were there at its start.
