@@ -35,7 +35,7 @@ pub use self::ground::Ground;
 pub use self::inside::Inside;
 use self::run::{Ready, run};
 pub use crate::{
-    backup::restore::{RestoreError, Restored, restore},
+    backup::restore::{Adopt, RestoreError, Restored, restore},
     directory::keep_files_private,
 };
 use crate::{config::Config, directory, ingress::FrontDoor, remote::Remote};

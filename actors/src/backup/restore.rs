@@ -3,6 +3,8 @@
 //! A node that is there is never overwritten. The restored one has the same key, and begins a new epoch: what it and its older self have
 //! numbered since cannot be confused. Records are appended to a log of its own, so the positions of bases are mapped.
 
+mod adopt;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
@@ -20,6 +22,7 @@ use interstice_host::{
     wasm::Engine,
 };
 
+pub use self::adopt::Adopt;
 use super::{Head, KIND, Part};
 use crate::{
     base::{self, Base},
@@ -106,11 +109,12 @@ impl Drop for Unfinished {
     }
 }
 
-/// Makes a node below the folder `nodes` from the backup `file`, called `name` instead of what it was called, if that is given. Blocks.
+/// Makes a node below the folder `nodes` from the backup `file`, with a name and an owner of its own if `adopt` has them.
+/// Blocks.
 ///
 /// # Errors
 /// What is wrong with the file or the folder; nothing is there then that was not before.
-pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored, RestoreError> {
+pub fn restore(file: &Path, nodes: &Path, adopt: Adopt<'_>) -> Result<Restored, RestoreError> {
     let mut archive = ArchiveReader::open(file, KIND)?;
     let head: Head = match archive.item()? {
         Some(head) => head,
@@ -146,7 +150,7 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
     let folder = unfinished.0.join(head.node.as_str());
     // A restore that was killed has left it half made, with the node's key in it.
     remove(&folder)?;
-    let mut unpacking = Unpacking::new(&folder, head.epoch, name)?;
+    let mut unpacking = Unpacking::new(&folder, head.epoch, adopt)?;
     let mut ended = false;
     while let Some(part) = archive.item::<Part>()? {
         if ended {
@@ -176,7 +180,7 @@ pub fn restore(file: &Path, nodes: &Path, name: Option<&str>) -> Result<Restored
 struct Unpacking<'a> {
     folder: &'a Path,
     epoch: Epoch,
-    name: Option<&'a str>,
+    adopt: Adopt<'a>,
     config: Option<Config>,
     /// Bases whose place in the new log is not known yet, by their place in the old one.
     bases: BTreeMap<LogPosition, Seq>,
@@ -186,7 +190,7 @@ struct Unpacking<'a> {
 }
 
 impl<'a> Unpacking<'a> {
-    fn new(folder: &'a Path, epoch: Epoch, name: Option<&'a str>) -> Result<Self, RestoreError> {
+    fn new(folder: &'a Path, epoch: Epoch, adopt: Adopt<'a>) -> Result<Self, RestoreError> {
         for part in ["", "log", "db", "modules", "files", base::FOLDER] {
             make(&folder.join(part))?;
         }
@@ -196,7 +200,7 @@ impl<'a> Unpacking<'a> {
         Ok(Self {
             folder,
             epoch,
-            name,
+            adopt,
             config: None,
             bases: BTreeMap::new(),
             base: None,
@@ -212,9 +216,8 @@ impl<'a> Unpacking<'a> {
                 let path = self.folder.join("node.toml");
                 write(&path, text.as_bytes())?;
                 let mut config = Config::read(&path)?;
-                if let Some(name) = self.name {
-                    config.name = name.to_string();
-                    write(&path, config.to_toml()?.as_bytes())?;
+                if let Some(changed) = self.adopt.changed(&config) {
+                    write(&path, changed.to_toml()?.as_bytes())?;
                     config = Config::read(&path)?;
                 }
                 self.config = Some(config);

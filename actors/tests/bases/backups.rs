@@ -5,6 +5,8 @@ use std::{fs, path::PathBuf};
 use interstice_abi::{failure::Code, id::Epoch};
 
 use super::{installed, often, put, state};
+use interstice_actors::node::Adopt;
+
 use crate::common::{
     peer::{Order, Peer},
     world::World,
@@ -169,7 +171,7 @@ async fn a_node_that_is_there_is_not_overwritten() {
     let (file, _) = fetched(&world.owner().await, folder.path(), "a").await;
     world.stop().await;
     let nodes = world.directory().parent().expect("a folder").to_owned();
-    let refused = interstice_actors::node::restore(&file, &nodes, None);
+    let refused = interstice_actors::node::restore(&file, &nodes, Adopt::default());
     let error = refused.expect_err("it is there").to_string();
     assert!(error.contains("is not overwritten"), "{error}");
     world.start().await;

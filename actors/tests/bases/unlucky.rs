@@ -7,6 +7,8 @@ use interstice_abi::{
     wire::{GrantChange, GrantTarget, ModuleState, RequestBody},
 };
 
+use interstice_actors::node::Adopt;
+
 use super::{backups::fetched, installed, modules, often, put, state};
 use crate::common::world::World;
 
@@ -168,7 +170,7 @@ async fn what_a_killed_restore_has_left_is_in_nobodys_way() {
     fs::create_dir_all(half.join("log")).expect("a folder");
     fs::write(half.join("node.toml"), b"half").expect("writes");
     fs::write(half.join("log/00000000000000000000.log"), b"half").expect("writes");
-    let restored = interstice_actors::node::restore(&file, &nodes, None);
+    let restored = interstice_actors::node::restore(&file, &nodes, Adopt::default());
     restored.expect("it is restored");
     let left: Vec<_> = fs::read_dir(&nodes).expect("reads").flatten().collect();
     assert_eq!(left.len(), 1, "{left:?}");

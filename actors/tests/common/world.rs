@@ -85,7 +85,7 @@ impl World {
     /// What is wrong with the backup.
     pub(crate) fn restored(&self, backup: &Path) -> Result<Self, RestoreError> {
         let folder = tempfile::tempdir().expect("a folder");
-        let restored = node::restore(backup, folder.path(), None);
+        let restored = node::restore(backup, folder.path(), node::Adopt::default());
         if restored.is_err() {
             let left = fs::read_dir(folder.path()).expect("it reads").count();
             assert_eq!(left, 0, "a refused backup leaves something behind");

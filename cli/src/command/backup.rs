@@ -9,7 +9,7 @@ use std::{
 
 use clap::Args;
 use interstice_abi::id::check_name;
-use interstice_actors::node::{self, RestoreError, Restored};
+use interstice_actors::node::{self, Adopt, RestoreError, Restored};
 use interstice_host::{archive::ArchiveError, files};
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use crate::{
     app::App,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
-    session::Session,
+    session::{self, Session},
 };
 
 /// Copy a running node into one file
@@ -40,7 +40,8 @@ pub(crate) struct Backup {
 #[derive(Debug, Args)]
 #[command(
     long_about = "Make a node from a backup, and compare the digests of its tables with those of the backup. A node that is there is never \
-        overwritten. The restored node has the same id and begins a new epoch; `node start` starts it.",
+        overwritten. The restored node has the same id and begins a new epoch. The key of this command line becomes one of its owners, beside those \
+        of the backup. `node start` starts it.",
     after_help = "Examples:\n  \
         interstice-cli restore garden.backup\n  \
         interstice-cli restore garden.backup --name garden-again"
@@ -128,8 +129,16 @@ impl Restore {
         }
         app.home.make()?;
         let (file, nodes, name) = (self.file, app.home.nodes(), self.name);
+        let owner = session::own_id(&app.home)?;
         let spinner = app.output.spinner("restoring and comparing digests");
-        let work = move || node::restore(&file, &nodes, name.as_deref());
+        let key = owner.clone();
+        let work = move || {
+            let adopt = Adopt {
+                name: name.as_deref(),
+                owner: Some(&key),
+            };
+            node::restore(&file, &nodes, adopt)
+        };
         let restored = tokio::task::spawn_blocking(work).await;
         spinner.finish_and_clear();
         let restored = restored
@@ -144,13 +153,16 @@ impl Restore {
         if app.output.is_json() {
             return app.output.json(&json!({
                 "name": restored.name, "id": restored.id, "seq": restored.seq.0, "epoch": restored.epoch.0,
-                "modules": restored.modules,
+                "modules": restored.modules, "owner": owner,
             }));
         }
         app.output.line(format!(
             "node `{}` {} restored up to turn {}; the digests of {} modules agree",
             restored.name, restored.id, restored.seq, restored.modules
         ))?;
+        app.output.say(format!(
+            "the key of this command line, {owner}, is one of its owners"
+        ));
         app.output
             .say(format!("`node start {}` starts it", restored.name));
         Ok(())

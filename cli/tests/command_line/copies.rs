@@ -70,9 +70,6 @@ fn a_backup_of_a_node_under_load_is_whole_and_the_node_never_stops() {
     let file = word(&place.path().join("under.backup"));
     elsewhere.json(&["restore", &file]);
     elsewhere.will_run("one");
-    // The owners are those of the node that was copied.
-    let key = |place: &Place| place.path().join("home/key");
-    fs::copy(key(&place), key(&elsewhere)).expect("it is copied");
     elsewhere.ok(&["node", "start", "one", "--detach"]);
     let restored = elsewhere.ok(&["table", "bank", "account", "--json"]);
     assert_eq!(restored, rows);
@@ -116,15 +113,24 @@ fn a_restored_node_starts_with_the_same_digests_and_neither_files_nor_nodes_are_
 
     let elsewhere = Place::new();
     let restored = elsewhere.json(&["restore", &word(&file), "--name", "again"]);
+    let owner = said(&elsewhere.json(&["whoami"]), "id");
     assert_eq!(
         restored,
-        json!({"name": "again", "id": id, "seq": copied["seq"], "epoch": 1, "modules": 1})
+        json!({
+            "name": "again", "id": id, "seq": copied["seq"], "epoch": 1, "modules": 1, "owner": owner,
+        })
     );
     elsewhere.will_run("again");
-    // The owners are those of the node that was copied.
-    let home = |place: &Place| place.path().join("home/key");
-    fs::copy(home(&place), home(&elsewhere)).expect("it is copied");
     elsewhere.ok(&["node", "start", "again", "--detach"]);
+    let config = elsewhere.path().join("home/nodes").join(&id);
+    let config = fs::read_to_string(config.join("node.toml")).expect("it is there");
+    let before = said(&place.json(&["whoami"]), "id");
+    assert!(
+        config.contains(&owner) && config.contains(&before),
+        "{config}"
+    );
+    // What only owners may do, and what only they are shown.
+    elsewhere.ok(&["backup", "again", "b.backup"]);
     let again = elsewhere.json(&["node", "show", "again"]);
     assert_eq!(again.get("digests"), shown.get("digests"));
     assert_eq!(again.get("epoch"), Some(&json!(1)));

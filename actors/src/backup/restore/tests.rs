@@ -46,7 +46,9 @@ fn a_backup_whose_names_are_paths_unpacks_nothing_anywhere() {
         archive.item(&Part::Key(vec![7; 68])).expect("is written");
         archive.item(&Part::End { records: 0 }).expect("is written");
         archive.finish().expect("is written");
-        let error = restore(&file, &nodes, None).expect_err(node).to_string();
+        let error = restore(&file, &nodes, Adopt::default())
+            .expect_err(node)
+            .to_string();
         let left = all_below(folder.path());
         let expected = ["backup", "a", "a/b", "a/b/nodes"].map(|path| folder.path().join(path));
         assert!(
@@ -70,7 +72,8 @@ fn numbers_that_no_node_reaches_are_refused() {
         };
         archive.item(&head).expect("is written");
         archive.finish().expect("is written");
-        let error = restore(&file, &folder.path().join("nodes"), None).expect_err("is refused");
+        let nodes = folder.path().join("nodes");
+        let error = restore(&file, &nodes, Adopt::default()).expect_err("is refused");
         assert!(error.to_string().contains("claims epoch"), "{error}");
     }
 }

@@ -75,11 +75,11 @@ fn check(bytes: &[u8]) {
     let file = folder.path().join("file");
     let nodes = folder.path().join("nodes");
     fs::write(&file, bytes).expect("the folder takes files");
-    match node::restore(&file, &nodes, None) {
+    match node::restore(&file, &nodes, node::Adopt::default()) {
         Ok(restored) => {
             assert_eq!(names(&nodes), [restored.id.as_str()]);
             assert!(restored.directory.starts_with(&nodes));
-            let again = node::restore(&file, &nodes, None);
+            let again = node::restore(&file, &nodes, node::Adopt::default());
             assert!(matches!(again, Err(node::RestoreError::Exists { .. })));
         }
         Err(_) => assert!(names(&nodes).is_empty(), "something is left"),
