@@ -7,16 +7,19 @@
 //!   than [`LogOptions::block_bytes_max`]), syncs, publishes the position, and answers who waited. Idle, it does nothing. Records for
 //!   which nobody waits are left to grow into a larger block for a moment ([`LogOptions::unwaited_for`]).
 //! - Blocks go into segment files `<position>.log`, the position as 20 digits (`tail` makes and fills them, `format` has the bytes).
+//! - The file `acknowledged` says up to where somebody was answered, so that damage is not taken for a torn tail.
 //! - Opening (`scan`) checks all of it, cuts a torn tail and refuses damage. Reading (`reader`) goes along while the log is written.
 //! - A failed write or sync *poisons* the log: that block's waiters and all later ones get the error, later records are dropped, and
 //!   only opening the log again (a restart) helps. What had been answered with `Ok` is not touched.
 //!
 //! The directory's lock is the caller's business ([`crate::files::DirectoryLock`]).
 
+mod acknowledged;
 mod error;
 mod files;
 mod format;
 mod mend;
+mod opened;
 mod reader;
 mod records;
 mod scan;
@@ -41,6 +44,7 @@ use serde::{Deserialize, Serialize};
 pub use error::LogError;
 pub use files::{Access, LogFile, LogFiles, StdFiles};
 pub use format::FORMAT;
+pub use opened::{Cut, Held, Opened};
 pub use reader::LogReader;
 pub use records::Records;
 pub use scan::{Examination, SegmentSummary, examine};
@@ -94,30 +98,6 @@ impl Default for LogOptions {
             unwaited_for: UNWAITED_FOR,
         }
     }
-}
-
-/// What was found when the log was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// The torn tail that a crash had left and that has been cut off.
-    pub cut: Option<Cut>,
-    /// The greatest reserved seq bound that is durable; 0 when none ever was.
-    pub reserved_seq: u64,
-    /// The position of the oldest record that is kept.
-    pub start: LogPosition,
-    /// The position behind the last record, where the next goes.
-    pub end: LogPosition,
-}
-
-/// A torn tail. Nobody had been told that what was in it is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// The segment file.
-    pub file: PathBuf,
-    /// Where in the file the last whole block ends, in bytes.
-    pub offset: u64,
-    /// How many bytes behind that were not zero, up to the last one.
-    pub bytes: u64,
 }
 
 /// A handle on an open log. Clones are the same log; when all are dropped, what is queued is written and the thread ends.

@@ -237,7 +237,7 @@ pub(super) fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
     None
 }
 
-fn checksum(parts: &[&[u8]]) -> Checksum {
+pub(super) fn checksum(parts: &[&[u8]]) -> Checksum {
     let mut hasher = blake3::Hasher::new();
     for part in parts {
         hasher.update(part);

@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::acknowledged;
 use super::error::LogError;
 use super::format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 use super::survey::{Run, Survey};
@@ -61,7 +62,8 @@ impl Survey {
             reserved_seq: self.reserved_seq.max(reserved_seq),
         };
         at(&rebuilt, "write", begin(&header, &rebuilt).map(drop))?;
-        self.replace_all(self.segments.values(), &rebuilt, &target, directory, aside)
+        self.replace_all(self.segments.values(), &rebuilt, &target, directory, aside)?;
+        forget_acknowledged(directory, aside)
     }
 
     /// Keeps `old` aside, gives the rebuilt segment its name, and removes `old`.
@@ -85,7 +87,7 @@ impl Survey {
         at(directory, "sync", files::sync_dir(directory))
     }
 
-    /// Makes the log in `directory` end at `end`, which must be where its first run ends. What was behind it is in `aside`
+    /// Makes the log in `directory` end at `end`, which must be where one of its runs ends. What was behind it is in `aside`
     /// afterwards.
     ///
     /// # Errors
@@ -106,11 +108,25 @@ impl Survey {
         match last {
             Some((first, path)) => {
                 let offset = SEGMENT_HEADER_BYTES + (end.0 - first.0);
-                at(path, "write", blank(path, offset))
+                at(path, "write", blank(path, offset))?;
             }
-            None => Ok(()),
+            None => {}
         }
+        // Last: until then an interrupted repair is seen to be one.
+        forget_acknowledged(directory, aside)
     }
+}
+
+/// What was acknowledged behind the end of the log is given up, so the note of it goes, too.
+fn forget_acknowledged(directory: &Path, aside: &Path) -> Result<(), LogError> {
+    let path = acknowledged::path(directory);
+    if !path.exists() {
+        return Ok(());
+    }
+    at(&path, "keep", keep(&path, aside))?;
+    at(aside, "sync", files::sync_dir(aside))?;
+    at(&path, "remove", fs::remove_file(&path))?;
+    at(directory, "sync", files::sync_dir(directory))
 }
 
 fn at<T>(path: &Path, operation: &'static str, result: io::Result<T>) -> Result<T, LogError> {

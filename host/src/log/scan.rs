@@ -2,21 +2,30 @@
 //!
 //! Every block of every segment is read and its checksums, its position and its link to the block before are checked. At most one
 //! block is unsynced at a time, so a crash can leave one broken block, at the end of the last segment, with zeros or rubbish after it:
-//! that is a *cut*. A broken block with a whole one after it, or in an earlier segment, is damage.
+//! that is a *cut*. A broken block with a whole one after it, in an earlier segment, or before the end of what was acknowledged
+//! (`acknowledged`) is damage.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::acknowledged;
 use super::error::LogError;
 use super::files::{Access, LogFiles};
 use super::format::{Checksum, SEGMENT_HEADER_BYTES};
 use super::reader::LogReader;
 use super::window::Window;
-use super::{Cut, LogPosition, segment_position};
+use super::{Cut, Held, LogPosition, segment_position};
 
 /// How much is looked at at once behind the last block.
 const REST_BYTES: u64 = 64 << 10;
+
+/// What is said of a log that ends before the end of what it acknowledged.
+pub(super) const ACKNOWLEDGED_LOST: &str =
+    "records that were acknowledged are broken or missing from here on";
+
+/// What is said of a broken block with bytes after it that no crash explains.
+pub(super) const MORE_THAN_A_BLOCK: &str = "a block is broken, and the space after it is not empty";
 
 /// What a look through a log has found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +36,8 @@ pub struct Examination {
     pub cut: Option<Cut>,
     /// The greatest reserved seq bound in any header.
     pub reserved_seq: u64,
+    /// The end of what the log noted as acknowledged.
+    pub(super) acknowledged: Option<LogPosition>,
     /// The checksum of the last block, zeros when there is none.
     pub(super) last_checksum: Checksum,
     /// The last block of the last segment: its offset in the file and its bytes.
@@ -79,6 +90,8 @@ impl Examination {
 /// [`LogError::Damaged`] at the first damage that no crash explains, [`LogError::Version`] for another program's log,
 /// [`LogError::Io`] when something cannot be read.
 pub fn examine(directory: &Path, files: &dyn LogFiles) -> Result<Examination, LogError> {
+    // First: the log may grow while it is looked through.
+    let acknowledged = acknowledged::read(directory, files)?;
     let names = files
         .list(directory)
         .map_err(|source| LogError::io("list", directory, source))?;
@@ -90,6 +103,7 @@ pub fn examine(directory: &Path, files: &dyn LogFiles) -> Result<Examination, Lo
         segments: Vec::with_capacity(segments.len()),
         cut: None,
         reserved_seq: 0,
+        acknowledged,
         last_checksum: [0; 16],
         last_block: None,
     };
@@ -101,6 +115,7 @@ pub fn examine(directory: &Path, files: &dyn LogFiles) -> Result<Examination, Lo
             .map_err(|source| LogError::io("open", path, source))?;
         found.segment(Window::new(file, path.clone())?, *first, next)?;
     }
+    found.reaches_what_was_acknowledged(directory)?;
     Ok(found)
 }
 
@@ -135,7 +150,9 @@ impl Examination {
                 return Err(window.damaged(offset, "the next segment begins before this one ends"));
             }
             Some(_) => {}
-            None => self.cut = cut(&mut window, first, offset)?,
+            // Not a tail but acknowledged blocks that are gone.
+            None if self.acknowledged.is_some_and(|position| position > end) => {}
+            None => self.cut = cut(&mut window, first, offset, Held::by(self.acknowledged, end))?,
         }
         self.segments.push(SegmentSummary {
             file: window.path().to_owned(),
@@ -145,6 +162,20 @@ impl Examination {
             blocks,
         });
         Ok(())
+    }
+
+    /// What was acknowledged is whole: otherwise the end is no torn tail.
+    fn reaches_what_was_acknowledged(&self, directory: &Path) -> Result<(), LogError> {
+        let end = self.end();
+        if self.acknowledged.is_none_or(|position| position <= end) {
+            return Ok(());
+        }
+        let last = self.segments.last();
+        Err(LogError::Damaged {
+            file: last.map_or(directory, |last| &last.file).to_owned(),
+            offset: last.map_or(0, |last| SEGMENT_HEADER_BYTES + (end.0 - last.first.0)),
+            reason: ACKNOWLEDGED_LOST,
+        })
     }
 
     fn segment_header(&mut self, window: &mut Window, first: LogPosition) -> Result<(), LogError> {
@@ -163,7 +194,12 @@ impl Examination {
 }
 
 /// What is behind the last whole block: nothing but zeros (`None`), or a torn tail. Damage when a whole block comes later.
-fn cut(window: &mut Window, first: LogPosition, offset: u64) -> Result<Option<Cut>, LogError> {
+fn cut(
+    window: &mut Window,
+    first: LogPosition,
+    offset: u64,
+    held: Held,
+) -> Result<Option<Cut>, LogError> {
     let mut end = offset;
     let mut at = offset;
     while at < window.length() {
@@ -175,6 +211,12 @@ fn cut(window: &mut Window, first: LogPosition, offset: u64) -> Result<Option<Cu
     }
     if end == offset {
         return Ok(None);
+    }
+    // The header of a torn block says how long the block was to be. After it the segment has zeros.
+    if let Some(header) = window.block_header(first, offset)?
+        && end > offset + header.bytes
+    {
+        return Err(window.damaged(offset, MORE_THAN_A_BLOCK));
     }
     for later in offset + 1..end {
         // Cheap first: rubbish seldom looks like the length of a block that fits in the file.
@@ -188,5 +230,6 @@ fn cut(window: &mut Window, first: LogPosition, offset: u64) -> Result<Option<Cu
         file: window.path().to_owned(),
         offset,
         bytes: end - offset,
+        held,
     }))
 }

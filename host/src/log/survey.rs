@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::acknowledged;
 use super::error::LogError;
 use super::files::{Access, LogFiles};
 use super::format::{Checksum, SEGMENT_HEADER_BYTES};
+use super::scan::{ACKNOWLEDGED_LOST, MORE_THAN_A_BLOCK};
 use super::window::Window;
-use super::{Cut, LogPosition, segment_position};
+use super::{Cut, Held, LogPosition, segment_position};
 
 /// How much is looked at at once while zeros are passed.
 const PIECE_BYTES: u64 = 64 << 10;
@@ -28,6 +30,10 @@ pub struct Survey {
     pub segments: BTreeMap<LogPosition, PathBuf>,
     /// The greatest reserved seq bound in any header that is whole.
     pub reserved_seq: u64,
+    /// How many of the damages, the last ones, come after the last whole block.
+    pub(super) damages_at_end: usize,
+    /// The end of what the log noted as acknowledged.
+    pub(super) acknowledged: Option<LogPosition>,
 }
 
 /// Blocks that follow each other without a gap.
@@ -72,6 +78,7 @@ struct Surveyor {
 /// # Errors
 /// [`LogError::Io`] when something cannot be read, [`LogError::Version`] for another program's log. Damage is no error here.
 pub fn survey(directory: &Path, files: &dyn LogFiles) -> Result<Survey, LogError> {
+    let acknowledged = acknowledged::read(directory, files)?;
     let names = files
         .list(directory)
         .map_err(|source| LogError::io("list", directory, source))?;
@@ -82,6 +89,7 @@ pub fn survey(directory: &Path, files: &dyn LogFiles) -> Result<Survey, LogError
     let mut surveyor = Surveyor {
         found: Survey {
             segments: segments.clone(),
+            acknowledged,
             ..Survey::default()
         },
         last: None,
@@ -96,6 +104,7 @@ pub fn survey(directory: &Path, files: &dyn LogFiles) -> Result<Survey, LogError
         left -= 1;
         surveyor.segment(&mut Window::new(file, path.clone())?, *first, left == 0)?;
     }
+    surveyor.end(directory);
     Ok(surveyor.found)
 }
 
@@ -110,6 +119,25 @@ impl Survey {
     #[must_use]
     pub fn end(&self) -> LogPosition {
         self.runs.last().map_or(LogPosition(0), |run| run.end)
+    }
+
+    /// The position behind everything that was written or acknowledged, as far as that is known.
+    #[must_use]
+    pub fn end_of_all(&self) -> LogPosition {
+        self.end().max(self.acknowledged.unwrap_or_default())
+    }
+
+    /// Whether the log is damaged after its last whole block, so that it does not end there by itself.
+    #[must_use]
+    pub fn is_damaged_at_end(&self) -> bool {
+        self.damages_at_end > 0
+    }
+
+    /// The damages, each with whether it comes after the last whole block.
+    pub fn damages_in_place(&self) -> impl Iterator<Item = (&Damage, bool)> {
+        let before = self.damages.len() - self.damages_at_end;
+        let places = self.damages.iter().enumerate();
+        places.map(move |(place, damage)| (damage, place >= before))
     }
 
     /// The whole blocks among which `position` is.
@@ -132,8 +160,8 @@ impl Surveyor {
         self.header(window, first)?;
         let mut offset = SEGMENT_HEADER_BYTES;
         loop {
+            let position = LogPosition(first.0 + (offset - SEGMENT_HEADER_BYTES));
             if let Some(header) = window.whole_block(first, offset)? {
-                let position = LogPosition(first.0 + (offset - SEGMENT_HEADER_BYTES));
                 self.block(window, offset, position, first, header.previous);
                 self.found.reserved_seq = self.found.reserved_seq.max(header.reserved_seq);
                 offset += header.bytes;
@@ -151,16 +179,24 @@ impl Surveyor {
             }
             let resumes = next_block(window, first, offset, written)?;
             match resumes {
-                None if is_last => {
+                // Not a tail but acknowledged blocks that are gone: see `end`.
+                None if is_last && self.found.acknowledged > Some(position) => return Ok(()),
+                None if is_last && torn_block_explains(window, first, offset, written)? => {
                     self.found.cut = Some(Cut {
                         file: window.path().to_owned(),
                         offset,
                         bytes: written - offset,
+                        held: Held::by(self.found.acknowledged, position),
                     });
                     return Ok(());
                 }
                 None => {
-                    self.damage(window, offset, "a block is broken", written - offset);
+                    let reason = if is_last {
+                        MORE_THAN_A_BLOCK
+                    } else {
+                        "a block is broken"
+                    };
+                    self.damage(window, offset, reason, written - offset);
                     return Ok(());
                 }
                 Some(resumes) => {
@@ -221,6 +257,7 @@ impl Surveyor {
             let reason = "the block does not follow the one before it";
             self.damage(window, offset, reason, 0);
         }
+        self.found.damages_at_end = 0;
         if std::mem::take(&mut self.fresh) {
             self.found.runs.push(Run {
                 start: position,
@@ -233,15 +270,37 @@ impl Surveyor {
 
     /// Notes damage: what comes next is another run.
     fn damage(&mut self, window: &Window, offset: u64, reason: &'static str, bytes: u64) {
+        self.damage_of(window.path().to_owned(), offset, reason, bytes);
+    }
+
+    /// Acknowledged records that are not there are damage. A torn tail in their place is none.
+    fn end(&mut self, directory: &Path) {
+        let end = self.found.end();
+        let acknowledged = self.found.acknowledged.unwrap_or_default();
+        if acknowledged <= end {
+            return;
+        }
+        let lost = acknowledged.0 - end.0;
+        let cut = self.found.cut.take();
+        let last = self.found.segments.range(..=end).next_back();
+        let (file, offset) = match (cut, last) {
+            (Some(cut), _) => (cut.file, cut.offset),
+            (None, Some((first, path))) => (path.clone(), SEGMENT_HEADER_BYTES + (end.0 - first.0)),
+            (None, None) => (directory.to_owned(), 0),
+        };
+        self.damage_of(file, offset, ACKNOWLEDGED_LOST, lost);
+    }
+
+    fn damage_of(&mut self, file: PathBuf, offset: u64, reason: &'static str, bytes: u64) {
         self.last = None;
         self.end = None;
         self.fresh = true;
-        let file = window.path().to_owned();
         // One place is named once.
         let known = self.found.damages.last();
         if known.is_some_and(|known| known.file == file && known.offset == offset) {
             return;
         }
+        self.found.damages_at_end += 1;
         self.found.damages.push(Damage {
             file,
             offset,
@@ -249,6 +308,18 @@ impl Surveyor {
             bytes,
         });
     }
+}
+
+/// Whether what was written from `offset` to `written` can be what a crash leaves of one block. Its header, where that is
+/// whole, says how long the block was to be.
+fn torn_block_explains(
+    window: &mut Window,
+    first: LogPosition,
+    offset: u64,
+    written: u64,
+) -> Result<bool, LogError> {
+    let header = window.block_header(first, offset)?;
+    Ok(header.is_none_or(|header| written <= offset + header.bytes))
 }
 
 /// Behind the last byte at or after `offset` that is not zero.

@@ -2,12 +2,14 @@
 //!
 //! A segment is made as [`SPARE_FILE`]: filled with zeros and synced (slow, so a thread does it ahead of need), then given its header,
 //! synced, renamed, and the directory synced. So a file with a segment's name is always whole, and a leftover spare is rubbish.
-//! A block is in one segment; where it does not fit, the next begins, which is larger than usual when the block is.
+//! A block is in one segment; where it does not fit, the next begins. A segment grows for a block that is larger than it: filling
+//! it with zeros first would write as much again, while all later blocks wait.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use super::acknowledged::Acknowledged;
 use super::error::LogError;
 use super::files::{Access, LogFile, LogFiles, write_all_at};
 use super::format::{Block, Checksum, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -28,6 +30,7 @@ pub(super) struct Tail {
     segment: Option<Segment>,
     end: LogPosition,
     previous: Checksum,
+    acknowledged: Acknowledged,
     spare: Option<JoinHandle<std::io::Result<Box<dyn LogFile>>>>,
 }
 
@@ -47,6 +50,7 @@ impl Tail {
         segment_bytes: u64,
         found: &Examination,
     ) -> Result<Self, LogError> {
+        let acknowledged = Acknowledged::open(&directory, files.as_ref())?;
         let mut tail = Self {
             directory,
             files,
@@ -54,10 +58,11 @@ impl Tail {
             segment: None,
             end: found.end(),
             previous: found.last_checksum,
+            acknowledged,
             spare: None,
         };
         tail.remove_spare()?;
-        // A segment's name may have been in the directory's memory only.
+        // Names may have been in the directory's memory only.
         tail.files
             .sync_dir(&tail.directory)
             .map_err(|source| LogError::io("sync", &tail.directory, source))?;
@@ -77,6 +82,9 @@ impl Tail {
                 });
             }
         }
+        // All that is left is durable, and the caller may be answered from it.
+        tail.acknowledged.write(tail.end)?;
+        tail.acknowledged.sync()?;
         Ok(tail)
     }
 
@@ -85,26 +93,33 @@ impl Tail {
         self.end
     }
 
-    /// Whether a block of `bytes` bytes begins another segment.
+    /// Whether a block of `bytes` bytes begins another segment. One without blocks takes any.
     pub(super) fn is_full_for(&self, bytes: u64) -> bool {
-        self.segment
-            .as_ref()
-            .is_none_or(|segment| segment.offset.saturating_add(bytes) > segment.length)
+        self.segment.as_ref().is_none_or(|segment| {
+            segment.offset > SEGMENT_HEADER_BYTES
+                && segment.offset.saturating_add(bytes) > segment.length
+        })
     }
 
     /// Begins the next segment, with room for a block of `bytes` bytes.
     pub(super) fn roll(&mut self, bytes: u64, reserved_seq: u64) -> Result<(), LogError> {
+        self.acknowledged.sync()?;
         let spare = self.directory.join(SPARE_FILE);
-        let length = self
-            .segment_bytes
-            .max(SEGMENT_HEADER_BYTES.saturating_add(bytes));
         let prepared = self.spare.take().and_then(|thread| thread.join().ok());
-        let mut file = match prepared {
-            Some(Ok(file)) if length == self.segment_bytes => file,
-            _ => self
-                .files
-                .create(&spare, length)
-                .map_err(|source| LogError::io("create", &spare, source))?,
+        let is_large = SEGMENT_HEADER_BYTES.saturating_add(bytes) > self.segment_bytes;
+        let (mut file, length) = match prepared {
+            Some(Ok(file)) => (file, self.segment_bytes),
+            _ => {
+                // A large block makes its file as long as it needs it.
+                let length = if is_large {
+                    SEGMENT_HEADER_BYTES
+                } else {
+                    self.segment_bytes
+                };
+                let file = self.files.create(&spare, length);
+                let file = file.map_err(|source| LogError::io("create", &spare, source))?;
+                (file, length)
+            }
         };
         let header = SegmentHeader {
             first: self.end,
@@ -131,7 +146,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Writes a block, for which the segment has room, and syncs it. When this returns the block is durable.
+    /// Writes a block, for which the segment has room, and syncs it. When this returns the block is durable, and it is noted
+    /// that its records may be acknowledged.
     pub(super) fn write(&mut self, block: &mut Block, reserved_seq: u64) -> Result<(), LogError> {
         let segment = self.segment.as_mut().ok_or(LogError::Closed)?;
         let (bytes, checksum) = block.seal(self.end, reserved_seq, self.previous);
@@ -142,9 +158,10 @@ impl Tail {
             .sync()
             .map_err(|source| LogError::io("sync", &segment.path, source))?;
         segment.offset += bytes.len() as u64;
+        segment.length = segment.length.max(segment.offset);
         self.end.0 += bytes.len() as u64;
         self.previous = checksum;
-        Ok(())
+        self.acknowledged.write(self.end)
     }
 
     /// Starts making the next segment once this one is more than a quarter full. Its failure shows when the segment is needed.
@@ -166,6 +183,9 @@ impl Tail {
 
     /// Leaves the directory without a spare. A spare that cannot be removed is removed when the log is opened again.
     pub(super) fn finish(mut self) {
+        if let Err(error) = self.acknowledged.sync() {
+            tracing::warn!("{error}");
+        }
         if let Some(thread) = self.spare.take() {
             drop(thread.join());
             if let Err(error) = self.remove_spare() {

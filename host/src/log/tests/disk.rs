@@ -46,7 +46,7 @@ pub(super) enum Lasting {
 
 /// Clones are the same disk.
 #[derive(Clone, Default)]
-pub(super) struct Disk(Arc<Mutex<State>>);
+pub(in crate::log) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -100,7 +100,7 @@ impl Disk {
     }
 
     /// The files as the system shows them.
-    pub(super) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(in crate::log) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.state();
         let live = |inode: &usize| state.inodes[*inode].live.clone();
         let files = state.names.iter();
@@ -110,7 +110,7 @@ impl Disk {
     }
 
     /// A healthy disk with these files, all synced.
-    pub(super) fn of(files: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
+    pub(in crate::log) fn of(files: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
         let disk = Self::default();
         let mut state = disk.state();
         for (name, bytes) in files {

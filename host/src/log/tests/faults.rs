@@ -95,6 +95,27 @@ fn short_writes_are_continued() {
 }
 
 #[test]
+fn a_block_that_is_larger_than_a_segment_is_written_once() {
+    let disk = Disk::default();
+    let log = open(&disk);
+    log.append(record(0));
+    sync(&log).unwrap();
+    disk.set_faults(Faults {
+        bytes: Some(110_000),
+        ..Faults::default()
+    });
+    log.append(vec![7; 100_000]);
+    sync(&log).unwrap();
+    disk.set_faults(Faults::default());
+    log.append(record(1));
+    sync(&log).unwrap();
+    let expected = [record(0), vec![7; 100_000], record(1)];
+    assert_eq!(records(&log, LogPosition(0)), expected);
+    log.close().unwrap();
+    assert_eq!(records(&open(&disk), LogPosition(0)), expected);
+}
+
+#[test]
 fn nothing_is_written_when_there_is_nothing_to_write() {
     let disk = Disk::default();
     let log = open(&disk);
