@@ -16,6 +16,7 @@
 //!   because nobody knows then what a later commit would vouch for.
 
 mod batch;
+mod database;
 mod error;
 mod guard;
 mod held;
@@ -38,6 +39,7 @@ pub use error::StoreError;
 pub use steps::{Step, Steps, Unwatched};
 pub use trees::Pages;
 
+use database::Database;
 use guard::Guard;
 use marker::Marker;
 
@@ -58,7 +60,7 @@ pub type PageEntry<P = Vec<u8>> = (Arc<str>, KeyBytes, Option<P>);
 pub struct Store {
     directory: PathBuf,
     guard: Guard,
-    database: sled::Db,
+    database: Database,
     state: Mutex<State>,
 }
 
@@ -97,7 +99,7 @@ impl Store {
         let store = Self {
             directory: directory.to_owned(),
             guard,
-            database,
+            database: Database::new(database),
             state: Mutex::new(State::Poisoned),
         };
         let expected = marker.as_ref().map_or(0, |marker| marker.generation);
@@ -264,5 +266,13 @@ impl Store {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if matches!(*self.lock(), State::Poisoned) {
+            self.database.fail();
+        }
     }
 }
