@@ -58,18 +58,20 @@ impl ArchiveWriter {
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&unfinished).map_err(wrong)?;
+        let file = options.open(&unfinished).map_err(wrong)?;
         let header = kind.header();
-        file.write_all(&header).map_err(wrong)?;
-        Ok(Self {
+        // From here on the file goes when something fails.
+        let mut archive = Self {
             file,
             path: path.to_owned(),
             content: Vec::new(),
             previous: *blake3::hash(&header).as_bytes(),
-            bytes: header.len() as u64,
+            bytes: 0,
             abandoned: true,
             unfinished,
-        })
+        };
+        archive.write(&header)?;
+        Ok(archive)
     }
 
     /// Adds an item in postcard.
