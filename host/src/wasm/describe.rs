@@ -1,22 +1,23 @@
 //! Asks a module for its schema: runs every `describe` export once in an instance that is thrown away.
 //!
-//! The instance is synchronous, has tight limits, and imports that refuse: only `output_write` and `panic` do something.
+//! The instance is synchronous, has tight limits, and imports that refuse: only `output_write` and `panic` do something. It
+//! runs in an engine of its own, which counts what it executes: no clock decides, so a binary that describes itself once does
+//! so always.
 //! Nothing that it hands over is believed: `crate::schema::assemble` checks the whole.
-
-use std::time::{Duration, Instant};
 
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::{self, DESCRIBE_PREFIX, HostCall, NAMESPACE, OUTPUT_WRITE, PANIC, Word},
     schema::{Description, ModuleSchema},
 };
-use wasmtime::{Caller, FuncType, Linker, Memory, Store, UpdateDeadline, ValType};
+use wasmtime::{Caller, FuncType, Linker, Memory, OptLevel, Store, Trap, ValType};
 
 use super::{
+    compile,
     fault::{Crash, Fault},
+    features, internal,
     limiter::Limiter,
     outline::{MEMORY_EXPORT, Outline, Role},
-    ticker::Runner,
 };
 use crate::{
     hostcall::{Claim, panic_text},
@@ -24,8 +25,9 @@ use crate::{
     schema,
 };
 
-/// Time for all descriptions together: they only copy constants.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// Instructions for all descriptions together, a byte copied or filled counting as one: they only copy constants, and the most
+/// that a module can describe takes a tenth of it. It takes a second or two.
+const FUEL: u64 = 1_000_000_000;
 
 /// Memory beyond what the module begins with.
 const MEMORY_BYTES_MORE: u64 = 16 * 1024 * 1024;
@@ -36,46 +38,42 @@ const DESCRIPTION_BYTES_MAX: u64 = 1024 * 1024;
 /// Store data of the throw-away instance.
 struct Describing {
     limiter: Limiter,
-    begun: Instant,
     output: Vec<u8>,
     panic: Option<String>,
 }
 
-/// Runs the `describe` exports of `module` and puts the schema together.
+/// Runs the `describe` exports of `wasm` and puts the schema together.
 ///
 /// # Errors
 /// What is wrong with the schema; a crash, with the guest's message.
 pub(super) fn describe(
-    module: &wasmtime::Module,
-    runner: &Runner,
+    wasm: &[u8],
     outline: &Outline,
     limits: &Limits,
 ) -> Result<ModuleSchema, Failure> {
+    let mut config = features();
+    // The code runs once: compiling it well would take longer than running it.
+    config
+        .consume_fuel(true)
+        .cranelift_opt_level(OptLevel::None);
+    let engine = wasmtime::Engine::new(&config).map_err(internal)?;
+    let module = compile(&engine, wasm)?;
     let memory_bytes = limits
         .memory_bytes
         .min(outline.memory_bytes_min.saturating_add(MEMORY_BYTES_MORE));
-    let engine = module.engine();
     let mut store = Store::new(
-        engine,
+        &engine,
         Describing {
             limiter: Limiter::new(memory_bytes),
-            begun: Instant::now(),
             output: Vec::new(),
             panic: None,
         },
     );
     store.limiter(|describing| &mut describing.limiter);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|context| {
-        if context.data().begun.elapsed() > DEADLINE {
-            return Err(deadline().into());
-        }
-        Ok(UpdateDeadline::Continue(1))
-    });
-    let _running = runner.run();
-    let linker = linker(engine).map_err(|error| Failure::internal(format_args!("{error:#}")))?;
+    store.set_fuel(FUEL).map_err(internal)?;
+    let linker = linker(&engine).map_err(internal)?;
     let instance = linker
-        .instantiate(&mut store, module)
+        .instantiate(&mut store, &module)
         .map_err(|error| crashed("its start", &error, &mut store))?;
     let mut descriptions = Vec::with_capacity(outline.items.len());
     for (role, name) in outline.items.keys() {
@@ -170,7 +168,11 @@ fn copy(caller: &mut Caller<'_, Describing>, ptr: u32, len: u32) -> wasmtime::Re
         );
         return Err(Fault::ended(Failure::new(Code::TooLarge, message)).into());
     }
-    Ok(claim.read(bytes)?.to_vec())
+    let copied = claim.read(bytes)?.to_vec();
+    // Copying counts here as it does in the guest.
+    let left = caller.get_fuel()?.saturating_sub(claim.length());
+    caller.set_fuel(left)?;
+    Ok(copied)
 }
 
 fn signature(engine: &wasmtime::Engine, call: &HostCall) -> FuncType {
@@ -186,6 +188,12 @@ fn signature(engine: &wasmtime::Engine, call: &HostCall) -> FuncType {
 }
 
 fn crashed(where_: &str, error: &wasmtime::Error, store: &mut Store<Describing>) -> Failure {
+    if matches!(error.downcast_ref(), Some(Trap::OutOfFuel)) {
+        let message = format!(
+            "the module cannot describe itself: in {where_}: it has not ended after {FUEL} instructions; build it with interstice-sdk, whose descriptions are constants"
+        );
+        return Failure::new(Code::Deadline, message);
+    }
     let crash = Crash::new(error, store.data_mut().panic.take());
     Failure::new(
         crash.failure.code,
@@ -194,10 +202,4 @@ fn crashed(where_: &str, error: &wasmtime::Error, store: &mut Store<Describing>)
             crash.failure.message
         ),
     )
-}
-
-fn deadline() -> Fault {
-    Fault::Deadline {
-        limit_ms: u64::try_from(DEADLINE.as_millis()).unwrap_or(u64::MAX),
-    }
 }

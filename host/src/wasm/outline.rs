@@ -301,7 +301,7 @@ fn signature(call: &HostCall) -> String {
     format!("({}) -> {result}", names(call.parameters).join(", "))
 }
 
-fn malformed(error: wasmparser::BinaryReaderError) -> Failure {
+pub(super) fn malformed(error: wasmparser::BinaryReaderError) -> Failure {
     refused(format!("the file is a damaged WebAssembly module: {error}"))
 }
 

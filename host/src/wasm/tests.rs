@@ -1,6 +1,9 @@
 //! Binaries that no node should run, and damaged ones: each is a clear error, never a panic.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, LazyLock},
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -8,7 +11,7 @@ use interstice_abi::{
 };
 use proptest::prelude::{any, prop, proptest};
 
-use super::Engine;
+use super::{Engine, damaged_entries};
 use crate::{
     limits::Limits,
     module::tests::guests::{GuestText, header, limits, notes},
@@ -46,6 +49,56 @@ fn a_compiled_module_is_found_in_the_cache_of_another_engine() {
         engine.load(&good().wasm(), &limits()).unwrap();
     }
     assert!(std::fs::read_dir(&cache).unwrap().next().is_some());
+}
+
+/// The compiled modules in a cache.
+fn cached(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(cached(&path));
+        } else if path.extension().is_none() {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_damaged_entry_of_the_cache_is_named_and_compiled_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let cache = dir.path().join("cache");
+    let load = || {
+        let engine = Engine::new(Some(cache.clone())).unwrap();
+        engine.load(&good().wasm(), &limits()).unwrap();
+    };
+    load();
+    let entries = cached(&cache);
+    assert_eq!(entries.len(), 1);
+    let whole = std::fs::read(&entries[0]).unwrap();
+    for at in [0, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        std::fs::write(&entries[0], damaged).unwrap();
+        assert_eq!(damaged_entries(&cache).unwrap(), entries);
+        load();
+        assert_eq!(damaged_entries(&cache).unwrap(), [] as [PathBuf; 0]);
+    }
+    // What nobody has noted is not trusted either.
+    std::fs::remove_file(dir.path().join("cache.sums")).unwrap();
+    std::fs::write(&entries[0], b"x").unwrap();
+    load();
+    assert!(std::fs::read(&entries[0]).unwrap().len() > 1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_used_is_done_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("cache");
+    std::fs::write(&file, b"a file").unwrap();
+    let engine = Engine::new(Some(file)).unwrap();
+    engine.load(&good().wasm(), &limits()).unwrap();
 }
 
 #[test]
@@ -126,6 +179,14 @@ fn exports_must_be_those_of_a_module() {
             "describe itself",
         ),
         (
+            format!(
+                "{memory} (func (export \"__interstice_describe__module\")
+                    (loop (memory.fill (i32.const 0) (i32.const 0) (i32.const 65536)) (br 0)))"
+            ),
+            Code::Deadline,
+            "describe itself",
+        ),
+        (
             format!("{memory} (func $a unreachable) (start $a) {describe}"),
             Code::Trap,
             "describe itself",
@@ -173,6 +234,32 @@ fn a_schema_that_does_not_match_the_exports_is_refused() {
     bytes.push(0);
     trailing.describe_raw("table__other", bytes);
     assert!(refused(&trailing.wasm()).message.contains("do not belong"));
+}
+
+/// A function with this many variables that are alive in this many blocks.
+fn bomb(variables: usize, blocks: usize) -> Vec<u8> {
+    let mut body = String::from("(func (export \"bomb\") (param i32)");
+    body.push_str(&format!("(local{}) (loop", " i32".repeat(variables)));
+    for _ in 0..blocks {
+        body.push_str("(block (br_if 0 (local.get 0)) (local.set 1 (i32.const 1)))");
+    }
+    for variable in 1..=variables {
+        body.push_str(&format!(
+            "(local.set {variable} (i32.add (local.get {variable}) (local.get 0)))"
+        ));
+    }
+    body.push_str("(br_if 0 (local.get 0))))");
+    GuestText::new(&body).wasm()
+}
+
+#[test]
+fn a_module_that_takes_the_compiler_minutes_is_refused_before_it_is_compiled() {
+    ENGINE.load(&bomb(50, 100), &limits()).unwrap();
+    let wasm = bomb(3000, 20_000);
+    assert!(wasm.len() < 1 << 20);
+    let failure = refused(&wasm);
+    assert_eq!(failure.code, Code::TooLarge);
+    assert!(failure.message.contains("3001 variables"), "{failure}");
 }
 
 #[test]
