@@ -183,6 +183,10 @@ async fn a_watch_from_a_position_gives_exactly_what_was_missed() {
         in_order(&changes) && changes.iter().all(|change| change.after.is_none()),
         "a clear is a change per row"
     );
+    // From inside that step, too.
+    let from = Some(changes[2].position);
+    let mut inside = watcher.watch("market", "prices", from).await;
+    assert_eq!(inside.changes(swept - 3).await, changes[3..]);
     world.stop().await;
 }
 

@@ -20,7 +20,7 @@ use interstice_host::{
 
 use super::{
     StartWatch,
-    watcher::{Begin, Watcher},
+    watcher::{Begin, Watcher, frames},
     watchers::watched,
 };
 use crate::{
@@ -130,40 +130,35 @@ impl Search {
             if step.seq < self.from.seq || step.seq > self.until {
                 continue;
             }
-            let found = self.changes(&step);
-            if found.is_empty() {
-                continue;
-            }
-            futures::executor::block_on(watcher.replies.room());
-            if watcher.replies.is_closed() || !watcher.earlier_changes(found) {
-                return Ok(());
+            for frame in frames(self.changes(&step)) {
+                futures::executor::block_on(watcher.replies.room());
+                if watcher.replies.is_closed() || !watcher.earlier_changes(frame) {
+                    return Ok(());
+                }
             }
         }
         Ok(())
     }
 
-    fn changes(&self, step: &StepRecord) -> Vec<WatchedChange> {
-        (0..)
-            .zip(&step.effects)
-            .filter_map(|(index, effect)| {
-                let position = Position {
-                    epoch: self.from.epoch,
-                    seq: step.seq,
-                    step: step.step,
-                    index,
-                };
-                match effect {
-                    Effect::Change { module, change }
-                        if *module == self.module
-                            && change.table == self.table
-                            && position > self.from =>
-                    {
-                        Some(watched(position, change))
-                    }
-                    _ => None,
+    fn changes(&self, step: &StepRecord) -> impl Iterator<Item = WatchedChange> {
+        (0..).zip(&step.effects).filter_map(move |(index, effect)| {
+            let position = Position {
+                epoch: self.from.epoch,
+                seq: step.seq,
+                step: step.step,
+                index,
+            };
+            match effect {
+                Effect::Change { module, change }
+                    if *module == self.module
+                        && change.table == self.table
+                        && position > self.from =>
+                {
+                    Some(watched(position, change))
                 }
-            })
-            .collect()
+                _ => None,
+            }
+        })
     }
 }
 

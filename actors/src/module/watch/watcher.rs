@@ -17,6 +17,10 @@ use crate::ingress::Replies;
 /// Bytes of changes that wait while rows are sent or the log is read: what comes beyond is read from the log later on.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Bytes of changes in one frame, unless a single one has more: a step may change more than fits a frame, and a watch that
+/// resumes goes on after the last change that it has seen, also inside a step.
+const FRAME_BYTES: usize = 1024 * 1024;
+
 /// One watch of one client.
 pub(crate) struct Watcher {
     pub(super) connection: u64,
@@ -68,6 +72,21 @@ impl Waiting {
 }
 
 impl Watcher {
+    /// A watch that is live, of a client that takes these answers.
+    #[cfg(test)]
+    pub(super) fn live(replies: Replies) -> Self {
+        let inner = Inner {
+            state: State::Live,
+            last: Position::default(),
+        };
+        Self {
+            connection: 1,
+            request: 1,
+            replies,
+            inner: Mutex::new(inner),
+        }
+    }
+
     /// The watcher of a watch that begins, behind `last`.
     pub(super) fn new(watch: &StartWatch, begin: Begin, last: Position) -> Self {
         let state = match begin {
@@ -165,7 +184,11 @@ impl Watcher {
         if let State::Behind(waiting) = &mut inner.state {
             let waiting = std::mem::take(waiting);
             inner.state = State::Live;
-            self.send(&mut inner, waiting.changes);
+            for frame in frames(waiting.changes) {
+                if matches!(inner.state, State::Live) {
+                    self.send(&mut inner, frame);
+                }
+            }
             if waiting.overflowed && matches!(inner.state, State::Live) {
                 self.too_slow(&mut inner);
             }
@@ -176,6 +199,23 @@ impl Watcher {
         // Nothing panics under the lock; a poisoned watch is a whole one.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Changes in groups of at most [`FRAME_BYTES`], in their order.
+pub(super) fn frames(
+    changes: impl IntoIterator<Item = WatchedChange>,
+) -> impl Iterator<Item = Vec<WatchedChange>> {
+    let mut changes = changes.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = changes.next()?;
+        let mut bytes = size(&first);
+        let mut frame = vec![first];
+        while let Some(change) = changes.next_if(|next| bytes + size(next) <= FRAME_BYTES) {
+            bytes += size(&change);
+            frame.push(change);
+        }
+        Some(frame)
+    })
 }
 
 /// The body of the answer that brings these changes.

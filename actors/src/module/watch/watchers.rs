@@ -16,7 +16,7 @@ use interstice_abi::{
 };
 use interstice_host::{log::Log, module::Effect, table::Change};
 
-use super::watcher::{Watcher, body_of};
+use super::watcher::{Watcher, body_of, frames};
 use crate::{module::step::is_ephemeral, record::StepRecord, supervisor::catalogue::Catalogue};
 
 /// Who watches which table of a node.
@@ -169,23 +169,34 @@ impl Watchers {
 }
 
 impl Watched {
+    /// Frame by frame: a step may change more than one holds.
     fn publish(self) {
-        let body = body_of(self.changes);
-        let encoded = postcard::to_allocvec(&body);
-        let Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) = body else {
-            return;
-        };
-        match encoded {
-            Ok(encoded) => {
-                for watcher in self.watchers.iter() {
-                    watcher.changes(&changes, &encoded);
-                }
+        let watchers = self.watchers;
+        for frame in frames(self.changes) {
+            if watchers.iter().all(|watcher| watcher.has_ended()) {
+                return;
             }
-            // What is in memory encodes: a mistake of ours, and nobody may miss a change without being told.
-            Err(error) => {
-                for watcher in self.watchers.iter() {
-                    watcher.fail(Failure::internal(&error));
-                }
+            publish(&watchers, frame);
+        }
+    }
+}
+
+fn publish(watchers: &[Arc<Watcher>], frame: Vec<WatchedChange>) {
+    let body = body_of(frame);
+    let encoded = postcard::to_allocvec(&body);
+    let Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) = body else {
+        return;
+    };
+    match encoded {
+        Ok(encoded) => {
+            for watcher in watchers {
+                watcher.changes(&changes, &encoded);
+            }
+        }
+        // What is in memory encodes: a mistake of ours, and nobody may miss a change without being told.
+        Err(error) => {
+            for watcher in watchers {
+                watcher.fail(Failure::internal(&error));
             }
         }
     }
@@ -207,5 +218,96 @@ pub(super) fn watched(position: Position, change: &Change) -> WatchedChange {
         position,
         before: change.before.as_ref().map(|row| row.to_vec()),
         after: change.after.as_ref().map(|row| row.to_vec()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use interstice_abi::{
+        id::{Seq, StepIndex},
+        wire::{FRAME_BYTES_MAX, Response},
+    };
+    use interstice_client::frame::Decoder;
+
+    use super::*;
+    use crate::ingress::Replies;
+
+    const CHANGES: u32 = 70;
+
+    fn at(index: u32) -> Position {
+        Position {
+            seq: Seq(9),
+            step: StepIndex(1),
+            index,
+            ..Position::default()
+        }
+    }
+
+    /// Changes of one step that no frame holds, of a mebibyte each.
+    fn published(replies: &Replies) {
+        let change = |index| WatchedChange {
+            position: at(index),
+            before: None,
+            after: Some(vec![7; 1024 * 1024]),
+        };
+        let watched = Watched {
+            module: ModuleName::new("any").expect("a name"),
+            table: TableId(0),
+            watchers: Arc::new(vec![Arc::new(Watcher::live(replies.clone()))]),
+            changes: (0..CHANGES).map(change).collect(),
+        };
+        watched.publish();
+        replies.outbox().finish();
+    }
+
+    /// The positions of the changes that a client gets, and why its watch has ended.
+    async fn received(replies: &Replies) -> (Vec<Position>, Option<Failure>) {
+        let mut written = Vec::new();
+        let stall = Duration::from_secs(30);
+        replies
+            .outbox()
+            .write_to(&mut written, stall)
+            .await
+            .expect("is written");
+        let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
+        let (mut positions, mut failure) = (Vec::new(), None);
+        for part in written.chunks(1 << 20) {
+            decoder.extend(part);
+            while let Some((response, _)) = decoder.message().expect("is a frame") {
+                match response.body {
+                    Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) => {
+                        positions.extend(changes.iter().map(|change| change.position));
+                    }
+                    Ok(other) => unreachable!("{other:?}"),
+                    Err(why) => failure = Some(why),
+                }
+            }
+        }
+        (positions, failure)
+    }
+
+    #[tokio::test]
+    async fn a_step_that_changes_more_than_a_frame_holds_is_published_in_frames() {
+        let replies = Replies::new(1 << 30, 1 << 30);
+        published(&replies);
+        let (positions, failure) = received(&replies).await;
+        assert_eq!(failure, None);
+        assert_eq!(positions, (0..CHANGES).map(at).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_cannot_keep_up_with_a_step_is_shown_where_in_it_to_resume() {
+        let replies = Replies::new(1 << 30, 5 << 20);
+        published(&replies);
+        let (positions, failure) = received(&replies).await;
+        let last = positions.last().expect("it got some").to_string();
+        assert!(positions.len() < 20, "{positions:?}");
+        let failure = failure.expect("the watch has ended");
+        assert!(
+            failure.message.ends_with(&format!("--from {last}")),
+            "{failure}"
+        );
     }
 }
