@@ -4,21 +4,23 @@
 //! node. Binaries are stored under their content's hash, so a
 //! module's name never becomes a path.
 
+mod binaries;
 mod private;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use interstice_abi::failure::{Code, Failure};
 use interstice_client::Identity;
 use interstice_host::files;
-use libp2p::identity::Keypair;
+use libp2p::{PeerId, identity::Keypair};
 
+use self::binaries::Reservations;
+pub(crate) use self::binaries::Reserved;
 pub use self::private::keep_files_private;
 
 use crate::node::NodeError;
-
-/// How old a stored binary must be to be dropped: a deploy stores it some moments before anything names it.
-const BINARY_AGE_MIN: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// The folders and files of one node.
 pub(crate) struct Directory {
@@ -26,6 +28,19 @@ pub(crate) struct Directory {
     mended: Vec<PathBuf>,
     /// Held as long as this is; `None` where a running node has it.
     lock: Option<files::DirectoryLock>,
+    /// Whether files may be made in it.
+    access: Access,
+    /// Binaries that are about to be installed.
+    reservations: Arc<Reservations>,
+}
+
+/// What a directory was opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Access {
+    /// To run the node, or to make one.
+    Own,
+    /// Only to be read.
+    Look,
 }
 
 impl Directory {
@@ -51,6 +66,8 @@ impl Directory {
             root: root.to_path_buf(),
             mended,
             lock: Some(lock),
+            access: Access::Own,
+            reservations: Arc::default(),
         };
         for folder in ["log", "db", "modules", "files", crate::base::FOLDER] {
             directory.make(folder)?;
@@ -83,6 +100,8 @@ impl Directory {
             root: root.to_path_buf(),
             mended: Vec::new(),
             lock,
+            access: Access::Look,
+            reservations: Arc::default(),
         })
     }
 
@@ -117,7 +136,7 @@ impl Directory {
     /// The node's key.
     ///
     /// # Errors
-    /// When it is missing or damaged.
+    /// When it is missing or damaged, or that of another node.
     pub(crate) fn key(&self) -> Result<Keypair, NodeError> {
         let path = self.path("key");
         let wrong = |problem: String| NodeError::Key {
@@ -125,75 +144,16 @@ impl Directory {
             problem,
         };
         let identity = Identity::load(&path).map_err(|error| wrong(error.to_string()))?;
+        // A folder that somebody has named otherwise says nothing of the node's id.
+        let named = self.root.file_name().and_then(|name| name.to_str());
+        let named = named.filter(|name| name.parse::<PeerId>().is_ok());
+        if let Some(named) = named.filter(|named| *named != identity.id().as_str()) {
+            return Err(wrong(format!(
+                "it is the key of node {}, and this is the folder of node {named}: put the key of this node there",
+                identity.id()
+            )));
+        }
         Ok(identity.keypair().clone())
-    }
-
-    /// Stores a module's binary under its hash, synced.
-    pub(crate) fn store_module(&self, hash: &[u8; 32], wasm: &[u8]) -> Result<(), Failure> {
-        let path = self.module_path(hash);
-        if let Ok(file) = std::fs::File::open(&path) {
-            // Nothing names it yet: see [`Directory::settled_modules`]. When the time cannot be set, it is as old as it looks.
-            let _ = file.set_modified(std::time::SystemTime::now());
-            return Ok(());
-        }
-        files::write_private(&path, wasm).map_err(|error| {
-            Failure::new(
-                Code::Unavailable,
-                format!(
-                    "the module could not be stored in {}: {error}",
-                    path.display()
-                ),
-            )
-        })
-    }
-
-    /// A stored binary.
-    pub(crate) fn module(&self, hash: &[u8; 32]) -> Result<Vec<u8>, Failure> {
-        let path = self.module_path(hash);
-        let corrupt = |problem: String| {
-            Failure::new(
-                Code::Corrupt,
-                format!(
-                    "the module's binary {} {problem}; deploy it again or restore a backup",
-                    path.display()
-                ),
-            )
-        };
-        let wasm =
-            std::fs::read(&path).map_err(|error| corrupt(format!("cannot be read: {error}")))?;
-        if blake3::hash(&wasm).as_bytes() == hash {
-            Ok(wasm)
-        } else {
-            Err(corrupt("is damaged".to_string()))
-        }
-    }
-
-    /// The hashes of stored binaries, but those that a deploy may be about to name.
-    pub(crate) fn settled_modules(&self) -> std::io::Result<Vec<[u8; 32]>> {
-        let mut settled = Vec::new();
-        for entry in std::fs::read_dir(self.root.join("modules"))? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let hash = name
-                .to_str()
-                .and_then(|name| name.strip_suffix(".wasm"))
-                .and_then(|name| blake3::Hash::from_hex(name).ok());
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if age >= BINARY_AGE_MIN {
-                settled.extend(hash.map(|hash| *hash.as_bytes()));
-            }
-        }
-        Ok(settled)
-    }
-
-    /// Removes a stored binary.
-    pub(crate) fn drop_module(&self, hash: &[u8; 32]) -> std::io::Result<()> {
-        std::fs::remove_file(self.module_path(hash))
-    }
-
-    fn module_path(&self, hash: &[u8; 32]) -> PathBuf {
-        let name = blake3::Hash::from_bytes(*hash).to_hex();
-        self.root.join("modules").join(format!("{name}.wasm"))
     }
 }
 

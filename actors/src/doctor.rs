@@ -34,6 +34,8 @@ pub enum Part {
     Tables,
     /// A file in `bases/`.
     Base,
+    /// `cache/`: modules as they were compiled.
+    Cache,
     /// What all of it comes to.
     Node,
 }
@@ -48,6 +50,7 @@ impl Part {
             Self::Log => "log",
             Self::Tables => "tables",
             Self::Base => "base",
+            Self::Cache => "cache",
             Self::Node => "node",
         }
     }
@@ -165,10 +168,16 @@ pub fn repair(directory: &Path, consent: Consent) -> Result<Report, DoctorError>
         return Ok(checks.report(&plan));
     }
     let aside = fresh_aside(&root)?;
-    let repaired = plan.carry_out(&checks, &aside)?;
+    let mut repaired = plan.carry_out(&checks, &aside)?;
     // The lock is given back and taken again: the checks hold it.
     drop(checks);
-    let again = Checks::of(locked(&root)?)?;
+    let mut again = Checks::of(locked(&root)?)?;
+    // A log that is damaged at its beginning and at its end takes two repairs.
+    if Plan::of(&again).changes_log(consent) {
+        repaired.extend(Plan::of(&again).carry_out(&again, &aside)?);
+        drop(again);
+        again = Checks::of(locked(&root)?)?;
+    }
     let plan = Plan::of(&again);
     Ok(Report {
         repaired,

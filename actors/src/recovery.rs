@@ -118,6 +118,14 @@ pub(crate) fn recover(
         state: before(marker.as_ref(), bases),
         open: BTreeMap::new(),
     };
+    if marker.is_none() && opened.end == LogPosition(0) && installer.directory.has_a_past() {
+        return Err(NodeError::Log {
+            problem: format!(
+                "{} is empty, but the node has run before: it has modules or bases; bring log/ and db/ back, or restore a backup",
+                installer.directory.path("log").display()
+            ),
+        });
+    }
     let from = match &marker {
         Some(marker) => recovery.checkpoint(marker, store, opened)?,
         None => recovery.newest_base(store, opened)?,

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) lane: Lane,
     /// What is remembered of the log for those who ask for history.
     pub(crate) history: History,
+    /// Why a checkpoint could not be written, if so.
+    pub(crate) unwritten: OnceLock<String>,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
@@ -68,6 +70,7 @@ impl Shared {
             remote,
             lane,
             history: History::default(),
+            unwritten: OnceLock::new(),
             supervisor: OnceLock::new(),
         }
     }

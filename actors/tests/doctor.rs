@@ -8,6 +8,9 @@ mod common;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod bank;
 
+#[path = "doctor/ends.rs"]
+mod ends;
+
 use std::{
     collections::BTreeMap,
     fs,

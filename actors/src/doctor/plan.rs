@@ -2,6 +2,7 @@
 //!
 //! A node comes back from its checkpoint or from a base, and the log from there on. Where the last whole run of blocks reaches back to
 //! one of them, nothing is lost: the log is made to begin with that run. Otherwise it can only end before the first damage.
+//! Damage after the last whole run is acknowledged records that are gone: the log can only end before it.
 
 use std::path::Path;
 
@@ -46,14 +47,22 @@ impl<'a> Plan<'a> {
         let log = &checks.log;
         let start = log.segments.keys().next().copied().unwrap_or_default();
         let end = log.end().max(start);
+        let is_empty = log.runs.is_empty() && !log.is_whole();
         let out_of_reach = match checks.tables {
-            Ok(Some(checkpoint)) if checkpoint.position > end => Some(checkpoint),
+            Ok(Some(checkpoint))
+                if checkpoint.position > end || (is_empty && checkpoint.position >= end) =>
+            {
+                Some(checkpoint)
+            }
             _ => None,
         };
         let (kept, source) = match (out_of_reach, log.runs.first(), log.runs.last()) {
             (Some(checkpoint), ..) => (LogPlan::BeginAnew(checkpoint), Some(Source::Checkpoint)),
             _ if log.is_whole() => (LogPlan::Keep, within(start, end)),
             (None, Some(first), Some(last)) => match within(last.start, last.end) {
+                Some(source) if log.is_damaged_at_end() && log.runs.len() == 1 => {
+                    (LogPlan::EndAt(last.end), Some(source))
+                }
                 Some(source) => (LogPlan::BeginWith(last.clone()), Some(source)),
                 None => (LogPlan::EndAt(first.end), within(first.start, first.end)),
             },
@@ -78,6 +87,11 @@ impl<'a> Plan<'a> {
         }
         let log = !matches!(self.log, LogPlan::Keep);
         self.source.is_some() && (log || self.drops_tables || self.has_broken_bases)
+    }
+
+    /// Whether a repair at that price does something with the log.
+    pub(super) fn changes_log(&self, consent: Consent) -> bool {
+        !matches!(self.log, LogPlan::Keep) && self.changes_anything(consent)
     }
 
     /// Whether turns that were acknowledged may be lost.
@@ -154,23 +168,21 @@ impl<'a> Plan<'a> {
         Ok(done)
     }
 
-    pub(super) fn for_log(&self, checks: &Checks) -> Remedy {
+    /// For damage of the log, which may come after everything that is whole.
+    pub(super) fn for_log(&self, checks: &Checks, is_at_end: bool) -> Remedy {
         let Some(source) = self.source else {
             return no_way();
         };
         match &self.log {
             LogPlan::Keep => no_way(),
+            LogPlan::BeginWith(run) if is_at_end => ends_at(run.end, checks, source),
             LogPlan::BeginWith(run) => Remedy::Repair(format!(
                 "makes the log begin at {} and loses nothing: the node comes back from {}; what is older can no longer be replayed",
                 run.start,
                 named(source)
             )),
             LogPlan::BeginAnew(checkpoint) => self.behind_checkpoint(*checkpoint),
-            LogPlan::EndAt(end) => Remedy::CutLog(format!(
-                "makes the log end at {end} and gives up all turns behind it, {} bytes: the node comes back from {}; a backup may have more",
-                checks.log.end().0.saturating_sub(end.0),
-                named(source)
-            )),
+            LogPlan::EndAt(end) => ends_at(*end, checks, source),
         }
     }
 
@@ -236,6 +248,14 @@ fn named(source: Source<'_>) -> String {
             None => "its creation".to_string(),
         },
     }
+}
+
+fn ends_at(end: LogPosition, checks: &Checks, source: Source<'_>) -> Remedy {
+    Remedy::CutLog(format!(
+        "makes the log end at {end} and gives up all turns behind it, {} bytes: the node comes back from {}; a backup may have more",
+        checks.log.end_of_all().0.saturating_sub(end.0),
+        named(source)
+    ))
 }
 
 fn no_way() -> Remedy {

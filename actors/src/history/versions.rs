@@ -43,7 +43,7 @@ impl Around {
         Some(VersionAt { hash, schema })
     }
 
-    /// The schema of a stored binary. The first time, the binary is compiled.
+    /// The schema of a stored binary.
     pub(super) fn schema(&self, hash: &[u8; 32]) -> Option<Arc<ModuleSchema>> {
         let present = self.present.values().find(|present| present.hash == *hash);
         if let Some(present) = present {
@@ -52,8 +52,8 @@ impl Around {
         if let Some(schema) = self.shared.history.schemas().get(hash) {
             return Some(schema.clone());
         }
-        let schema = match self.installer.stored(hash, &self.limits) {
-            Ok(binary) => binary.schema.clone(),
+        let schema = match self.installer.schema(hash, &self.limits) {
+            Ok(schema) => Arc::new(schema),
             Err(failure) => {
                 let text = format!("history shows rows without their schema: {failure}");
                 self.shared.lines.warn(None, None, &text);

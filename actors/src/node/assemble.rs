@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
 use interstice_abi::id::{ModuleName, NodeId};
 use interstice_host::{
-    log::{Log, Opened},
+    log::{Cut, Held, Log, Opened},
     store::Store,
     wasm::Engine,
 };
@@ -38,8 +38,11 @@ use crate::{
         barrier::Barrier,
         catalogue::{Catalogue, Installed},
         change::granting::revocations,
-        checkpoint::Checkpoints,
-        install::installer::Installer,
+        checkpoint::{
+            Checkpoints,
+            marker::{Clean, Marker},
+        },
+        install::{compiling::Compiles, installer::Installer},
         places::Outgoing,
         stamp::Stamper,
         timers::Timers,
@@ -89,9 +92,11 @@ pub(super) fn start_actors(
         engine,
         directory: directory.clone(),
         arbiters: Arc::new(handles),
+        compiles: Compiles::default(),
     };
     let recovered = recover(&installer, config, &store, &opened, |from| log.read(from))?;
     say_recovered(&lines, &opened, &recovered);
+    begin_to_run(&store).map_err(|problem| NodeError::Store { problem })?;
     let shared = Arc::new(Shared::new(
         id.clone(),
         seed_of(key)?,
@@ -121,13 +126,42 @@ pub(super) fn start_actors(
     })
 }
 
+/// Whether something acknowledged can have been in a torn tail, in words.
+pub(crate) fn held_by(cut: &Cut) -> &'static str {
+    match cut.held {
+        Held::NothingAcknowledged => "nothing in it was acknowledged",
+        Held::Unknown => {
+            "a crash leaves nothing acknowledged in it, but a disk that has damaged it may have: the log has no note of what was acknowledged so far"
+        }
+    }
+}
+
+/// From here on turns are acknowledged that the checkpoint does not hold: it no longer says that the node was stopped.
+fn begin_to_run(store: &Store) -> Result<(), String> {
+    let marker = store.marker().map_err(|error| error.to_string())?;
+    let Some(marker) = marker.map(|bytes| Marker::decode(&bytes)).transpose()? else {
+        return Ok(());
+    };
+    if marker.clean == Clean::Running {
+        return Ok(());
+    }
+    let running = Marker {
+        clean: Clean::Running,
+        ..marker
+    };
+    store
+        .commit(&running.encode()?)
+        .map_err(|error| error.to_string())
+}
+
 fn say_recovered(lines: &Lines, opened: &Opened, recovered: &Recovered) {
     if let Some(cut) = &opened.cut {
         let text = format!(
-            "the log ended in a block that a crash had cut off: {} bytes of {} from offset {} on were dropped; a crash leaves such a block only before anything in it is acknowledged as durable",
+            "the log ended in a block that a crash had cut off: {} bytes of {} from offset {} on were dropped; {}",
             cut.bytes,
             cut.file.display(),
-            cut.offset
+            cut.offset,
+            held_by(cut)
         );
         lines.warn(None, None, &text);
     }

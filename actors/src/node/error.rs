@@ -53,6 +53,14 @@ pub enum NodeError {
         /// What is wrong.
         problem: String,
     },
+    /// The node has stopped without its last checkpoint.
+    #[error(
+        "the node has stopped, but its tables are not on disk as they were at the end: {problem}; nothing that was acknowledged is lost: it is in the log, and the next start redoes it, once the disk has room and is healthy"
+    )]
+    Unwritten {
+        /// What could not be written, and why.
+        problem: String,
+    },
     /// A module cannot be brought back.
     #[error("the node cannot be recovered: {0}")]
     Recovery(#[source] Failure),

@@ -136,7 +136,12 @@ impl Started {
         let log = self.shared.log.clone();
         let closed = tokio::task::spawn_blocking(move || log.close()).await;
         match closed {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(())) => match self.shared.unwritten.get() {
+                None => Ok(()),
+                Some(problem) => Err(NodeError::Unwritten {
+                    problem: problem.clone(),
+                }),
+            },
             Ok(Err(error)) => Err(NodeError::Log {
                 problem: error.to_string(),
             }),

@@ -14,8 +14,12 @@ use interstice_host::{
 
 use super::{ModuleReplayed, ReplayError, RowDifference, Written};
 use crate::{
-    config::Config, directory::Directory, files_copy::copy_folder, node::NodeError,
-    recovery::recover, supervisor::install::installer::Installer,
+    config::Config,
+    directory::Directory,
+    files_copy::copy_folder,
+    node::NodeError,
+    recovery::recover,
+    supervisor::install::{compiling::Compiles, installer::Installer},
 };
 
 /// Rows that are compared at once, and their bytes.
@@ -50,6 +54,7 @@ impl Expected {
             engine,
             directory: directory.clone(),
             arbiters: Arc::default(),
+            compiles: Compiles::default(),
         };
         let opened = Opened {
             cut: log.found.cut.clone(),

@@ -227,7 +227,11 @@ impl World {
             return Ok(known.clone());
         }
         let wasm = self.directory.module(hash)?;
-        let binary = self.engine.load(&wasm, &self.limits)?;
+        let schema = match self.directory.schema(hash) {
+            Some(schema) => schema,
+            None => self.engine.describe(&wasm, &self.limits)?,
+        };
+        let binary = self.engine.load_described(&wasm, &self.limits, schema)?;
         self.binaries.insert(*hash, binary.clone());
         Ok(binary)
     }

@@ -244,10 +244,11 @@ impl Supervisor {
                 self.checkpoints.phase = Phase::Idle;
                 self.checkpoints.last = Some(self.stamper.last_seq());
                 // Frozen pages are no longer marked as changed in memory, so a later checkpoint would miss them.
-                self.shared
-                    .stop_because(&format!("a checkpoint could not be written: {problem}"));
-                self.broken
-                    .get_or_insert_with(|| format!("a checkpoint could not be written: {problem}"));
+                let text = format!("a checkpoint could not be written: {problem}");
+                // The first one is the reason for all later ones.
+                let _ = self.shared.unwritten.set(text.clone());
+                self.shared.stop_because(&text);
+                self.broken.get_or_insert(text);
             }
         }
     }

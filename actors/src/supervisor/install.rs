@@ -3,6 +3,7 @@
 //! Prepared outside: the binary is compiled, described and checked on a thread of its own, and stored and synced under its
 //! hash. What depends on the node's state is checked with the node at rest; a refusal puts everything back as it was.
 
+pub(crate) mod compiling;
 pub(crate) mod installer;
 
 pub(super) mod fit;
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 use self::fit::{check_authorities, check_dependencies, check_dependents};
 use crate::{
+    directory::Reserved,
     module::{
         Order,
         core::Core,
@@ -41,12 +43,14 @@ use crate::{
 pub(crate) struct Install {
     /// What was compiled.
     pub(crate) binary: Arc<Binary>,
+    /// Keeps the stored binary until a record names it, or the install is refused.
+    pub(crate) _stored: Reserved,
     /// What to do where it does not fit.
     pub(crate) options: DeployOptions,
 }
 
 impl Supervisor {
-    /// Prepares an uploaded binary on a thread of its own, then lets the install wait for its turn.
+    /// Prepares an uploaded binary beside the node, then lets the install wait for its turn.
     pub(crate) fn prepare_deploy(
         &mut self,
         wasm: Vec<u8>,
@@ -62,19 +66,16 @@ impl Supervisor {
         let limits = self.config.limits.clone();
         let supervisor = ctx.address();
         let work = async move {
-            let prepared =
-                tokio::task::spawn_blocking(move || installer.prepare(&wasm, &limits)).await;
-            match prepared {
-                Ok(Ok(binary)) => {
-                    supervisor.do_send(TakeChange(
-                        Change::Install(Box::new(Install { binary, options })),
-                        asker,
-                    ));
+            match installer.prepare(wasm, limits).await {
+                Ok((binary, stored)) => {
+                    let install = Install {
+                        binary,
+                        _stored: stored,
+                        options,
+                    };
+                    supervisor.do_send(TakeChange(Change::Install(Box::new(install)), asker));
                 }
-                Ok(Err(failure)) => asker.tell(Err(failure)),
-                Err(panic) => asker.tell(Err(Failure::internal(format!(
-                    "preparing the module has panicked: {panic}"
-                )))),
+                Err(failure) => asker.tell(Err(failure)),
             }
         };
         actix::spawn(work);

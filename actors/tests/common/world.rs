@@ -277,8 +277,9 @@ impl World {
             .expect("it is written");
     }
 
-    /// Whatever the log says from `offset` of its newest segment on was never written.
+    /// Whatever the log says from `offset` of its newest segment on was never written, and so never acknowledged.
     pub(crate) fn cut_log(&self, offset: u64) {
+        fs::remove_file(self.directory.join("log/acknowledged")).expect("it goes");
         let (path, end) = written(&self.directory).pop().expect("there is a log");
         let mut file = fs::OpenOptions::new()
             .write(true)
@@ -354,7 +355,10 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return,
         Err(error) => unreachable!("{} cannot be listed: {error}", from.display()),
     };
-    for entry in entries.flatten() {
+    let mut entries: Vec<_> = entries.flatten().collect();
+    // What the log notes as acknowledged is never ahead of what it holds.
+    entries.sort_by_key(|entry| entry.file_name() != "acknowledged");
+    for entry in entries {
         let target = to.join(entry.file_name());
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => copy_folder(&entry.path(), &target),

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use interstice_abi::failure::Code;
@@ -40,6 +41,13 @@ impl Small {
         let small = Self(folder);
         assert!(copy(&aside, &small.0), "there is room for what was there");
         Some(small)
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) {
+        let mut ballast = fs::File::create(self.0.join("ballast")).expect("a file");
+        let full = std::io::copy(&mut std::io::repeat(7), &mut ballast).expect_err("it is small");
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
     }
 
     /// There is room again.
@@ -112,6 +120,42 @@ async fn fill(world: &World, ledger: &mut Ledger) -> interstice_abi::failure::Fa
         }
     }
     unreachable!("the disk never fills")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_is_full_when_it_stops_ends_and_says_what_is_not_on_disk() {
+    let (mut world, mut ledger) = prepared().await;
+    // Nothing goes to the store before the end.
+    world.configure(|config| config.checkpoint_bytes = 1 << 30);
+    let Some(small) = Small::over(world.directory().join("db"), 3000) else {
+        println!("skipped: file systems can be mounted by root only");
+        return;
+    };
+    world.start_on(ground(StdFiles)).await.expect("it starts");
+    let peer = world.owner().await;
+    for _ in 0..10 {
+        ledger.put(&peer, 40).await.expect("they are put");
+    }
+    small.fill();
+    let ended = tokio::time::timeout(Duration::from_secs(120), world.end()).await;
+    let error = ended.expect("it ends").expect_err("not in order");
+    let text = error.to_string();
+    assert!(
+        text.contains("No space left on device")
+            && text.contains("nothing that was acknowledged is lost"),
+        "{text}"
+    );
+    // Elsewhere: sled may still hold its file.
+    let mut elsewhere = world.copy();
+    fs::remove_file(elsewhere.directory().join("db/ballast")).expect("it goes");
+    elsewhere
+        .start_on(ground(StdFiles))
+        .await
+        .expect("it starts");
+    ledger
+        .check(&elsewhere.owner().await, "full at the end")
+        .await;
+    elsewhere.end().await.expect("it ends in order");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -143,9 +143,10 @@ async fn an_outcome_a_reaction_and_an_input_that_were_altered_are_found() {
 }
 
 fn binary(world: &World) -> PathBuf {
-    let mut folder = fs::read_dir(world.directory().join("modules")).expect("a folder");
-    let entry = folder.next().expect("a binary").expect("it is read");
-    entry.path()
+    let folder = fs::read_dir(world.directory().join("modules")).expect("a folder");
+    let mut paths = folder.map(|entry| entry.expect("it is read").path());
+    let binary = paths.find(|path| path.extension().is_some_and(|end| end == "wasm"));
+    binary.expect("a binary")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

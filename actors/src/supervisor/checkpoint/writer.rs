@@ -178,6 +178,16 @@ impl Writer {
             // Nearly always: reading the whole log would cost as much as the checkpoint.
             return Ok(());
         }
+        // A binary is reserved until a record names it, and that record must be among those that are read.
+        let (tell, told) = std::sync::mpsc::channel();
+        self.shared.log.when_durable(Box::new(move |durable| {
+            // Whoever asks waits below.
+            let _ = tell.send(durable);
+        }));
+        match told.recv() {
+            Ok(durable) => durable.map_err(|error| error.to_string())?,
+            Err(_) => return Err("the log has ended".to_string()),
+        };
         for entry in self.shared.log.read(self.shared.log.start()) {
             let (_, bytes) = entry.map_err(|error| error.to_string())?;
             if let Ok(Record::Step(step)) = Record::decode(&bytes)
@@ -186,16 +196,13 @@ impl Writer {
                 unnamed.retain(|unnamed| *unnamed != hash);
             }
         }
+        let mut dropped = 0_usize;
         for hash in &unnamed {
-            self.directory
-                .drop_module(hash)
-                .map_err(|error| error.to_string())?;
+            let gone = self.directory.drop_module(hash);
+            dropped += usize::from(gone.map_err(|error| error.to_string())?);
         }
-        if !unnamed.is_empty() {
-            tracing::debug!(
-                dropped = unnamed.len(),
-                "dropped binaries that nothing names"
-            );
+        if dropped > 0 {
+            tracing::debug!(dropped, "dropped binaries that nothing names");
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! From a binary to a running actor: compile, store under its hash, make its world, choose its thread.
+//! From a stored binary to a running actor: compile, make its world, choose its thread. New binaries come in by `compiling.rs`.
 //!
 //! It knows nothing of the catalogue; recovery starts modules with it as deploys do.
 
@@ -13,6 +13,7 @@ use interstice_host::{
     wasm::{Binary, Engine},
 };
 
+use super::compiling::Compiles;
 use crate::{
     config::{Config, Placement},
     directory::Directory,
@@ -28,26 +29,45 @@ pub(crate) struct Installer {
     pub(crate) directory: Arc<Directory>,
     /// Where actors run.
     pub(crate) arbiters: Arc<Vec<ArbiterHandle>>,
+    /// How many modules are being compiled.
+    pub(crate) compiles: Compiles,
 }
 
 impl Installer {
-    /// Compiles and checks a binary, and stores it. Blocks.
-    ///
-    /// # Errors
-    /// What is wrong with the binary; `Unavailable` when it cannot be stored.
-    pub(crate) fn prepare(&self, wasm: &[u8], limits: &Limits) -> Result<Arc<Binary>, Failure> {
-        let binary = self.engine.load(wasm, limits)?;
-        self.directory.store_module(&binary.hash, wasm)?;
-        Ok(binary)
-    }
-
     /// Compiles a binary that was stored before. Blocks.
     ///
     /// # Errors
     /// `Corrupt` when it is missing or not what it was.
     pub(crate) fn stored(&self, hash: &[u8; 32], limits: &Limits) -> Result<Arc<Binary>, Failure> {
         let wasm = self.directory.module(hash)?;
-        self.engine.load(&wasm, limits)
+        let schema = self.schema_of(hash, &wasm, limits)?;
+        self.engine.load_described(&wasm, limits, schema)
+    }
+
+    /// What a binary that was stored before says of itself. Blocks, and compiles nothing where the schema is stored.
+    ///
+    /// # Errors
+    /// `Corrupt` when it is missing or not what it was.
+    pub(crate) fn schema(&self, hash: &[u8; 32], limits: &Limits) -> Result<ModuleSchema, Failure> {
+        match self.directory.schema(hash) {
+            Some(schema) => Ok(schema),
+            None => self.schema_of(hash, &self.directory.module(hash)?, limits),
+        }
+    }
+
+    /// The stored schema. A folder of an older version has none, so it is made and stored.
+    fn schema_of(
+        &self,
+        hash: &[u8; 32],
+        wasm: &[u8],
+        limits: &Limits,
+    ) -> Result<ModuleSchema, Failure> {
+        if let Some(schema) = self.directory.schema(hash) {
+            return Ok(schema);
+        }
+        let schema = self.engine.describe(wasm, limits)?;
+        self.directory.store_schema(hash, &schema);
+        Ok(schema)
     }
 
     /// Makes a module's world.
