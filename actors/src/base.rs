@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     record::{NamedLimits, limits},
+    recovery::of_module,
     supervisor::checkpoint::marker::MarkedModule,
 };
 
@@ -191,7 +192,8 @@ impl Base {
         let head = head(&mut reader).map_err(corrupt)?;
         let mut modules = Vec::new();
         for module in &head.modules {
-            let binary = stored(&module.hash)?;
+            let binary = stored(&module.hash);
+            let binary = binary.map_err(|failure| of_module(&module.name, failure))?;
             let tables = Tables::new(binary.schema.clone(), rows)?;
             modules.push((module.name.clone(), (binary, tables)));
         }

@@ -298,7 +298,8 @@ impl Recovery<'_> {
 
     /// Loads a module from its binary and its trees.
     fn load(&mut self, marked: &MarkedModule, store: &Store) -> Result<(), Failure> {
-        let binary = self.installer.stored(&marked.hash, &self.config.limits)?;
+        let stored = self.installer.stored(&marked.hash, &self.config.limits);
+        let binary = stored.map_err(|failure| of_module(&marked.name, failure))?;
         let mut tables = Tables::new(binary.schema.clone(), self.config.limits.rows())?;
         let corrupt = |problem: String| {
             Failure::new(
@@ -411,7 +412,8 @@ impl Recovery<'_> {
         on_conflict: OnConflict,
         seq: Seq,
     ) -> Result<(), Failure> {
-        let binary = self.installer.stored(hash, &self.config.limits)?;
+        let stored = self.installer.stored(hash, &self.config.limits);
+        let binary = stored.map_err(|failure| of_module(name, failure))?;
         let old = self.state.modules.remove(name);
         let old = old.map(|old| (old.tables, old.grants));
         let rows = self.config.limits.rows();
@@ -485,6 +487,14 @@ impl Recovery<'_> {
         if turn.pending.is_empty() {
             self.open.remove(&step.seq);
         }
+    }
+}
+
+/// A failure to bring a module's binary back, with the module's name.
+pub(crate) fn of_module(module: &ModuleName, failure: Failure) -> Failure {
+    Failure {
+        message: format!("module `{module}`: {}", failure.message),
+        ..failure
     }
 }
 
