@@ -105,12 +105,9 @@ impl Survey {
             at(path, "remove", fs::remove_file(path))?;
         }
         at(directory, "sync", files::sync_dir(directory))?;
-        match last {
-            Some((first, path)) => {
-                let offset = SEGMENT_HEADER_BYTES + (end.0 - first.0);
-                at(path, "write", blank(path, offset))?;
-            }
-            None => {}
+        if let Some((first, path)) = last {
+            let offset = SEGMENT_HEADER_BYTES + (end.0 - first.0);
+            at(path, "write", blank(path, offset))?;
         }
         // Last: until then an interrupted repair is seen to be one.
         forget_acknowledged(directory, aside)

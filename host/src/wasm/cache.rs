@@ -6,7 +6,7 @@
 //! removed before the engine sees the cache, and their modules are compiled again. An entry of which a crash has kept the line
 //! from being written is compiled again, too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,16 +63,17 @@ impl CacheSums {
     }
 
     fn note_into(&self, sums: &mut Sums) -> io::Result<()> {
-        let mut is_new = false;
-        for entry in names(&self.directory)? {
-            if !sums.contains_key(&entry) {
-                let bytes = fs::read(self.directory.join(&entry))?;
-                sums.insert(entry, blake3::hash(&bytes));
-                is_new = true;
-            }
-        }
-        if !is_new {
+        let names = names(&self.directory)?;
+        if names.iter().all(|entry| sums.contains_key(entry)) {
             return Ok(());
+        }
+        // wasmtime drops those that were not used for long.
+        sums.retain(|entry, _| names.contains(entry));
+        for entry in names {
+            let path = self.directory.join(&entry);
+            if let Entry::Vacant(unknown) = sums.entry(entry) {
+                unknown.insert(blake3::hash(&fs::read(path)?));
+            }
         }
         let lines: String = sums
             .iter()
