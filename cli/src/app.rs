@@ -79,6 +79,7 @@ impl App {
         } else {
             Talk::Aloud
         };
+        self.home.remove_common_build();
         Builder::new(self.home.builds(), talk)
     }
 }

@@ -1,11 +1,18 @@
 //! The one place that knows how to build a module crate to WASM: `deploy`, `example`, `dev`, `bindings` and the tests use it.
 //!
 //! The build is a cargo of its own, in an environment of its own ([`environment`]), with a toolchain that can do it
-//! ([`toolchain`]) and a target folder that is not the crate's. The crate's own `Cargo.lock` and `.cargo/config.toml` do not
-//! stand in the way: the lock file may be updated, and what the configuration says of targets and folders is overridden.
+//! ([`toolchain`]), in a folder that belongs to the crate's workspace alone (`folder`). The crate's own `Cargo.lock` and
+//! `.cargo/config.toml` do not stand in the way: the lock file may be updated, and what the configuration says of targets and
+//! folders is overridden. What was built is the module of the crate that was asked for, or the build fails: cargo is asked for
+//! one package by its id (`package`), the binary is the one that cargo names for that id (`artifact`), and it says its name and
+//! version itself (`check`).
 
 mod artifact;
+mod check;
 pub mod environment;
+mod folder;
+mod package;
+mod sources;
 pub mod toolchain;
 
 use std::{
@@ -14,6 +21,11 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
 };
+
+use artifact::Messages;
+use folder::BuildFolder;
+use package::Package;
+use toolchain::Toolchain;
 
 use crate::problem::{Outcome, Problem};
 
@@ -32,7 +44,7 @@ pub enum Talk {
 /// How a module is built.
 #[derive(Clone, Debug)]
 pub struct Builder {
-    target_folder: PathBuf,
+    builds: PathBuf,
     talk: Talk,
 }
 
@@ -46,11 +58,11 @@ pub struct Module {
 }
 
 impl Builder {
-    /// A builder that keeps what it has compiled in `target_folder`, which modules may share.
+    /// A builder that keeps what it has compiled in `builds`, in a folder for each workspace. Builders may share it.
     #[must_use]
-    pub fn new(target_folder: impl Into<PathBuf>, talk: Talk) -> Self {
+    pub fn new(builds: impl Into<PathBuf>, talk: Talk) -> Self {
         Self {
-            target_folder: target_folder.into(),
+            builds: builds.into(),
             talk,
         }
     }
@@ -63,34 +75,55 @@ impl Builder {
         let is_wasm = path
             .extension()
             .is_some_and(|extension| extension == "wasm");
-        let file = if is_wasm {
-            path.to_path_buf()
+        if is_wasm {
+            read(path)
         } else {
-            self.build(&crate_folder(path)?)?
-        };
-        let wasm =
-            fs::read(&file).map_err(|error| Problem::file("read the module", &file, &error))?;
-        Ok(Module { path: file, wasm })
+            self.build(&crate_folder(path)?)
+        }
     }
 
-    /// Builds the crate in `folder` and returns the path of its binary.
-    fn build(&self, folder: &Path) -> Outcome<PathBuf> {
+    /// Builds the crate in `folder`, and makes sure that the binary is its module.
+    fn build(&self, folder: &Path) -> Outcome<Module> {
         let toolchain = toolchain::choose(folder)?;
         toolchain.require_wasm_target(folder)?;
+        let package = Package::read(&toolchain, folder)?;
+        // Locked until the binary was read.
+        let place = BuildFolder::open(&self.builds, &package)?;
+        place.prepare(&self.builds, &package)?;
+        let messages = self.run_cargo(&toolchain, &package, &place.target())?;
+        let module = read(&messages.module(&package)?)?;
+        place.note(&package, &messages, &module.path)?;
+        let hash = blake3::hash(&module.wasm);
+        let checked = format!("{hash} {} {}", package.name, package.version);
+        if place.checked().as_ref() != Some(&checked) {
+            check::is_module_of(&package, &module.wasm)?;
+            place.note_checked(&checked)?;
+        }
+        Ok(module)
+    }
+
+    fn run_cargo(
+        &self,
+        toolchain: &Toolchain,
+        package: &Package,
+        target: &Path,
+    ) -> Outcome<Messages> {
         let mut cargo = toolchain.command("cargo");
         cargo
-            .current_dir(folder)
+            .current_dir(&package.folder)
             .args([
                 "build",
                 "--release",
+                "--lib",
                 "--target",
                 WASM_TARGET,
                 "--message-format=json-render-diagnostics",
                 "--target-dir",
             ])
-            .arg(&self.target_folder)
+            .arg(target)
             .arg("--manifest-path")
-            .arg(folder.join("Cargo.toml"))
+            .arg(package.folder.join("Cargo.toml"))
+            .args(["--package", &package.id])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         match self.talk {
@@ -105,12 +138,20 @@ impl Builder {
             let separator = if said.is_empty() { "" } else { ":\n" };
             return Err(Problem::failed(format!(
                 "the crate in {} does not build{separator}{}",
-                folder.display(),
+                package.folder.display(),
                 said.trim_end()
             )));
         }
-        artifact::find(&output.stdout, folder)
+        Ok(Messages::read(&output.stdout))
     }
+}
+
+fn read(path: &Path) -> Outcome<Module> {
+    let wasm = fs::read(path).map_err(|error| Problem::file("read the module", path, &error))?;
+    Ok(Module {
+        path: path.to_path_buf(),
+        wasm,
+    })
 }
 
 /// The folder of the crate that a person means by `path`.
@@ -146,7 +187,7 @@ mod tests {
     #[test]
     fn what_is_no_crate_is_refused_by_name() {
         let folder = tempfile::tempdir().expect("a folder");
-        let builder = Builder::new(folder.path().join("target"), Talk::Quiet);
+        let builder = Builder::new(folder.path().join("builds"), Talk::Quiet);
         for path in [
             folder.path().to_path_buf(),
             folder.path().join("missing"),

@@ -4,7 +4,7 @@
 //! belongs to the node; only its `node.toml` is read and written here, in `registry`.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -86,10 +86,16 @@ impl Home {
         self.root.join("sdk")
     }
 
-    /// The target folder that all modules share.
+    /// The folder in which modules are built. It may be deleted at any time.
     #[must_use]
     pub fn builds(&self) -> PathBuf {
-        self.root.join("build")
+        self.root.join("builds")
+    }
+
+    /// Removes the folder into which versions up to 0.5.0 built all crates. Nothing reads it.
+    pub fn remove_common_build(&self) {
+        // It takes room and does no harm.
+        let _ = fs::remove_dir_all(self.root.join("build"));
     }
 
     /// Makes the folder itself, private to the user.
@@ -163,6 +169,23 @@ pub fn lock(path: &Path) -> Outcome<File> {
         .map_err(wrong)?;
     file.lock().map_err(wrong)?;
     Ok(file)
+}
+
+/// As [`lock`], without waiting: `None` when another process has it.
+///
+/// # Errors
+/// When the file cannot be made or locked.
+pub fn try_lock(path: &Path) -> Outcome<Option<File>> {
+    let wrong = |error: io::Error| Problem::file("lock", path, &error);
+    let file = private_options()
+        .truncate(false)
+        .open(path)
+        .map_err(wrong)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(wrong(error)),
+    }
 }
 
 #[cfg(test)]

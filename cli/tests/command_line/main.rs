@@ -6,6 +6,7 @@
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
 
 mod bindings;
+mod builds;
 mod copies;
 mod doctor;
 mod life;

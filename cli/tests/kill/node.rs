@@ -177,8 +177,7 @@ impl Modules {
             ledger: built(&target, &modules.join("ledger")),
             mirror: built(&target, &modules.join("mirror")),
             echo: built(&target, &modules.join("echo")),
-            // In a folder of its own: cargo gives binaries of one name one file.
-            echo_2: built(&target.join("echo-2"), second.path()),
+            echo_2: built(&target, second.path()),
         }
     }
 }
