@@ -13,6 +13,15 @@ struct Account {
     balance: i64,
 }
 
+#[table]
+#[derive(Debug)]
+struct Visit {
+    #[primary_key]
+    name: String,
+    #[index(btree, auto_inc)]
+    number: u32,
+}
+
 #[table(ephemeral)]
 #[derive(Debug)]
 struct Session {
@@ -123,6 +132,20 @@ fn ordered_indexes_find_ranges() {
     assert_eq!(range(10, 40, true, false), [2, 3, 4]);
     assert_eq!(range(10, 40, false, true), [3, 4, 5]);
     assert_eq!(range(40, 10, true, true), []);
+}
+
+#[test]
+fn upsert_numbers_what_it_inserts_and_what_it_replaces() {
+    let visits = testing::reducer_context().current.tables.visit();
+    let number_of = |number| {
+        let name = "a".to_string();
+        let stored = visits.upsert(Visit { name, number });
+        stored.map(|stored| stored.number)
+    };
+    assert_eq!(number_of(0), Ok(1));
+    assert_eq!(number_of(0), Ok(2));
+    assert_eq!(number_of(7), Ok(7));
+    assert_eq!(number_of(0), Ok(8));
 }
 
 #[test]

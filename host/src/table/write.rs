@@ -52,7 +52,8 @@ impl Tables {
         self.write(place, row, Mode::Update)
     }
 
-    /// Replaces the row with the same primary key, or inserts the row. Returns the row as stored.
+    /// Replaces the row with the same primary key, or inserts the row. Either way, zeros in `auto_inc` columns become the next
+    /// values; the key of a row that is there stays. Returns the row as stored.
     ///
     /// # Errors
     /// As [`Tables::insert`], but for the primary key.
@@ -180,9 +181,12 @@ impl Table {
         self.find_columns(layout, row, &mut scratch.new)
             .map_err(|damaged| failures::damaged_row(self, damaged))?;
         let rewritten = match mode {
-            Mode::Insert => self.generate(row, scratch)?,
+            Mode::Insert => self.generate(row, None, scratch)?,
             Mode::Update => false,
-            Mode::Upsert => !self.has_key_of(row, scratch) && self.generate(row, scratch)?,
+            Mode::Upsert => {
+                let kept = self.has_key_of(row, scratch).then_some(self.key_field);
+                self.generate(row, kept, scratch)?
+            }
         };
         let Scratch {
             old,
@@ -245,15 +249,20 @@ impl Table {
     }
 
     /// Builds the row with the next values of its counters where it has zeros, in `Scratch::row`, and then `Scratch::new` is of
-    /// that one. Returns whether it had any.
-    fn generate(&self, row: &[u8], scratch: &mut Scratch) -> Result<bool, Failure> {
+    /// that one. The column `kept` keeps its value. Returns whether the row had any zeros.
+    fn generate(
+        &self,
+        row: &[u8],
+        kept: Option<usize>,
+        scratch: &mut Scratch,
+    ) -> Result<bool, Failure> {
         let filled = &mut scratch.row;
         filled.clear();
         scratch.filled.clear();
         let mut copied = 0;
         for counter in &self.counters {
             let column = scratch.new.column(row, counter.field);
-            if counter.integer.read(column) != Some(0) {
+            if kept == Some(counter.field) || counter.integer.read(column) != Some(0) {
                 continue;
             }
             let max = counter.integer.max();

@@ -110,7 +110,7 @@ impl Table {
 
     pub(super) fn insert(&mut self, row: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut counters = self.counters.clone();
-        let row = self.count_up(row, &mut counters)?;
+        let row = self.count_up(row, None, &mut counters)?;
         let parts = self.parts(&row)?;
         if self.rows.contains_key(&parts.key) {
             let message = format!(
@@ -141,11 +141,14 @@ impl Table {
 
     pub(super) fn upsert(&mut self, row: &[u8]) -> Result<Vec<u8>, Failure> {
         let key = self.parts(row)?.key;
-        if self.rows.contains_key(&key) {
-            self.update(row).map(|_| row.to_vec())
-        } else {
-            self.insert(row)
+        if !self.rows.contains_key(&key) {
+            return self.insert(row);
         }
+        let mut counters = self.counters.clone();
+        let row = self.count_up(row, Some(self.schema.primary_key), &mut counters)?;
+        self.update(&row)?;
+        self.counters = counters;
+        Ok(row)
     }
 
     pub(super) fn delete(&mut self, key: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -225,10 +228,12 @@ impl Table {
         Ok(())
     }
 
-    /// The row with the next numbers in `auto_inc` fields that are 0; `counters` move past what was given.
+    /// The row with the next numbers in `auto_inc` fields that are 0, but for the field `kept`; `counters` move past what was
+    /// given.
     fn count_up(
         &self,
         row: &[u8],
+        kept: Option<u16>,
         counters: &mut BTreeMap<usize, i128>,
     ) -> Result<Vec<u8>, Failure> {
         let mut fields = self.parts(row)?.fields;
@@ -248,7 +253,7 @@ impl Table {
             };
             let last = counters.entry(place).or_default();
             let value = read_number(&field.ty, bytes).map_err(Failure::internal)?;
-            if value != 0 {
+            if value != 0 || kept.map(usize::from) == Some(place) {
                 *last = value.max(*last);
                 continue;
             }

@@ -57,6 +57,7 @@ pub(super) fn ops() -> impl Strategy<Value = Op> {
         3 => any_account().prop_map(|mut row| { row.2 = 0; Op::Insert(row) }),
         3 => any_account().prop_map(Op::Update),
         3 => any_account().prop_map(Op::Upsert),
+        2 => any_account().prop_map(|mut row| { row.2 = 0; Op::Upsert(row) }),
         6 => (0_u64..30).prop_map(Op::Delete),
         1 => Just(Op::Clear),
         2 => (name(), 0_usize..6000).prop_map(|(name, size)| Op::Blob(name, size)),
@@ -116,6 +117,17 @@ impl Model {
         Ok(row)
     }
 
+    fn upsert(&mut self, mut row: Account) -> Result<Account, Code> {
+        if !self.accounts.contains_key(&row.0) {
+            return self.insert(row);
+        }
+        if row.2 == 0 {
+            row.2 = self.last_ticket + 1;
+        }
+        self.put(&row)?;
+        Ok(row)
+    }
+
     fn update(&mut self, row: &Account) -> Result<(), Code> {
         if !self.accounts.contains_key(&row.0) {
             return Err(Code::NotFound);
@@ -145,11 +157,7 @@ pub(super) fn apply(op: &Op, tables: &mut Tables, model: &mut Model) {
         }
         Op::Upsert(row) => {
             let stored = decoded(tables.upsert(ACCOUNT, &row.to_bytes()));
-            let expected = match model.accounts.contains_key(&row.0) {
-                true => model.update(row).map(|()| row.clone()),
-                false => model.insert(row.clone()),
-            };
-            assert_eq!(stored, expected);
+            assert_eq!(stored, model.upsert(row.clone()));
         }
         Op::Delete(id) => {
             let result = tables.delete(ACCOUNT, &id.to_bytes());

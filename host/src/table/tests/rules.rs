@@ -35,6 +35,20 @@ fn zero_gets_the_next_number_and_given_values_move_the_counter_past() {
 }
 
 #[test]
+fn an_upsert_of_a_row_that_is_there_gets_the_next_number_too() {
+    let mut tables = tables();
+    let mut upserted = |row: &Account| {
+        let stored = tables.upsert(ACCOUNT, &row.to_bytes()).expect("upserts");
+        let stored = Account::from_bytes(stored).expect("a row");
+        (stored.0, stored.2)
+    };
+    assert_eq!(upserted(&account(5, "a", 0, 0, 0)), (5, 1));
+    assert_eq!(upserted(&account(5, "a", 0, 1, 0)), (5, 2));
+    assert_eq!(upserted(&account(5, "a", 9, 2, 0)), (5, 9));
+    assert_eq!(upserted(&account(0, "b", 0, 3, 0)), (6, 10));
+}
+
+#[test]
 fn a_refused_insert_spends_and_changes_nothing() {
     let mut tables = tables();
     inserted(&mut tables, &account(0, "a@b", 0, 0, 0)).expect("inserts");
