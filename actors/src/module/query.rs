@@ -2,6 +2,8 @@
 //!
 //! Both see every earlier turn and nothing of a later one, and report the last seq before them.
 
+mod floats;
+
 use std::sync::Arc;
 
 use interstice_abi::{
@@ -13,6 +15,7 @@ use interstice_abi::{
 };
 use interstice_host::module::{Caller, StepRequest, TurnContext};
 
+use self::floats::FloatValue;
 use super::{
     Traffic,
     core::Core,
@@ -215,6 +218,8 @@ pub(crate) struct Filter {
     columns: Vec<Node>,
     place: usize,
     value: Vec<u8>,
+    /// Only where equal values may have different bytes.
+    floats: Option<FloatValue>,
 }
 
 impl Filter {
@@ -243,20 +248,30 @@ impl Filter {
         let columns = layout
             .resolve_fields(&found.fields)
             .map_err(Failure::internal)?;
+        let floats = found
+            .fields
+            .get(place)
+            .and_then(|field| FloatValue::new(&filter.value, &field.ty, &schema.types));
         Ok(Self {
             layout,
             columns,
             place,
             value: filter.value.clone(),
+            floats,
         })
     }
 
-    /// Rows have one encoding, so equal values have equal bytes.
+    /// Whether the row has the value. Values without floats have one encoding.
     pub(crate) fn matches(&self, row: &[u8]) -> bool {
         let mut found = false;
         let walked = self.layout.walk(&self.columns, row, |place, bytes| {
-            found |= place == self.place && bytes == self.value;
+            found |= place == self.place && self.is_value(bytes);
         });
         walked.is_ok() && found
+    }
+
+    fn is_value(&self, bytes: &[u8]) -> bool {
+        let is_equal = |floats: &FloatValue| floats.equals(bytes);
+        bytes == self.value || self.floats.as_ref().is_some_and(is_equal)
     }
 }
