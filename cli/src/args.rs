@@ -1,5 +1,7 @@
 //! What can be typed: the options that every command takes, and clap's own answers (help, version, mistakes).
 
+mod trailing;
+
 use std::{io::Write, process::ExitCode};
 
 use clap::{Args, Parser};
@@ -72,8 +74,11 @@ impl CommandLine {
 /// # Errors
 /// The exit code, after help, the version or a mistake has been printed.
 pub fn read() -> Result<CommandLine, ExitCode> {
-    CommandLine::try_parse().map_err(|error| {
-        let wants_json = std::env::args_os().any(|argument| argument == "--json");
+    let words = trailing::in_order(std::env::args_os());
+    CommandLine::try_parse_from(words).map_err(|error| {
+        let wants_json = std::env::args_os()
+            .take_while(|argument| argument != "--")
+            .any(|argument| argument == "--json");
         if error.use_stderr() && wants_json {
             let text = error.to_string();
             let message = text.trim_start_matches("error: ");
@@ -119,14 +124,16 @@ mod tests {
     }
 
     #[test]
-    fn negative_numbers_are_arguments() {
+    fn what_begins_with_a_dash_is_an_argument() {
         for line in [
             "call bank open 1 -5",
-            "call bank open 1 -5 --json",
+            "call bank open 1 -y --json",
             "call bank open -- 1 -5",
-            "call_reducer n bank open 1 -0.5",
+            "call_reducer n bank open -inf --what",
+            "query bank balance -.5 --ack applied",
         ] {
             let words = std::iter::once("interstice-cli").chain(line.split(' '));
+            let words = trailing::in_order(words.map(Into::into));
             assert!(CommandLine::try_parse_from(words).is_ok(), "{line}");
         }
     }

@@ -135,7 +135,7 @@ pub fn encode_arguments(
     }
     let mut bytes = Vec::new();
     for (word, field) in words.iter().zip(arguments) {
-        let encoded = json::from_word(word, &field.ty, types).map_err(|problem| {
+        let encoded = json::from_argument(word, &field.ty, types).map_err(|problem| {
             Problem::usage(format!(
                 "argument `{}` of `{signature}`: {problem}",
                 field.name

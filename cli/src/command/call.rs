@@ -29,11 +29,15 @@ impl From<Wait> for Ack {
 #[derive(Debug, Args)]
 #[command(
     long_about = "Call a reducer, and print the number (seq) of the turn that it was.\n\n\
-        Arguments are JSON, coerced by the schema: `Bob` and `\"Bob\"` are both a String, bytes are base64 or @FILE, `null` \
-        is None, enums are \"Unit\" or {\"Variant\": …}.",
+        Arguments are JSON, coerced by the schema: `Bob` and `\"Bob\"` are both a String, bytes are base64, `null` is None, \
+        enums are \"Unit\" or {\"Variant\": …}. @FILE stands for the content of a file, @- for standard input: text for a \
+        String, bytes for bytes, JSON for everything else. A String that begins with @ is written as JSON: '\"@home\"'.\n\n\
+        What follows the reducer's name is an argument, whatever it begins with, except --json, --node, --yes, --ack and \
+        --help; behind -- those are arguments, too.",
     after_help = "Examples:\n  \
         interstice-cli call hello-example hello Bob\n  \
         interstice-cli call bank open 1 -5\n  \
+        interstice-cli call album add sunset @sunset.jpg\n  \
         interstice-cli call --node garden bank@2 transfer 1 2 30\n  \
         interstice-cli call shop order '{\"item\": \"tea\", \"count\": 2}'"
 )]
@@ -63,7 +67,6 @@ pub(crate) struct CallReducer {
 #[derive(Debug, Args)]
 struct Rest {
     /// Its arguments
-    #[arg(allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// How long the answer waits
     #[arg(long, value_enum, default_value_t)]

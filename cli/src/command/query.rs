@@ -40,7 +40,6 @@ pub(crate) struct CallQuery {
 #[derive(Debug, Args)]
 struct Rest {
     /// Its arguments, as for `call`
-    #[arg(allow_negative_numbers = true)]
     arguments: Vec<String>,
     /// Whether what the answer rests on must be on disk
     #[arg(long, value_enum, default_value_t)]

@@ -2,8 +2,6 @@
 //!
 //! Messages say where (`` field `x` ``), what was expected and what was found. Ranges of integers are checked by the codec.
 
-use std::path::Path;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use interstice_abi::{
     failure::nearest,
@@ -11,6 +9,8 @@ use interstice_abi::{
     value::{FieldValues, Value, encode},
 };
 use serde_json::{Map, Value as Json};
+
+use super::file;
 
 /// How long what was found may be in a message, in characters.
 const SHOWN_MAX: usize = 60;
@@ -30,6 +30,46 @@ pub fn from_word(word: &str, ty: &ColumnType, types: &TypeSet) -> Result<Vec<u8>
     let mut bytes = Vec::new();
     encode(&value, ty, types, &mut bytes)?;
     Ok(bytes)
+}
+
+/// As [`from_word`], for arguments of calls and queries: `@file` is the content of a file, `@-` standard input.
+///
+/// # Errors
+/// A sentence that says what cannot be read or does not fit.
+pub fn from_argument(word: &str, ty: &ColumnType, types: &TypeSet) -> Result<Vec<u8>, String> {
+    let inner = without_options(ty);
+    let Some(name) = word.strip_prefix('@').filter(|_| !is_bytes(inner)) else {
+        return from_word(word, ty, types);
+    };
+    let is_text = *inner == ColumnType::String;
+    let content = file::read(name).map_err(|problem| match is_text {
+        true => format!(
+            "{problem}; a text that begins with @ is written as JSON: {}",
+            shown(&Json::String(word.to_string()))
+        ),
+        false => problem,
+    })?;
+    let text = String::from_utf8(content)
+        .map_err(|error| format!("the content of {} is not text: {error}", shorten(word)))?;
+    if !is_text {
+        return from_word(text.trim(), ty, types);
+    }
+    let mut value = Value::String(text);
+    let mut outer = ty;
+    while let ColumnType::Option(inner) = outer {
+        value = Value::Option(Some(Box::new(value)));
+        outer = inner;
+    }
+    let mut bytes = Vec::new();
+    encode(&value, ty, types, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn without_options(mut ty: &ColumnType) -> &ColumnType {
+    while let ColumnType::Option(inner) = ty {
+        ty = inner;
+    }
+    ty
 }
 
 impl<'a> Coercion<'a> {
@@ -354,11 +394,8 @@ where
 }
 
 fn bytes(text: &str) -> Result<Value, String> {
-    if let Some(path) = text.strip_prefix('@') {
-        let read = std::fs::read(Path::new(path));
-        return read
-            .map(Value::Bytes)
-            .map_err(|error| format!("cannot read the bytes from {path}: {error}"));
+    if let Some(name) = text.strip_prefix('@') {
+        return file::read(name).map(Value::Bytes);
     }
     STANDARD.decode(text).map(Value::Bytes).map_err(|error| {
         format!(

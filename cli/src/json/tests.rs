@@ -7,7 +7,7 @@ use interstice_abi::{
 };
 use proptest::prelude::*;
 
-use super::{Coercion, from_word};
+use super::{Coercion, from_argument, from_word};
 use crate::json::to_json;
 
 fn types() -> TypeSet {
@@ -60,6 +60,43 @@ fn round(word: &str, ty: &ColumnType) -> Result<String, String> {
     let bytes = from_word(word, ty, &types)?;
     let value = decode(ty, &types, &mut Input::new(&bytes)).map_err(|error| error.to_string())?;
     Ok(to_json(&value).to_string())
+}
+
+#[test]
+fn arguments_come_from_files_as_text_bytes_or_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let types = types();
+    let argument = |content: &[u8], ty: &ColumnType| {
+        let path = folder.path().join("file");
+        std::fs::write(&path, content).expect("writes");
+        let bytes = from_argument(&format!("@{}", path.display()), ty, &types)?;
+        let value =
+            decode(ty, &types, &mut Input::new(&bytes)).map_err(|error| error.to_string())?;
+        Ok::<String, String>(to_json(&value).to_string())
+    };
+    let check = |content: &str, ty: ColumnType, printed: &str| {
+        assert_eq!(
+            argument(content.as_bytes(), &ty).as_deref(),
+            Ok(printed),
+            "{content}"
+        );
+    };
+    check("null\n", ColumnType::String, r#""null\n""#);
+    check("\"a\"", option(ColumnType::String), r#""\"a\"""#);
+    check("hi", vec_of(ColumnType::U8), r#""aGk=""#);
+    check("hi", option(vec_of(ColumnType::U8)), r#""aGk=""#);
+    check("{\"x\": 1}\n", named("Point"), r#"{"x":1,"label":null}"#);
+    check("-5\n", ColumnType::I64, "-5");
+    let error = argument(b"\xff", &ColumnType::String).expect_err("is no text");
+    assert!(error.contains("is not text"), "{error}");
+    // A filter or a value inside of JSON is not an argument.
+    assert_eq!(round("@a", &ColumnType::String).as_deref(), Ok("\"@a\""));
+    for ty in [ColumnType::String, vec_of(ColumnType::U8)] {
+        let error = from_argument("@/dev/zero", &ty, &types).expect_err("never ends");
+        assert!(error.contains("has not ended"), "{error}");
+    }
+    let error = from_argument("@missing", &ColumnType::String, &types).expect_err("is missing");
+    assert!(error.contains("written as JSON: \"@missing\""), "{error}");
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn mistakes_of_usage_end_with_2() {
         vec![],
         vec!["cal"],
         vec!["call", "bank"],
-        vec!["call", "bank", "open", "--nod", "a"],
+        vec!["call", "bank", "--nod", "a"],
         vec!["watch", "bank", "account", "--from", "7"],
         vec!["grant", "bank", "tim"],
         vec!["up", "--port", "0"],
