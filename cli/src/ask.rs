@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::{
     app::App,
+    output::clean,
     problem::{Outcome, Problem},
 };
 
@@ -22,7 +23,7 @@ pub fn before(app: &App, what: &str) -> Outcome<()> {
         .advise("give --yes to do it without being asked"));
     }
     let mut answer = String::new();
-    let asked = write!(io::stderr(), "This will {what}. Go on? [y/N] ")
+    let asked = write!(io::stderr(), "This will {}. Go on? [y/N] ", clean(what))
         .and_then(|()| io::stderr().flush())
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
     match (asked, answer.trim().to_lowercase().as_str()) {

@@ -1,7 +1,11 @@
 //! Standard output is data, standard error is talk.
 //!
 //! Every write is checked: a closed standard output ends the command quietly, a closed standard error is passed over.
-//! Text that others wrote (rows, logs, names) is printed without its control characters, which could drive the terminal.
+//! Nothing that others wrote (rows, logs, names) can drive a terminal or look like something else on it (`escape`): all data
+//! for a terminal and all talk go through one function each. Data for a file or pipe keep what a terminal would be spared.
+
+mod escape;
+mod reader;
 
 use std::{
     borrow::Cow,
@@ -15,6 +19,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value as Json;
 
+pub use self::{
+    escape::{clean, clean_lines, plain_line, plain_lines},
+    reader::reader_has_gone,
+};
 use crate::problem::{Kind, Outcome, Problem};
 
 /// How much of a cell a table shows, in characters: a row may hold megabytes.
@@ -63,6 +71,10 @@ impl Output {
     /// # Errors
     /// When standard output is closed or full.
     pub fn line(&self, text: impl Display) -> Outcome<()> {
+        let mut text = text.to_string();
+        if self.out_is_terminal {
+            text = clean_lines(&text);
+        }
         let mut out = io::stdout().lock();
         writeln!(out, "{text}")
             .and_then(|()| out.flush())
@@ -75,10 +87,18 @@ impl Output {
     /// When standard output is closed or full.
     pub fn json(&self, value: &Json) -> Outcome<()> {
         if self.out_is_terminal && (value.is_object() || value.is_array()) {
-            self.line(format!("{value:#}"))
+            self.line(escape::json(format!("{value:#}")))
         } else {
-            self.line(value)
+            self.json_line(value)
         }
+    }
+
+    /// A JSON document in one line.
+    ///
+    /// # Errors
+    /// When standard output is closed or full.
+    pub fn json_line(&self, value: &Json) -> Outcome<()> {
+        self.line(escape::json(value.to_string()))
     }
 
     /// A table for people: columns under `header`, a line per row. Of a very long cell only the beginning is shown.
@@ -98,9 +118,9 @@ impl Output {
         } else {
             ContentArrangement::Disabled
         });
-        table.set_header(header.iter().map(|name| clean(name)));
+        table.set_header(header.iter().map(|name| self.cell(name)));
         for row in rows {
-            table.add_row(row.iter().map(|cell| clean(shortened(cell).as_ref())));
+            table.add_row(row.iter().map(|cell| self.cell(&shortened(cell))));
         }
         if let Some(last) = table.column_count().checked_sub(1) {
             for (place, column) in table.column_iter_mut().enumerate() {
@@ -110,15 +130,24 @@ impl Output {
         self.line(table.trim_fmt())
     }
 
+    /// What a cell shows: widths are measured before the whole is printed.
+    fn cell(&self, text: &str) -> String {
+        if self.out_is_terminal {
+            clean(text)
+        } else {
+            plain_line(text)
+        }
+    }
+
     /// A sentence for the person at the terminal.
     pub fn say(&self, text: impl Display) {
-        talk(&text.to_string());
+        talk(&clean_lines(&text.to_string()));
     }
 
     /// A sentence about something that is not as it should be.
     pub fn warn(&self, text: impl Display) {
         let label = self.paint("warning:", "33");
-        talk(&format!("{label} {text}"));
+        talk(&format!("{label} {}", clean_lines(&text.to_string())));
     }
 
     /// The end of a command that failed.
@@ -127,7 +156,7 @@ impl Output {
             return;
         }
         if self.is_json() {
-            talk(&problem.to_json().to_string());
+            talk(&escape::json(problem.to_json().to_string()));
             return;
         }
         let label = self.paint("error:", "31");
@@ -158,7 +187,7 @@ impl Output {
         {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_message(what.to_string());
+        bar.set_message(clean(what));
         bar
     }
 
@@ -170,7 +199,7 @@ impl Output {
         } else {
             ProgressBar::new_spinner()
         };
-        spinner.set_message(what.to_string());
+        spinner.set_message(clean(&what.to_string()));
         spinner.enable_steady_tick(Duration::from_millis(120));
         spinner
     }
@@ -193,35 +222,6 @@ fn shortened(cell: &str) -> Cow<'_, str> {
     }
 }
 
-/// `text` in one line: control characters and line breaks are escaped.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    escape(text, |_| false)
-}
-
-/// `text` in as many lines as it has, without other control characters.
-#[must_use]
-pub fn clean_lines(text: &str) -> String {
-    escape(text, |c| c == '\n' || c == '\t')
-}
-
-fn escape(text: &str, keep: impl Fn(char) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if (c.is_control() && !keep(c)) || is_invisible(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
-/// Characters that turn the direction of text around, with which one line can be made to look like another.
-const fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,13 +233,5 @@ mod tests {
         let shown = shortened(&long);
         assert_eq!(shown.chars().count(), CELL_CHARACTERS_MAX + 1);
         assert!(shown.ends_with('…'), "{shown}");
-    }
-
-    #[test]
-    fn what_others_wrote_cannot_drive_the_terminal() {
-        assert_eq!(clean("a\u{1b}[31mb\nc"), "a\\u{1b}[31mb\\nc");
-        assert_eq!(clean_lines("a\nb\u{7}"), "a\nb\\u{7}");
-        assert_eq!(clean("Grüße, 世界"), "Grüße, 世界");
-        assert_eq!(clean("a\u{202e}b"), "a\\u{202e}b");
     }
 }

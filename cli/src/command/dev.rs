@@ -16,6 +16,7 @@ use crate::{
     app::App,
     build::Module,
     node_process,
+    output::reader_has_gone,
     problem::{Outcome, Problem},
     session::{Answers, Session},
 };
@@ -52,7 +53,8 @@ impl Dev {
         // Watches as long as it lives.
         let _watcher = watch(&folder, changed.clone())?;
         let end = node_process::end_signal();
-        tokio::pin!(end);
+        let left = reader_has_gone();
+        tokio::pin!(end, left);
         let mut name = module_name(&folder)?;
         loop {
             let built = tokio::select! {
@@ -69,6 +71,7 @@ impl Dev {
                 .say(format!("waiting for changes in {}", folder.display()));
             tokio::select! {
                 signal = &mut end => return signal,
+                () = &mut left => return Ok(()),
                 () = rest(&changed) => {}
                 ended = follow(app, &session, &name, &mut lines) => return ended,
             }
@@ -111,7 +114,7 @@ async fn deploy(app: &App, session: &Session, built: Outcome<Module>) -> Outcome
         }
     };
     match deploy::upload(app, session, &module.wasm, DeployOptions::default()).await {
-        Ok(report) if app.output.is_json() => app.output.line(&report),
+        Ok(report) if app.output.is_json() => app.output.json_line(&report),
         Ok(_) => Ok(()),
         Err(problem) if problem.code().is_some() => {
             app.output.problem(&problem);

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     app::App,
     clock, node_process,
-    output::clean_lines,
+    output::{plain_lines, reader_has_gone},
     problem::Outcome,
     session::{Answers, Session},
 };
@@ -54,6 +54,7 @@ impl Logs {
         let end = node_process::end_signal();
         tokio::select! {
             signal = end => signal,
+            () = reader_has_gone() => Ok(()),
             result = print_all(app, lines) => result,
         }
     }
@@ -80,7 +81,7 @@ pub(crate) fn print(app: &App, line: &LogLine) -> Outcome<()> {
         LogLevel::Error => "error",
     };
     if app.output.is_json() {
-        return app.output.line(json!({
+        return app.output.json_line(&json!({
             "line": line.number,
             "time": clock::timestamp(line.time_ms),
             "time_ms": line.time_ms,
@@ -99,6 +100,6 @@ pub(crate) fn print(app: &App, line: &LogLine) -> Outcome<()> {
     app.output.line(format!(
         "{} {source}{seq}{level} {}",
         clock::timestamp(line.time_ms),
-        clean_lines(&line.text).replace('\n', INDENT)
+        plain_lines(&line.text).replace('\n', INDENT)
     ))
 }

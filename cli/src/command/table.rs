@@ -88,7 +88,7 @@ impl Table {
                 let row = signature::decode_json(row, &row_type, &schema.types)?;
                 left = left.saturating_sub(1);
                 if app.output.is_json() {
-                    app.output.line(row)?;
+                    app.output.json_line(&row)?;
                 } else {
                     shown.push(cells(&row, &columns));
                 }
@@ -163,7 +163,7 @@ impl Table {
                 left -= 1;
                 let row = row(bytes, table, schema)?;
                 if app.output.is_json() {
-                    app.output.line(row)?;
+                    app.output.json_line(&row)?;
                 } else {
                     shown.push(cells(&row, &columns));
                 }

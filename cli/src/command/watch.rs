@@ -9,7 +9,7 @@ use interstice_abi::{
 use serde_json::{Value as Json, json};
 
 use super::table;
-use crate::{app::App, node_process, problem::Outcome, session::Session};
+use crate::{app::App, node_process, output::reader_has_gone, problem::Outcome, session::Session};
 
 /// Show the rows of a table, then every change as it happens
 #[derive(Debug, Args)]
@@ -36,11 +36,12 @@ impl Watch {
         let schema = session.schema(&self.module).await?;
         let table = table::find(&schema, &self.table)?;
         let mut events = session.watch(&self.module, &self.table, self.from)?;
-        let end = node_process::end_signal();
-        tokio::pin!(end);
+        let (end, left) = (node_process::end_signal(), reader_has_gone());
+        tokio::pin!(end, left);
         loop {
             tokio::select! {
                 signal = &mut end => return signal,
+                () = &mut left => return Ok(()),
                 event = events.next() => match event? {
                     Some(event) => print(app, &event, table, &schema)?,
                     None => return Ok(()),
@@ -60,7 +61,7 @@ fn print(app: &App, event: &WatchEvent, table: &TableSchema, schema: &ModuleSche
             match complete {
                 Some(position) if app.output.is_json() => app
                     .output
-                    .line(json!({"event": "complete", "position": position.to_string()})),
+                    .json_line(&json!({"event": "complete", "position": position.to_string()})),
                 Some(position) => app.output.line(format!("position {position}")),
                 None => Ok(()),
             }
@@ -87,7 +88,7 @@ fn print_change(
     match (read(&change.before)?, read(&change.after)?) {
         (None, Some(after)) => line(app, "insert", position, &after),
         (Some(before), None) => line(app, "delete", position, &before),
-        (Some(before), Some(after)) if app.output.is_json() => app.output.line(json!({
+        (Some(before), Some(after)) if app.output.is_json() => app.output.json_line(&json!({
             "event": "update", "position": change.position.to_string(), "before": before, "row": after
         })),
         (Some(before), Some(after)) => app.output.line(format!("update {before} to {after} at {}", change.position)),
@@ -100,8 +101,8 @@ fn line(app: &App, event: &str, position: Option<Position>, row: &Json) -> Outco
     match (app.output.is_json(), position) {
         (true, Some(position)) => app
             .output
-            .line(json!({"event": event, "position": position, "row": row})),
-        (true, None) => app.output.line(json!({"event": event, "row": row})),
+            .json_line(&json!({"event": event, "position": position, "row": row})),
+        (true, None) => app.output.json_line(&json!({"event": event, "row": row})),
         (false, Some(position)) => app.output.line(format!("{event} {row} at {position}")),
         (false, None) => app.output.line(format!("{event} {row}")),
     }

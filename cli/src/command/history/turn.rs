@@ -14,7 +14,7 @@ use interstice_abi::{
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    app::App, clock, command::grants::Word, output::clean_lines, problem::Outcome, signature,
+    app::App, clock, command::grants::Word, output::plain_lines, problem::Outcome, signature,
 };
 
 /// Before the further lines of a text that a module wrote.
@@ -104,9 +104,9 @@ impl Turn {
     /// When standard output is closed.
     pub(super) fn print(&self, app: &App) -> Outcome<()> {
         if app.output.is_json() {
-            return app.output.line(self.to_json());
+            return app.output.json_line(&self.to_json());
         }
-        app.output.line(clean_lines(&self.text()))
+        app.output.line(plain_lines(&self.text()))
     }
 
     fn to_json(&self) -> Json {

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     clock,
     command::modules::digest_of,
-    output::clean_lines,
+    output::plain_lines,
     problem::{Outcome, Problem},
     registry::{Entry, Registry},
     schema_text,
@@ -127,7 +127,7 @@ pub(super) async fn show(app: &App, command: &Show) -> Outcome<()> {
     }));
     for (name, value) in lines {
         app.output
-            .line(format!("{name:<12}{}", clean_lines(&value)))?;
+            .line(format!("{name:<12}{}", plain_lines(&value)))?;
     }
     if let Some(reason) = status.poisoned {
         app.output
@@ -145,7 +145,7 @@ pub(super) async fn ping(app: &App, command: &Ping) -> Outcome<()> {
         let us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         if app.output.is_json() {
             app.output
-                .line(json!({"node": session.label(), "ping": number, "us": us}))?;
+                .json_line(&json!({"node": session.label(), "ping": number, "us": us}))?;
         } else {
             app.output.line(format!(
                 "{} {number}: {}.{:03} ms",
@@ -174,5 +174,5 @@ pub(super) async fn schema(app: &App, command: &Schema) -> Outcome<()> {
             .json(&json!({"node": session.node(), "modules": schemas}));
     }
     let texts: Vec<String> = schemas.iter().map(schema_text::text).collect();
-    app.output.line(clean_lines(&texts.join("\n\n")))
+    app.output.line(plain_lines(&texts.join("\n\n")))
 }
