@@ -10,17 +10,24 @@ use crate::{
     problem::{Outcome, Problem},
 };
 
-/// The path that a person means by `word`, or `None` when it is a module's name.
+/// The path that `word` is written as, or `None` when it may be a module's name.
 #[must_use]
-pub fn path(word: &str) -> Option<PathBuf> {
+pub fn written_path(word: &str) -> Option<PathBuf> {
     let path = Path::new(word);
     let is_path = word.contains(['/', '\\'])
-        || word == "."
+        || matches!(word, "." | "..")
         || path
             .extension()
-            .is_some_and(|extension| extension == "wasm")
-        || path.join("Cargo.toml").is_file();
+            .is_some_and(|extension| extension == "wasm");
     is_path.then(|| path.to_path_buf())
+}
+
+/// As [`written_path`], and the path of a crate's folder of that name, for words that are not a module's name.
+#[must_use]
+pub fn path(word: &str) -> Option<PathBuf> {
+    let folder = Path::new(word);
+    let is_crate = folder.join("Cargo.toml").is_file();
+    written_path(word).or_else(|| is_crate.then(|| folder.to_path_buf()))
 }
 
 /// The schema of the `.wasm` file or crate at `path`, which is built.

@@ -4,8 +4,9 @@
 //! listens; whoever started it waits for that line and goes.
 
 use std::{
-    fs::File,
-    io::{BufRead, BufReader, Read},
+    ffi::OsString,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Read},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -63,11 +64,20 @@ pub fn find(app: &App, word: &str) -> Outcome<Option<LocalNode>> {
         return Ok(None);
     };
     let folder = app.home.node(&entry.id);
-    if !folder.join("node.toml").is_file() {
+    if !folder.is_dir() {
         return Err(Problem::failed(format!(
             "node `{}` is not one of this machine: it is at {}",
             entry.name, entry.address
         )));
+    }
+    let path = folder.join("node.toml");
+    if let Err(error) = fs::metadata(&path) {
+        return Err(
+            Problem::file("read the configuration of the node", &path, &error).advise(format!(
+                "put the file back, from a backup or with the fields of another node's; `node remove {}` deletes the node",
+                entry.name
+            )),
+        );
     }
     Ok(Some(LocalNode {
         name: entry.name.clone(),
@@ -133,9 +143,31 @@ fn free_port(registry: &Registry) -> Outcome<u16> {
 }
 
 /// Whether a node could listen on this port, on all addresses of the machine.
-#[must_use]
-pub fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
+fn is_free(port: u16) -> bool {
+    check_port(port).is_ok()
+}
+
+/// Tries whether a node could listen on this port, on all addresses of the machine.
+///
+/// # Errors
+/// Why it could not: somebody else has the port, or it needs a right.
+pub fn check_port(port: u16) -> Outcome<()> {
+    let bound = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+    bound.map(drop).map_err(|error| no_port(port, &error))
+}
+
+fn no_port(port: u16, error: &io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            Problem::failed(format!("port {port} is in use by another program or node"))
+                .advise("choose another one with --port")
+        }
+        io::ErrorKind::PermissionDenied => Problem::failed(format!(
+            "this user may not listen on port {port}: ports below 1024 usually need a right"
+        ))
+        .advise("choose a port from 1024 on with --port, or give the program the right (CAP_NET_BIND_SERVICE on Linux)"),
+        _ => Problem::failed(format!("cannot listen on port {port}: {error}")),
+    }
 }
 
 /// Whether a process has a node's folder.
@@ -243,6 +275,8 @@ impl Running {
 #[derive(Debug)]
 pub struct EndSignal {
     #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -258,12 +292,30 @@ impl EndSignal {
         {
             use tokio::signal::unix::{SignalKind, signal};
             Ok(Self {
+                hangup: None,
                 interrupt: signal(SignalKind::interrupt()).map_err(no_signals)?,
                 terminate: signal(SignalKind::terminate()).map_err(no_signals)?,
             })
         }
         #[cfg(not(unix))]
         Ok(Self {})
+    }
+
+    /// The same, with the end of the terminal, unless the process was started to outlive it (`nohup`).
+    ///
+    /// # Errors
+    /// When the system does not let us wait for signals.
+    pub fn or_hangup(self) -> Outcome<Self> {
+        #[cfg(unix)]
+        if !hangup_is_ignored() {
+            use tokio::signal::unix::{SignalKind, signal};
+            let hangup = signal(SignalKind::hangup()).map_err(no_signals)?;
+            return Ok(Self {
+                hangup: Some(hangup),
+                ..self
+            });
+        }
+        Ok(self)
     }
 
     /// Waits until one has come.
@@ -273,9 +325,16 @@ impl EndSignal {
     pub async fn came(mut self) -> Outcome<()> {
         #[cfg(unix)]
         {
+            let hangup = async {
+                match &mut self.hangup {
+                    Some(hangup) => hangup.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 _ = self.interrupt.recv() => {}
                 _ = self.terminate.recv() => {}
+                _ = hangup => {}
             }
             Ok(())
         }
@@ -286,8 +345,24 @@ impl EndSignal {
     }
 }
 
+/// Whether the process was started with the hang-up signal ignored. Where the system does not show it, it was not.
+#[cfg(unix)]
+fn hangup_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    is_first_ignored(&status)
+}
+
+/// Whether signal 1, the hang-up, is ignored, as `/proc/<pid>/status` shows it.
+fn is_first_ignored(status: &str) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn no_signals(error: std::io::Error) -> Problem {
+fn no_signals(error: io::Error) -> Problem {
     Problem::failed(format!("cannot wait for signals: {error}"))
 }
 
@@ -314,7 +389,7 @@ pub fn ignore_hangup() {
 ///
 /// # Errors
 /// What the other process said when it ended instead.
-pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
+pub fn detach(app: &App, arguments: &[OsString]) -> Outcome<Json> {
     let program = std::env::current_exe()
         .map_err(|error| Problem::failed(format!("cannot find this program: {error}")))?;
     let mut command = Command::new(program);
@@ -335,7 +410,7 @@ pub fn detach(app: &App, arguments: &[String]) -> Outcome<Json> {
         // Out of the terminal's foreground: Ctrl-C there is not for the node.
         command.process_group(0);
     }
-    let failed = |error: std::io::Error| {
+    let failed = |error: io::Error| {
         Problem::failed(format!("cannot start the node in the background: {error}"))
     };
     let mut child = command.spawn().map_err(failed)?;
@@ -377,5 +452,33 @@ fn last_words(mut child: Child) -> Problem {
     match text("advice") {
         Some(advice) => problem.advise(advice),
         None => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_without_the_right_is_not_called_in_use() {
+        let said = |kind: io::ErrorKind| {
+            let problem = no_port(80, &kind.into());
+            (problem.to_string(), problem.advice().map(str::to_string))
+        };
+        let (message, advice) = said(io::ErrorKind::PermissionDenied);
+        assert!(message.contains("may not listen on port 80"), "{message}");
+        assert!(advice.is_some_and(|advice| advice.contains("1024")));
+        let (message, _) = said(io::ErrorKind::AddrInUse);
+        assert!(message.contains("port 80 is in use"), "{message}");
+        let (message, _) = said(io::ErrorKind::OutOfMemory);
+        assert!(message.contains("cannot listen on port 80"), "{message}");
+    }
+
+    #[test]
+    fn an_ignored_hangup_is_read_from_the_mask() {
+        let status = |mask: &str| format!("Name:\ta\nSigBlk:\t0000000000000001\nSigIgn:\t{mask}\n");
+        assert!(is_first_ignored(&status("0000000000001001")));
+        assert!(!is_first_ignored(&status("0000000000001000")));
+        assert!(!is_first_ignored("Name:\ta\n"));
     }
 }

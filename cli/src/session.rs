@@ -1,6 +1,8 @@
 //! The conversation of one command with one node, over the client library: who speaks, whom to, and what the answers and
 //! failures mean at the command line.
 
+use std::fs;
+
 use futures::{Stream, StreamExt};
 use interstice_abi::{
     failure::{Code, Failure},
@@ -25,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Session {
     label: String,
+    /// Who this command line is to the node.
+    own: NodeId,
     client: Client,
 }
 
@@ -46,6 +50,19 @@ pub fn own_id(home: &Home) -> Outcome<NodeId> {
 fn identity(home: &Home) -> Outcome<Identity> {
     home.make()?;
     Identity::load_or_create(&home.key()).map_err(Problem::failed)
+}
+
+/// The key that a command speaks with: a home that cannot be written keeps nobody from asking.
+fn identity_of_command(app: &App) -> Outcome<Identity> {
+    match identity(&app.home) {
+        Err(problem) if matches!(fs::exists(app.home.key()), Ok(false)) => {
+            app.output.warn(format!(
+                "{problem}; this command speaks with a key that is not kept"
+            ));
+            Ok(Identity::generate())
+        }
+        identity => identity,
+    }
 }
 
 impl Session {
@@ -73,8 +90,7 @@ impl Session {
             Code::Denied,
             format!(
                 "only owners of the node {} may do this; key {} is not among the `owners` of its node.toml",
-                session.label,
-                own_id(&app.home)?
+                session.label, session.own
             ),
         )
         .into())
@@ -85,7 +101,7 @@ impl Session {
     /// # Errors
     /// When it cannot be reached, or is another node than it must be.
     pub async fn to(app: &App, target: &Target) -> Outcome<Self> {
-        let identity = identity(&app.home)?;
+        let identity = identity_of_command(app)?;
         let address = match &target.id {
             Some(id) => target.address.clone().pinned(id).map_err(Problem::failed)?,
             None => target.address.clone(),
@@ -99,6 +115,7 @@ impl Session {
             .map_err(|error| problem(&target.label, error))?;
         Ok(Self {
             label: target.label.clone(),
+            own: identity.id().clone(),
             client,
         })
     }

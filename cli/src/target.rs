@@ -39,8 +39,7 @@ impl Target {
             label: entry.name.clone(),
             address: entry.address.parse().map_err(Problem::failed)?,
             id: Some(NodeId::from(entry.id.clone())),
-            folder: Some(app.home.node(&entry.id))
-                .filter(|folder| folder.join("node.toml").is_file()),
+            folder: Some(app.home.node(&entry.id)).filter(|folder| folder.is_dir()),
         })
     }
 

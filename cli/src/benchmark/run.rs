@@ -1,6 +1,7 @@
 //! One run of one load: connect, count on the node, drive, count again, compare.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -99,18 +100,71 @@ impl Subject {
         Ok(())
     }
 
-    /// How many turns the node has committed, or how many queries the module has answered.
-    async fn count(&self, load: &Load) -> Outcome<u64> {
-        match load.kind {
+    /// What the node counts of a load.
+    async fn counts(&self, load: &Load) -> Outcome<Counts> {
+        let modules = self.control.module_status(Some(&load.module)).await;
+        let modules = modules.map_err(Problem::failed)?;
+        let counters = modules
+            .first()
+            .map(|module| module.counters)
+            .unwrap_or_default();
+        let undone = counters.rejected + counters.faults;
+        Ok(match load.kind {
             Kind::Reducer => {
                 let status = self.control.node_status().await.map_err(Problem::failed)?;
-                Ok(status.committed)
+                Counts {
+                    node: Some(status.committed),
+                    module: counters.reducers.saturating_sub(undone),
+                }
             }
-            Kind::Query => {
-                let modules = self.control.module_status(Some(&load.module)).await;
-                let modules = modules.map_err(Problem::failed)?;
-                Ok(modules.first().map_or(0, |module| module.counters.queries))
-            }
+            Kind::Query => Counts {
+                node: None,
+                module: counters.queries,
+            },
+        })
+    }
+}
+
+/// What a node has counted since its start.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    /// Turns of all modules that have committed. Timers of other modules are among them.
+    node: Option<u64>,
+    /// What the module itself has done: queries, or steps that have committed. Its reactions are among them.
+    module: u64,
+}
+
+impl Counts {
+    /// How many of them came after `before`.
+    fn since(self, before: Self) -> Self {
+        let node = self.node.zip(before.node);
+        Self {
+            node: node.map(|(now, before)| now.saturating_sub(before)),
+            module: self.module.saturating_sub(before.module),
+        }
+    }
+
+    /// Whether one of them is exactly what the client counts. Other modules that tick change the first, reactions of the loaded
+    /// one the second.
+    fn agrees(self, client: u64) -> bool {
+        self.module == client || self.node == Some(client)
+    }
+
+    /// Whether none of them can come to what the client counts any more.
+    fn is_beyond(self, client: u64) -> bool {
+        self.module > client && self.node.is_none_or(|node| node > client)
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Some(node) => write!(
+                f,
+                "{node} turns of all modules and {} steps of this one",
+                self.module
+            ),
+            None => write!(f, "{}", self.module),
         }
     }
 }
@@ -126,7 +180,7 @@ pub async fn run(subject: &Subject, load: &Load) -> Outcome<Measured> {
         Transport::Persistent => connect(&plan).await?,
         Transport::Reconnect => Vec::new(),
     };
-    let before = subject.count(load).await?;
+    let before = subject.counts(load).await?;
     let start = Instant::now() + LEAD;
     let measured_from = start + Duration::from_millis(load.warmup_ms);
     let clock = Clock {
@@ -199,14 +253,14 @@ async fn drive(plan: &Arc<Plan>, pipelines: Vec<Pipeline>, clock: Clock) -> Outc
 }
 
 /// Waits until the node's count is what the client counted.
-async fn agreed(subject: &Subject, load: &Load, before: u64, tally: &Tally) -> Outcome<u64> {
+async fn agreed(subject: &Subject, load: &Load, before: Counts, tally: &Tally) -> Outcome<u64> {
     let deadline = Instant::now() + COUNT_DEADLINE;
     loop {
-        let counted = subject.count(load).await?.saturating_sub(before);
-        if counted == tally.succeeded && tally.unanswered == 0 {
-            return Ok(counted);
+        let counted = subject.counts(load).await?.since(before);
+        if counted.agrees(tally.succeeded) && tally.unanswered == 0 {
+            return Ok(tally.succeeded);
         }
-        if counted > tally.succeeded || tally.unanswered > 0 || Instant::now() > deadline {
+        if counted.is_beyond(tally.succeeded) || tally.unanswered > 0 || Instant::now() > deadline {
             return Err(Problem::failed(format!(
                 "the run `{}` is rejected: the client counts {} acknowledged and {} unanswered, the node {counted}",
                 load.name, tally.succeeded, tally.unanswered

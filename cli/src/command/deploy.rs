@@ -185,10 +185,15 @@ fn say(app: &App, session: &Session, report: &DeployReport) -> Outcome<()> {
         }
     }
     if let Some(failure) = &report.load_failure {
-        app.output
-            .warn(format!("`load` of {} failed: {failure}", report.module));
+        warn_of_load(app, report.module.as_str(), failure);
     }
     Ok(())
+}
+
+/// Says that a module is installed and its `load` has failed.
+pub(crate) fn warn_of_load(app: &App, module: &str, failure: &str) {
+    app.output
+        .warn(format!("`load` of {module} failed: {failure}"));
 }
 
 fn to_json(session: &Session, report: &DeployReport) -> Json {

@@ -99,11 +99,8 @@ impl Example {
         if before.as_ref().is_some_and(|node| is_locked(&node.folder)) {
             return Err(up::running_already(name));
         }
-        if !node_process::is_free(port) {
-            return Err(
-                up::port_in_use(port).advise("the example needs it: stop that program first")
-            );
-        }
+        node_process::check_port(port)
+            .map_err(|problem| problem.advise("the example needs it: stop that program first"))?;
         let sources = Sources::unpack(&app.home)?;
         let folders = self.which.modules().iter();
         let modules = folders

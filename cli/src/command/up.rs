@@ -1,6 +1,6 @@
 //! `up`: a node in this process, or in one of its own.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::Args;
 use interstice_abi::wire::{DeployOptions, ModuleStatus};
@@ -80,8 +80,8 @@ impl Up {
             Some(node) => node,
             None => {
                 // A node that cannot listen is not worth making.
-                if let Some(port) = self.port.filter(|port| !node_process::is_free(*port)) {
-                    return Err(port_in_use(port).advise("choose another one with --port"));
+                if let Some(port) = self.port {
+                    node_process::check_port(port)?;
                 }
                 node_process::create(app, &self.name, self.port, self.manner.listen())?
             }
@@ -126,13 +126,16 @@ pub(crate) async fn start(
     }
     if manner.detach {
         let report = node_process::detach(app, &arguments(&start, manner))?;
+        warn_of_loads(app, &report);
         return print(app, &report, hints);
     }
+    // Before anybody is told that the node runs, and could end it.
+    let mut end = EndSignal::listen()?;
     if manner.detached {
         node_process::ignore_hangup();
+    } else {
+        end = end.or_hangup()?;
     }
-    // Before anybody is told that the node runs, and could end it.
-    let end = EndSignal::listen()?;
     let running = node_process::start(app, &start.node, &start.run)?;
     let report = match settle(app, &start, &running).await {
         Ok(report) => report,
@@ -161,8 +164,15 @@ pub(crate) async fn start(
 /// Deploys, and describes the node.
 async fn settle(app: &App, start: &Start, running: &Running) -> Outcome<Json> {
     let session = Session::to(app, &Target::named(app, start.node.id.as_str())?).await?;
+    let mut load_failures = Vec::new();
     for module in &start.modules {
-        deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
+        let report = deploy::upload(app, &session, &module.wasm, DeployOptions::default()).await?;
+        let failure = report
+            .get("load_failure")
+            .filter(|failure| !failure.is_null());
+        load_failures.extend(
+            failure.map(|failure| json!({"module": report.get("module"), "failure": failure})),
+        );
     }
     let modules: Vec<ModuleStatus> = session.modules().await?;
     Ok(json!({
@@ -171,25 +181,32 @@ async fn settle(app: &App, start: &Start, running: &Running) -> Outcome<Json> {
         "addresses": running.addresses,
         "folder": start.node.folder.display().to_string(),
         "modules": modules.iter().map(modules::to_json).collect::<Vec<Json>>(),
+        "load_failures": load_failures,
     }))
 }
 
+/// Repeats what a node in the background has said of failed loads: nobody reads its standard error.
+fn warn_of_loads(app: &App, report: &Json) {
+    let failures = report.get("load_failures").and_then(Json::as_array);
+    for entry in failures.into_iter().flatten() {
+        let word = |field| entry.get(field).and_then(Json::as_str).unwrap_or_default();
+        deploy::warn_of_load(app, word("module"), word("failure"));
+    }
+}
+
 /// The arguments with which the same node starts in the background.
-fn arguments(start: &Start, manner: &Manner) -> Vec<String> {
-    let mut arguments = vec![
-        "up".to_string(),
-        "--name".to_string(),
-        start.node.name.clone(),
-    ];
+fn arguments(start: &Start, manner: &Manner) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> =
+        vec!["up".into(), "--name".into(), (&start.node.name).into()];
     if let Some(port) = start.run.port {
-        arguments.extend(["--port".to_string(), port.to_string()]);
+        arguments.extend(["--port".into(), port.to_string().into()]);
     }
     for module in &start.modules {
-        arguments.extend(["--module".to_string(), module.path.display().to_string()]);
+        arguments.extend(["--module".into(), (&module.path).into()]);
     }
     for (given, flag) in [(manner.local, "--local"), (manner.no_mdns, "--no-mdns")] {
         if given {
-            arguments.push(flag.to_string());
+            arguments.push(flag.into());
         }
     }
     arguments
@@ -197,7 +214,7 @@ fn arguments(start: &Start, manner: &Manner) -> Vec<String> {
 
 fn print(app: &App, report: &Json, hints: &[String]) -> Outcome<()> {
     if app.output.is_json() {
-        return app.output.line(report);
+        return app.output.json_line(report);
     }
     let text = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or_default().to_string();
     let list = |field: &str| {
@@ -232,11 +249,6 @@ fn print(app: &App, report: &Json, hints: &[String]) -> Outcome<()> {
         app.output.line(hint)?;
     }
     Ok(())
-}
-
-/// A port that somebody else has.
-pub(crate) fn port_in_use(port: u16) -> Problem {
-    Problem::failed(format!("port {port} is in use by another program or node"))
 }
 
 /// A node that a process runs already.

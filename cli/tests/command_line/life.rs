@@ -1,7 +1,12 @@
 //! Nodes come up, stay, and go: in the foreground and the background, by signals and by orders.
 
-use std::{fs, process::Command};
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 
+use interstice_abi::event::Event;
+use serde_json::json;
+
+use crate::guest::GuestModule;
+use crate::op::Op;
 use crate::place::{Place, built, free_port};
 
 fn text<'a>(report: &'a serde_json::Value, field: &str) -> &'a str {
@@ -224,4 +229,104 @@ fn a_node_is_started_once_and_only_a_living_one_counts_as_running() {
     );
     let error = place.fails(2, &["up", "--name", "../three"]);
     assert!(error.contains("is not allowed"), "{error}");
+}
+
+#[test]
+fn a_hangup_drains_a_node_in_the_foreground() {
+    let place = Place::new();
+    let port = free_port().to_string();
+    let mut node = place.go(&["up", "--name", "one", "--local", "--port", &port]);
+    node.wait_for("address");
+    assert_eq!(node.signal("-HUP"), Some(0));
+    let log = node_log(&place, "one");
+    assert!(log.contains("the node has stopped"), "{log}");
+}
+
+#[test]
+fn a_node_without_its_configuration_is_still_one_of_this_machine() {
+    let place = Place::new();
+    let node = place.json(&["node", "create", "one", "--port", &free_port().to_string()]);
+    let path = format!("{}/node.toml", text(&node, "folder"));
+    fs::remove_file(&path).expect("is removed");
+    let error = place.fails(1, &["up", "--name", "one", "--local"]);
+    assert!(
+        error.contains(&path) && !error.contains("not one of this machine"),
+        "{error}"
+    );
+    let list = place.json(&["node", "list"]);
+    assert_eq!(list.pointer("/0/state"), Some(&json!("stopped")));
+}
+
+#[test]
+fn a_failing_load_is_reported_of_a_node_in_the_background() {
+    let place = Place::new();
+    let module =
+        GuestModule::new("stubborn").on(Event::Load, "begin", vec![Op::Fail("never".to_string())]);
+    // Not text in any encoding: such a path is handed over as it is.
+    let path = place.path().join(OsStr::from_bytes(b"odd-\xff.wasm"));
+    fs::write(&path, module.wasm()).expect("writes");
+    place.will_run("one");
+    let mut command = place.command(&["up", "--name", "one", "--local", "--detach", "--json"]);
+    let port = free_port().to_string();
+    let output = command
+        .args(["--port", &port, "--module"])
+        .arg(&path)
+        .output()
+        .expect("runs");
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(output.status.success(), "{err}");
+    assert!(
+        err.contains("`load` of stubborn failed") && err.contains("never"),
+        "{err}"
+    );
+    assert!(out.contains("\"load_failures\":[{"), "{out}");
+    let log = place.ok(&["logs", "one", "--module", "stubborn"]);
+    assert!(
+        log.contains("returned an error") && log.contains("never"),
+        "{log}"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_home_that_cannot_be_written_keeps_nobody_from_asking() {
+    let place = Place::new();
+    place.up("one", &["bank"]);
+    let address = place.json(&["node", "list"]);
+    let address = address
+        .pointer("/0/address")
+        .and_then(|address| address.as_str());
+    let output = place
+        .command(&[
+            "query",
+            "--node",
+            address.expect("has one"),
+            "bank",
+            "total",
+        ])
+        // Nobody can make a folder there, whatever rights they have.
+        .env("INTERSTICE_HOME", "/proc/interstice")
+        .output()
+        .expect("runs");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n");
+    assert!(err.contains("a key that is not kept"), "{err}");
+}
+
+/// The log file of a node.
+fn node_log(place: &Place, name: &str) -> String {
+    let show = place.json(&["node", "list"]);
+    let id = show
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .find(|node| text(node, "name") == name)
+        .map(|node| text(node, "id"))
+        .expect("is there");
+    let path = place.path().join("home/nodes").join(id).join("node.log");
+    fs::read_to_string(path).expect("reads")
 }

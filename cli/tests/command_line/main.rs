@@ -5,6 +5,15 @@
 
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
 
+#[path = "../../../actors/tests/common/emit.rs"]
+mod emit;
+#[path = "../../../actors/tests/common/guest.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod guest;
+#[path = "../../../actors/tests/common/op.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
+mod op;
+
 mod bindings;
 mod builds;
 mod copies;

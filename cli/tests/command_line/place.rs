@@ -29,7 +29,8 @@ pub(crate) struct Ran {
 /// A command that goes on; it is ended when it is dropped.
 pub(crate) struct Going {
     pub(crate) child: Child,
-    lines: BufReader<ChildStdout>,
+    /// Its standard output, until it is closed.
+    lines: Option<BufReader<ChildStdout>>,
 }
 
 impl Place {
@@ -95,7 +96,7 @@ impl Place {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program runs");
-        let lines = BufReader::new(child.stdout.take().expect("is piped"));
+        let lines = Some(BufReader::new(child.stdout.take().expect("is piped")));
         Going { child, lines }
     }
 
@@ -147,13 +148,20 @@ impl Going {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
-            let count = self.lines.read_line(&mut line).expect("is text");
+            let lines = self.lines.as_mut().expect("is open");
+            let count = lines.read_line(&mut line).expect("is text");
             assert!(count > 0, "it ended before `{wanted}` came: {seen}");
             if line.contains(wanted) {
                 return line.trim_end().to_string();
             }
             seen.push_str(&line);
         }
+    }
+
+    /// Stops reading, and waits for the end. The exit code.
+    pub(crate) fn leave(&mut self) -> Option<i32> {
+        self.lines = None;
+        self.child.wait().expect("it ends").code()
     }
 
     /// Sends a signal, and waits for the end. The exit code.

@@ -1,10 +1,15 @@
 //! Calls, queries, tables, watches and logs of a real node.
 
-use std::fs;
+use std::{fs, io::Write, process::Stdio};
 
+use interstice_abi::schema::{IndexKind, IndexSchema};
 use serde_json::json;
 
-use crate::place::{Place, built};
+use crate::{
+    guest::{GuestModule, GuestTable},
+    op::{must, upsert},
+    place::{Place, built},
+};
 
 #[test]
 fn a_call_is_answered_and_its_row_is_there() {
@@ -234,4 +239,101 @@ fn what_is_no_module_is_refused_and_the_node_runs_on() {
     assert!(error.contains("module_bytes_max"), "{error}");
     place.ok(&["call", "hello-example", "hello", "Bob"]);
     assert_eq!(place.json(&["modules"]).as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn arguments_begin_with_anything_and_stand_in_files() {
+    let place = Place::new();
+    place.up("one", &["hello"]);
+    let say = |words: &[&str]| place.ok(&[&["call", "hello-example", "hello"], words].concat());
+    for name in ["-y", "-inf", "-n", "--sale", "\"@home\""] {
+        say(&[name]);
+    }
+    fs::write(place.path().join("name.txt"), "Ada\n").expect("writes");
+    say(&["@name.txt", "--json"]);
+    let mut child = place
+        .command(&["call", "hello-example", "hello", "@-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut input = child.stdin.take().expect("is piped");
+    input.write_all("Bob\u{2028}".as_bytes()).expect("writes");
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+    let greetings = place.json(&["query", "hello-example", "list_greetings"]);
+    let greetings: Vec<_> = greetings
+        .as_array()
+        .expect("is a list")
+        .iter()
+        .filter_map(|row| row.get("greeting")?.as_str())
+        .collect();
+    let names = [
+        "-y",
+        "-inf",
+        "-n",
+        "--sale",
+        "@home",
+        "Ada\n",
+        "Bob\u{2028}",
+    ];
+    assert_eq!(greetings, names.map(|name| format!("Hello, {name}!")));
+    let error = place.fails(2, &["call", "hello-example", "hello", "@nobody"]);
+    assert!(error.contains("\"@nobody\""), "{error}");
+    let error = place.fails(2, &["call", "hello-example", "hello", "@/dev/zero"]);
+    assert!(error.contains("has not ended"), "{error}");
+}
+
+#[test]
+fn a_watch_ends_with_its_reader_on_an_idle_node() {
+    let place = Place::new();
+    place.up("one", &["bank"]);
+    for words in [
+        &["watch", "bank", "account"][..],
+        &["logs", "one", "--follow"],
+    ] {
+        let mut going = place.go(words);
+        // The reader leaves after the first line, as `head -1` does.
+        going.wait_for("");
+        assert_eq!(going.leave(), Some(0), "{words:?}");
+    }
+}
+
+#[test]
+fn a_schema_is_that_of_the_module_and_not_of_a_folder_of_its_name() {
+    let place = Place::new();
+    place.up("one", &["bank"]);
+    fs::create_dir(place.path().join("bank")).expect("is made");
+    fs::create_dir(place.path().join("shop")).expect("is made");
+    for name in ["bank", "shop"] {
+        fs::write(place.path().join(name).join("Cargo.toml"), "no manifest").expect("writes");
+    }
+    assert!(place.ok(&["schema", "bank"]).contains("transfer"));
+    let error = place.fails(1, &["schema", "shop"]);
+    assert!(error.contains("schema ./shop"), "{error}");
+    let error = place.fails(1, &["schema", "./shop"]);
+    assert!(error.contains("Cargo.toml"), "{error}");
+}
+
+#[test]
+fn an_upsert_of_a_row_that_is_there_gets_the_next_number() {
+    let place = Place::new();
+    place.up("one", &[]);
+    let mut table = GuestTable::new("Visits", &["number"]);
+    table.indexes.push(IndexSchema {
+        field: 1,
+        kind: IndexKind::Btree,
+        unique: false,
+        auto_inc: true,
+    });
+    let visit = must(upsert("visits", [7.into(), 0.into()]));
+    let module = GuestModule::new("counter")
+        .table(table)
+        .reducer("visit", 0, vec![visit]);
+    fs::write(place.path().join("counter.wasm"), module.wasm()).expect("writes");
+    place.ok(&["deploy", "counter.wasm"]);
+    for number in 1..=3 {
+        place.ok(&["call", "counter", "visit"]);
+        let row = place.json(&["table", "counter", "visits"]);
+        assert_eq!(row, json!({"id": 7, "number": number}));
+    }
 }

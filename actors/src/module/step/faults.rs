@@ -9,7 +9,7 @@ use super::running::Ended;
 use crate::{
     module::{
         core::{Core, FAULTS_IN_A_ROW_MAX},
-        turn::Turn,
+        turn::{Turn, Waiter},
     },
     supervisor::Quarantine,
 };
@@ -29,7 +29,8 @@ impl Core {
         } else {
             self.counters.rejected += 1;
         }
-        if is_fault || step.0 > 0 {
+        // Nobody else hears of reactions, and of `init` and `load` only who deploys.
+        if is_fault || step.0 > 0 || matches!(turn.waiter, Waiter::Node(_)) {
             let what = if is_fault {
                 "faulted"
             } else {
