@@ -19,7 +19,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -36,7 +36,9 @@ pub(crate) use self::{
     table_at::{TableAtRequest, Viewer},
     turns::TurnsRequest,
 };
-use crate::{base::Base, shared::Shared, supervisor::install::installer::Installer};
+use crate::{
+    base::Base, ingress::Replies, shared::Shared, supervisor::install::installer::Installer,
+};
 
 /// Requests that read the log at the same time; each is a thread.
 const READERS_MAX: usize = 4;
@@ -56,6 +58,47 @@ pub(crate) struct History {
     /// What stands in the oldest base, beside its file.
     marked: Mutex<Option<Marked>>,
     readers: AtomicUsize,
+    /// Tables that guests are reading as they were.
+    guests: Mutex<Vec<Arc<GuestRead>>>,
+}
+
+/// A table that a guest is reading as it was.
+pub(crate) struct GuestRead {
+    module: ModuleName,
+    table: String,
+    replies: Replies,
+    request: u64,
+    /// Why it may not go on; it ends with that.
+    denied: OnceLock<Failure>,
+}
+
+/// Counts as being read until it is dropped.
+struct Reading {
+    shared: Arc<Shared>,
+    read: Arc<GuestRead>,
+}
+
+impl Reading {
+    fn begin(shared: &Arc<Shared>, read: GuestRead) -> Self {
+        let read = Arc::new(read);
+        shared.history.guests().push(read.clone());
+        Self {
+            shared: shared.clone(),
+            read,
+        }
+    }
+
+    /// Nothing more is read. Why it was ended, if it was.
+    fn end(self) -> Option<Failure> {
+        self.read.denied.get().cloned()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        let mut guests = self.shared.history.guests();
+        guests.retain(|read| !Arc::ptr_eq(read, &self.read));
+    }
 }
 
 /// A base's file, and the binaries of its modules.
@@ -99,6 +142,25 @@ impl History {
     fn schemas(&self) -> MutexGuard<'_, HashMap<[u8; 32], Arc<ModuleSchema>>> {
         // Each change of the map is one call.
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Vec<Arc<GuestRead>>> {
+        // Each change of the list is one call.
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the reads of guests who may not go on, with the reason.
+    pub(crate) fn end_unreadable(
+        &self,
+        may_go_on: impl Fn(&ModuleName, &str) -> Result<(), Failure>,
+    ) {
+        for read in self.guests().iter() {
+            if let Err(denied) = may_go_on(&read.module, &read.table) {
+                // The first reason stays. The reader sees that its stream has ended, and answers with it.
+                let _ = read.denied.set(denied);
+                read.replies.stream_cancelled(read.request);
+            }
+        }
     }
 
     fn marked(&self) -> MutexGuard<'_, Option<Marked>> {

@@ -5,7 +5,10 @@
 //! the log per window, and never more memory than that. At an upgrade the window's rows move to the new schema as they did then, by
 //! [`Tables::migrate`]. What is sent waits for the client, as every stream of answers does.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -19,7 +22,7 @@ use interstice_host::{
 };
 
 use super::{
-    Around, Reader,
+    Around, GuestRead, Reader, Reading,
     index::{Range, for_each_step},
 };
 use crate::{
@@ -64,12 +67,30 @@ type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
 impl TableAtRequest {
     /// Reads the log on a thread of its own, and answers. Everything up to the turn has been appended to the log.
     pub(crate) fn start(self, around: Around) {
-        match Reader::begin(&around.shared, self.viewer == Viewer::Owner) {
-            Ok(reader) => reader.when_durable(move |durable| {
-                let outcome = durable.and_then(|()| self.run(&around));
-                self.answer(outcome.map(|()| ResponseBody::Ended));
-            }),
-            Err(busy) => self.answer(Err(busy)),
+        let reader = match Reader::begin(&around.shared, self.viewer == Viewer::Owner) {
+            Ok(reader) => reader,
+            Err(busy) => return self.answer(Err(busy)),
+        };
+        // While this holds its place in the module's queue, no change of the catalogue runs.
+        let guest = match self.viewer {
+            Viewer::Owner => None,
+            Viewer::Guest => Some(Reading::begin(&around.shared, self.guest_read())),
+        };
+        reader.when_durable(move |durable| {
+            let outcome = durable.and_then(|()| self.run(&around));
+            let denied = guest.and_then(Reading::end);
+            let outcome = denied.map_or(outcome, Err);
+            self.answer(outcome.map(|()| ResponseBody::Ended));
+        });
+    }
+
+    fn guest_read(&self) -> GuestRead {
+        GuestRead {
+            module: self.module.clone(),
+            table: self.table.clone(),
+            replies: self.replies.clone(),
+            request: self.request,
+            denied: OnceLock::new(),
         }
     }
 

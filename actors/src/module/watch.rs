@@ -17,7 +17,7 @@ use interstice_abi::{
     failure::{Code, Failure},
     id::{Position, Seq, TableId},
     schema::Persistence,
-    wire::{Response, ResponseBody},
+    wire::{Response, ResponseBody, Standing},
 };
 use interstice_host::log::LogPosition;
 
@@ -41,6 +41,8 @@ pub(crate) struct StartWatch {
     /// The last seq before the watch.
     pub(crate) seq: Seq,
     pub(crate) connection: u64,
+    /// Whether only public tables may be watched.
+    pub(crate) standing: Standing,
     pub(crate) request: u64,
     pub(crate) replies: Replies,
 }

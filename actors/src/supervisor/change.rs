@@ -31,6 +31,7 @@ use crate::{
         barrier::Parked,
         catalogue::Catalogue,
         install::{Install, fit::check_dependencies, installer::Installer},
+        requests::sight::may_go_on,
         stamp::Stamper,
     },
 };
@@ -249,6 +250,15 @@ impl ChangeContext {
             )),
             Err(_) => Err(Failure::internal("the log has ended")),
         }
+    }
+
+    /// From here on `catalogue` holds. Guests whose right to read a table ends with it are told so before anything that is
+    /// done under it can reach them.
+    pub(crate) fn adopt(&mut self, catalogue: Arc<Catalogue>) {
+        let may_go_on = |module: &ModuleName, table: &str| may_go_on(&catalogue, module, table);
+        self.shared.watchers.end_unreadable(may_go_on);
+        self.shared.history.end_unreadable(may_go_on);
+        self.catalogue = catalogue;
     }
 
     /// Records an input whose step 0 is the node's own.

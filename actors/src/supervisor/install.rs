@@ -125,7 +125,8 @@ impl ChangeContext {
             address: address.clone(),
         };
         installed.insert(new.name.clone(), entry);
-        let previous = std::mem::replace(&mut self.catalogue, Catalogue::new(installed));
+        let previous = self.catalogue.clone();
+        self.adopt(Catalogue::new(installed));
         let mut report = report(&install, since, changes);
         report.replaced = old.as_ref().map(|old| old.schema.version);
         self.forget_timers.push(new.name.clone());

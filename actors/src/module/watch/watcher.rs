@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use interstice_abi::{
     failure::{Code, Failure},
     id::Position,
-    wire::{Response, ResponseBody, WatchEvent, WatchedChange},
+    wire::{Response, ResponseBody, Standing, WatchEvent, WatchedChange},
 };
 
 use super::StartWatch;
@@ -24,6 +24,7 @@ const FRAME_BYTES: usize = 1024 * 1024;
 /// One watch of one client.
 pub(crate) struct Watcher {
     pub(super) connection: u64,
+    pub(super) standing: Standing,
     pub(super) request: u64,
     pub(super) replies: Replies,
     inner: Mutex<Inner>,
@@ -95,6 +96,7 @@ impl Watcher {
         };
         Self {
             connection: watch.connection,
+            standing: watch.standing,
             request: watch.request,
             replies: watch.replies.clone(),
             inner: Mutex::new(Inner { state, last }),

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use interstice_abi::{
     failure::Failure,
     id::{Epoch, ModuleName, Position, TableId},
-    wire::{ResponseBody, WatchEvent, WatchedChange},
+    wire::{ResponseBody, Standing, WatchEvent, WatchedChange},
 };
 use interstice_host::{log::Log, module::Effect, table::Change};
 
@@ -94,6 +94,22 @@ impl Watchers {
                 watcher.fail(why.clone());
             }
             !ended
+        });
+    }
+
+    /// Ends the watches of guests who may not go on, with the reason.
+    pub(crate) fn end_unreadable(
+        &self,
+        may_go_on: impl Fn(&ModuleName, &str) -> Result<(), Failure>,
+    ) {
+        self.retain(|(module, table), watcher| {
+            if watcher.standing == Standing::Owner {
+                return true;
+            }
+            let allowed = may_go_on(module, table);
+            let goes_on = allowed.is_ok();
+            allowed.unwrap_or_else(|denied| watcher.fail(denied));
+            goes_on
         });
     }
 

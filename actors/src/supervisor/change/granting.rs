@@ -38,7 +38,7 @@ impl ChangeContext {
             target,
             change,
         })?;
-        self.catalogue = Catalogue::new(installed);
+        self.adopt(Catalogue::new(installed));
         Ok(Called {
             seq,
             failed: 0,

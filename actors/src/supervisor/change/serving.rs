@@ -66,7 +66,7 @@ impl ChangeContext {
         found.state = state;
         let address = found.address.clone();
         let seq = self.record(input)?;
-        self.catalogue = Catalogue::new(installed);
+        self.adopt(Catalogue::new(installed));
         self.forget_timers.push(module.clone());
         let (reset, done) = oneshot::channel();
         address.do_send(Order::Reset(reset));
@@ -88,7 +88,7 @@ impl ChangeContext {
             )),
             Some(found) => {
                 found.state = ModuleState::Loaded;
-                self.catalogue = Catalogue::new(installed);
+                self.adopt(Catalogue::new(installed));
                 Ok(())
             }
         }
@@ -122,7 +122,7 @@ impl ChangeContext {
         self.record(Input::Remove {
             module: module.clone(),
         })?;
-        self.catalogue = Catalogue::new(installed);
+        self.adopt(Catalogue::new(installed));
         let (reply, handed_over) = oneshot::channel();
         removed.address.do_send(Order::HandOver(reply));
         // An actor that is gone already has nothing to hand over.

@@ -287,6 +287,7 @@ impl Supervisor {
             log_start: self.checkpoints.history().1,
             seq: self.stamper.last_seq(),
             connection: peer.connection.0,
+            standing: peer.standing,
             request: id,
             replies: replies.clone(),
         };
