@@ -1,9 +1,12 @@
-//! Reading a node's past: turns of a module ([`turns`]) and tables as they were ([`table_at`]).
+//! Reading a node's past: turns of a module ([`turns`]), tables as they were ([`table_at`]), and what a watch has missed
+//! ([`changes`]).
 //!
 //! Everything here runs on threads of its own, at most [`READERS_MAX`] of them, and reads what is durable in the log; no actor waits
 //! for it. [`index`] remembers where in the log which turns and modules are, [`versions`] which schema held when, and [`page`] puts
 //! records into the shapes of the protocol. Who may ask, and what is known without the log, is in
 //! `supervisor/requests/past.rs`.
+
+mod changes;
 
 mod index;
 
@@ -33,6 +36,7 @@ use interstice_host::{limits::Limits, log::LogError};
 
 use self::index::Index;
 pub(crate) use self::{
+    changes::MissedChanges,
     table_at::{TableAtRequest, Viewer},
     turns::TurnsRequest,
 };

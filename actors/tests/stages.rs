@@ -21,12 +21,16 @@ mod deploys;
 mod durability;
 #[path = "stages/history.rs"]
 mod history;
+#[path = "stages/resumed.rs"]
+mod resumed;
 #[path = "stages/rights.rs"]
 mod rights;
 #[path = "stages/timers.rs"]
 mod timers;
 #[path = "stages/upgrades.rs"]
 mod upgrades;
+#[path = "stages/versions.rs"]
+mod versions;
 #[path = "stages/watches.rs"]
 mod watches;
 

@@ -6,15 +6,16 @@ use std::fs;
 use futures::{Stream, StreamExt};
 use interstice_abi::{
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{NodeId, Position, Seq},
     schema::ModuleSchema,
     wire::{
         Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget,
         HistoryCursor, HistoryOrder, HistoryPage, LogLine, LogsMode, ModuleStatus, NodeStatus,
-        RowFilter, RowsPage, Standing, TableAt, WatchEvent,
+        RowFilter, RowsPage, Standing, TableAt,
     },
 };
-use interstice_client::{Client, ConnectOptions, Error, Identity, Subscription};
+use interstice_client::{Client, ConnectOptions, Error, Followed, Identity, Subscription};
 
 use crate::{
     app::App,
@@ -170,33 +171,34 @@ impl Session {
         self.said(self.client.schema(module).await)
     }
 
-    /// Runs a reducer.
+    /// Runs a reducer, unless its signature is not the one by which the arguments were encoded.
     ///
     /// # Errors
     /// What the module or the node says.
     pub async fn call(
         &self,
-        module: &str,
-        reducer: &str,
+        named: (&str, &str),
         arguments: Vec<u8>,
+        signature: Fingerprint,
         ack: Ack,
     ) -> Outcome<Called> {
-        self.said(self.client.call(module, reducer, arguments, ack).await)
+        let called = self.client.call_as(named, arguments, signature, ack);
+        self.said(called.await)
     }
 
-    /// Asks a query; the result's encoding.
+    /// Asks a query, unless its signature is not the one by which the arguments were encoded; the result's encoding.
     ///
     /// # Errors
     /// What the module or the node says.
     pub async fn query(
         &self,
-        module: &str,
-        query: &str,
+        named: (&str, &str),
         arguments: Vec<u8>,
+        signature: Fingerprint,
         ack: Ack,
     ) -> Outcome<Vec<u8>> {
-        self.said(self.client.query(module, query, arguments, ack).await)
-            .map(|(bytes, _)| bytes)
+        let value = self.client.query_as(named, arguments, signature, ack);
+        self.said(value.await).map(|(bytes, _)| bytes)
     }
 
     /// A page of rows.
@@ -243,18 +245,16 @@ impl Session {
         Ok(self.answers(inner))
     }
 
-    /// A table's rows, then its changes.
-    ///
-    /// # Errors
-    /// When there is no such table, or it is not for this asker.
-    pub fn watch(
+    /// A table's rows, then its changes, with the schemas by which they are to be decoded.
+    pub fn follow(
         &self,
         module: &str,
         table: &str,
         from: Option<Position>,
-    ) -> Outcome<Answers<WatchEvent>> {
-        let inner = self.said(self.client.watch(module, table, from))?;
-        Ok(self.answers(inner))
+    ) -> impl Stream<Item = Outcome<Followed>> + Unpin + use<> {
+        let label = self.label.clone();
+        let followed = self.client.follow(module, table, from);
+        followed.map(move |next| next.map_err(|error| problem(&label, error)))
     }
 
     /// Lines of the log.

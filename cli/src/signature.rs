@@ -146,21 +146,59 @@ pub fn encode_arguments(
     Ok(bytes)
 }
 
+/// The words for a signature that has replaced the one for which they were typed. Words go by place, so they are kept only where
+/// all names are the same in the same order; optional arguments that are added behind them are `null`.
+///
+/// # Errors
+/// Says what has changed.
+pub fn words_for(
+    words: &[String],
+    name: &str,
+    (old, new): (&[Field], &[Field]),
+) -> Outcome<Vec<String>> {
+    let added = new.get(old.len()..).unwrap_or_default();
+    let same = new.len() >= old.len()
+        && old.iter().zip(new).all(|(old, new)| old.name == new.name)
+        && added
+            .iter()
+            .all(|field| matches!(field.ty, ColumnType::Option(_)));
+    if !same {
+        return Err(Problem::failed(format!(
+            "`{}` was replaced by `{}` while it was being called; nothing has run",
+            of(name, old, None),
+            of(name, new, None)
+        ))
+        .advise("type the arguments for the new one"));
+    }
+    let nulls = added.iter().map(|_| "null".to_string());
+    Ok(words.iter().cloned().chain(nulls).collect())
+}
+
 /// A value of type `ty` from its encoding, as JSON.
 ///
 /// # Errors
 /// When the node has sent what its schema does not say.
 pub fn decode_json(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Json> {
-    let damaged = |error: Damaged| {
-        Problem::failed(format!(
-            "the node's answer does not fit its schema: {error}"
-        ))
-        .advise("the module may have been replaced in between: try again")
-    };
     let mut input = Input::new(bytes);
-    let value = decode(ty, types, &mut input).map_err(damaged)?;
-    input.finish().map_err(damaged)?;
+    let value = decode(ty, types, &mut input).map_err(not_of_schema)?;
+    input.finish().map_err(not_of_schema)?;
     Ok(json::to_json(&value))
+}
+
+/// A row of type `ty` from its encoding, as JSON. Columns that the module has appended to that type are passed over.
+///
+/// # Errors
+/// When the node has sent what its schema does not say.
+pub fn decode_row(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Json> {
+    let value = decode(ty, types, &mut Input::new(bytes)).map_err(not_of_schema)?;
+    Ok(json::to_json(&value))
+}
+
+fn not_of_schema(error: Damaged) -> Problem {
+    Problem::failed(format!(
+        "the node's answer does not fit its schema: {error}"
+    ))
+    .advise("the module may have been replaced in between: try again")
 }
 
 /// The values of arguments from their encodings, as JSON.
@@ -272,5 +310,27 @@ mod tests {
         check(&["1"], "takes 2 arguments, not 1");
         check(&["1", "x"], "argument `balance`");
         check(&["-1", "1"], "expected u64, found -1");
+    }
+
+    #[test]
+    fn words_are_kept_for_a_new_signature_only_where_names_and_order_are_the_same() {
+        let field = |name: &str, ty| Field::new(name, ty);
+        let nat = || ColumnType::U64;
+        let old = [field("from", nat()), field("to", nat())];
+        let words = ["1".to_string(), "2".to_string()];
+        let kept = |new: &[Field]| words_for(&words, "pay", (&old, new));
+        let retyped = [field("from", nat()), field("to", ColumnType::I64)];
+        assert_eq!(kept(&retyped), Ok(words.to_vec()));
+        let note = field("note", ColumnType::Option(Box::new(ColumnType::String)));
+        let [from, to] = old.clone();
+        let longer = kept(&[from.clone(), to.clone(), note]).expect("is optional");
+        assert_eq!(longer, ["1", "2", "null"]);
+        let swapped = kept(&[to.clone(), from.clone()]).expect_err("another order");
+        assert!(
+            swapped.to_string().contains("`pay(to: u64, from: u64)`"),
+            "{swapped}"
+        );
+        assert!(kept(&[from.clone(), to, field("fee", nat())]).is_err());
+        assert!(kept(&[from]).is_err());
     }
 }

@@ -17,7 +17,6 @@ mod tests;
 
 pub use assemble::assemble;
 pub use binding::{check_binding, still_needed};
-pub use difference::{Effect, Line, SchemaDifference, Sign, difference};
+pub use difference::{Effect, Line, SchemaDifference, Sign, added_value, difference};
 
 pub(crate) use binding::timer_runs;
-pub(crate) use difference::added_value;

@@ -12,6 +12,7 @@ use std::{
 
 use interstice_abi::{
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{ModuleName, Seq, TableId},
     schema::{ModuleSchema, Persistence, TableSchema, Visibility},
     wire::{OnConflict, ROWS_PER_PAGE_MAX, Response, ResponseBody, RowFilter, TableAt},
@@ -30,6 +31,7 @@ use crate::{
     ingress::Replies,
     module::query::Filter,
     record::{Input, Outcome, StepRecord},
+    supervisor::catalogue::fingerprints::other_rows,
 };
 
 /// Most bytes of rows that are held for one request.
@@ -56,6 +58,8 @@ pub(crate) struct TableAtRequest {
     pub(crate) at: Seq,
     pub(crate) limit: u64,
     pub(crate) filter: Option<RowFilter>,
+    /// The type by which the client decodes rows and has encoded the filter's value, if it names one.
+    pub(crate) row_type: Option<Fingerprint>,
     pub(crate) viewer: Viewer,
     pub(crate) replies: Replies,
     pub(crate) request: u64,
@@ -111,6 +115,7 @@ impl TableAtRequest {
         }
         let schema = self.schema(around)?;
         let table = self.table(&schema)?;
+        self.check_rows(&schema, table)?;
         let filter = self
             .filter
             .as_ref()
@@ -178,6 +183,18 @@ impl TableAtRequest {
             Some(version) => Ok(version.schema),
             None => Err(not_stored(module, at)),
         }
+    }
+
+    /// Whether the client can read the rows of that version.
+    fn check_rows(&self, schema: &ModuleSchema, table: TableId) -> Result<(), Failure> {
+        let Some((row_type, found)) = self.row_type.zip(schema.tables.get(usize::from(table.0)))
+        else {
+            return Ok(());
+        };
+        if Fingerprint::of_row_prefixes(found, &schema.types).contains(&row_type) {
+            return Ok(());
+        }
+        Err(other_rows(schema, found))
     }
 
     /// The table in that version.
@@ -458,7 +475,7 @@ fn not_stored(module: &ModuleName, seq: Seq) -> Failure {
 }
 
 /// Whether rows that were allowed may break a unique index that is added.
-fn gains_unique(old: &TableSchema, new: &TableSchema) -> bool {
+pub(super) fn gains_unique(old: &TableSchema, new: &TableSchema) -> bool {
     let field = |table: &TableSchema, place: u16| {
         table
             .fields
@@ -490,6 +507,7 @@ mod tests {
             at: Seq(1),
             limit: 0,
             filter: None,
+            row_type: None,
             viewer: Viewer::Owner,
             replies: Replies::new(1000, 1000),
             request: 1,

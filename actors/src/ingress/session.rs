@@ -124,12 +124,7 @@ impl Session {
             }
             body => match self.place(id, bytes, work) {
                 Ok(()) => {
-                    if matches!(
-                        body,
-                        RequestBody::Watch { .. }
-                            | RequestBody::Logs { .. }
-                            | RequestBody::RowsAt { .. }
-                    ) {
+                    if body.has_stream() {
                         self.replies.stream_begun(id);
                     }
                     work.push(Work::Request(Request { id, body }));

@@ -15,6 +15,7 @@ mod watcher;
 
 use interstice_abi::{
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{Position, Seq, TableId},
     schema::Persistence,
     wire::{Response, ResponseBody, Standing},
@@ -22,6 +23,7 @@ use interstice_abi::{
 use interstice_host::log::LogPosition;
 
 use crate::{
+    history::Around,
     ingress::Replies,
     module::{core::Core, turn::Ticket},
     supervisor::catalogue::ModuleIndex,
@@ -33,11 +35,10 @@ pub(crate) struct StartWatch {
     pub(crate) module: ModuleIndex,
     pub(crate) table: TableId,
     pub(crate) table_name: String,
-    pub(crate) from: Option<Position>,
-    /// The first position that the log can still resume from.
-    pub(crate) oldest: Position,
-    /// Where the log begins.
-    pub(crate) log_start: LogPosition,
+    /// The type by which the client decodes rows, if it names one: what the table has, or its first columns.
+    pub(crate) row_type: Option<Fingerprint>,
+    /// Instead of the rows: what came behind a position.
+    pub(crate) resume: Option<Box<Resume>>,
     /// The last seq before the watch.
     pub(crate) seq: Seq,
     pub(crate) connection: u64,
@@ -47,11 +48,23 @@ pub(crate) struct StartWatch {
     pub(crate) replies: Replies,
 }
 
+/// A watch goes on where another one has ended.
+pub(crate) struct Resume {
+    pub(crate) from: Position,
+    /// The first position that the log can still resume from.
+    pub(crate) oldest: Position,
+    /// Where the log begins.
+    pub(crate) log_start: LogPosition,
+    /// What is known of the module's earlier versions.
+    pub(crate) around: Around,
+}
+
 impl Core {
     /// Begins a watch: every earlier turn has left this module, no later one has come.
-    pub(in crate::module) fn start_watch(&mut self, watch: StartWatch) {
+    pub(in crate::module) fn start_watch(&mut self, mut watch: StartWatch) {
         let (ticket, module) = (watch.ticket, watch.module);
-        if let Err(failure) = self.begin(&watch) {
+        let resume = watch.resume.take();
+        if let Err(failure) = self.begin(&watch, resume) {
             watch.replies.send(Response {
                 id: watch.request,
                 body: Err(failure),
@@ -61,13 +74,13 @@ impl Core {
         self.end_place(module, 0);
     }
 
-    fn begin(&self, watch: &StartWatch) -> Result<(), Failure> {
+    fn begin(&self, watch: &StartWatch, resume: Option<Box<Resume>>) -> Result<(), Failure> {
         let schema = self.module.tables().schema();
         let persistence = schema
             .tables
             .get(usize::from(watch.table.0))
             .map(|table| table.persistence);
-        let watcher = match watch.from {
+        let watcher = match resume {
             None => self.send_rows(watch)?,
             Some(_) if persistence == Some(Persistence::Ephemeral) => {
                 return Err(Failure::new(
@@ -78,7 +91,7 @@ impl Core {
                     ),
                 ));
             }
-            Some(from) => self.catch_up(watch, from)?,
+            Some(resume) => self.catch_up(watch, *resume)?,
         };
         self.shared
             .watchers

@@ -36,7 +36,7 @@ use crate::{
         About, Stopping, Supervisor,
         admission::Admission,
         barrier::Barrier,
-        catalogue::{Catalogue, Installed},
+        catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
         change::granting::revocations,
         checkpoint::{
             Checkpoints,
@@ -206,6 +206,7 @@ fn supervisor(
         let core = Core::new(name.clone(), shared.clone(), world);
         let address = installer.start(core, place);
         let entry = Installed {
+            fingerprints: Arc::new(Fingerprints::of(&schema)),
             schema,
             hash,
             state: module.state,

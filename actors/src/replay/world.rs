@@ -92,6 +92,8 @@ impl World {
             module.set_revoked(revocations(&marked.grants));
             let entry = Installed {
                 schema: binary.schema.clone(),
+                // No client asks in a replay.
+                fingerprints: Arc::default(),
                 hash: marked.hash,
                 state: marked.state,
                 grants: marked.grants,
@@ -263,6 +265,7 @@ impl World {
         module.set_revoked(revocations(&grants));
         let entry = Installed {
             schema: binary.schema.clone(),
+            fingerprints: Arc::default(),
             hash: *hash,
             state: ModuleState::Loaded,
             grants,

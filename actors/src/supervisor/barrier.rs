@@ -10,7 +10,7 @@ use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
     id::{ModuleName, NodeId, TimerId},
-    wire::{Request, RequestBody, Response},
+    wire::{Request, Response},
 };
 
 use super::{
@@ -53,12 +53,7 @@ impl Parked {
     /// Bytes of its arguments.
     fn bytes(&self) -> usize {
         match self {
-            Self::Request { request, .. } => match &request.body {
-                RequestBody::Call { arguments, .. } | RequestBody::Query { arguments, .. } => {
-                    arguments.len()
-                }
-                _ => 0,
-            },
+            Self::Request { request, .. } => request.body.arguments().len(),
             Self::Timer(..) | Self::Connection(..) | Self::Change(..) => 0,
         }
     }

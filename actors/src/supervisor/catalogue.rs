@@ -4,6 +4,8 @@
 //! Reach and routes come from schemas, bindings and subscriptions, never from running code; how is in `catalogue/routes.rs`
 //! and `catalogue/reach.rs`.
 
+pub(crate) mod fingerprints;
+
 mod routes;
 
 mod reach;
@@ -21,7 +23,7 @@ use interstice_abi::{
     wire::ModuleState,
 };
 
-use self::{reach::closure, routes::subscriptions};
+use self::{fingerprints::Fingerprints, reach::closure, routes::subscriptions};
 use crate::{module::home::ModuleAddress, one_or_more::OneOrMore, supervisor::grants::Grants};
 
 /// A module's place in one catalogue.
@@ -40,6 +42,8 @@ impl ModuleIndex {
 pub(crate) struct Installed<A = ModuleAddress> {
     /// Its schema.
     pub(crate) schema: Arc<ModuleSchema>,
+    /// What its clients' bytes are checked by.
+    pub(crate) fingerprints: Arc<Fingerprints>,
     /// BLAKE3 of its binary.
     pub(crate) hash: [u8; 32],
     /// Whether it serves.

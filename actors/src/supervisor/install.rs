@@ -14,6 +14,7 @@ use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{ModuleName, Seq},
     schema::{ModuleSchema, Persistence},
     wire::{DeployOptions, DeployReport, ModuleState, OnConflict},
@@ -33,7 +34,7 @@ use crate::{
     record::Input,
     supervisor::{
         Supervisor,
-        catalogue::{Catalogue, Installed},
+        catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
         change::{Asker, Change, ChangeContext, TakeChange, granting::revocations},
         grants::Grants,
     },
@@ -117,6 +118,7 @@ impl ChangeContext {
         let mut installed = before;
         let entry = Installed {
             schema: new.clone(),
+            fingerprints: Arc::new(Fingerprints::of(&new)),
             hash: install.binary.hash,
             state: ModuleState::Loaded,
             grants,
@@ -234,25 +236,28 @@ impl ChangeContext {
         Err(failure)
     }
 
-    /// Watches of tables whose rows have another shape from here on end, and say so.
+    /// Watches end whose clients cannot read the rows that are there from here on. A client that names a row type can read rows
+    /// that begin with the columns of that type; one that names none is taken to know the old rows alone.
     fn end_changed_watches(&self, old: &ModuleSchema, new: &ModuleSchema) {
-        let why = Failure::new(
-            Code::Unavailable,
-            format!(
-                "module `{}` was upgraded and the table has changed; watch it again",
-                new.name
-            ),
-        );
-        self.shared.watchers.end_tables(&new.name, &why, |table| {
-            let shape = |schema: &ModuleSchema| {
-                schema
-                    .table(table)
-                    .map(|(_, table)| (table.fields.clone(), table.persistence))
+        let (was, now) = (Fingerprints::of(old), Fingerprints::of(new));
+        let reads = |table: &str, row_type: Option<Fingerprint>| {
+            let (Some((old_id, before)), Some((new_id, after))) =
+                (old.table(table), new.table(table))
+            else {
+                return false;
             };
-            let ephemeral = Some(Persistence::Ephemeral);
             // Ephemeral tables start empty, which no change tells.
-            shape(old) != shape(new) || shape(new).map(|(_, persistence)| persistence) == ephemeral
-        });
+            let ephemeral = Persistence::Ephemeral;
+            if before.persistence != after.persistence || after.persistence == ephemeral {
+                return false;
+            }
+            match row_type {
+                Some(row_type) => now.known_columns(new_id, row_type).is_some(),
+                None => was.row(old_id) == now.row(new_id),
+            }
+        };
+        let watchers = &self.shared.watchers;
+        watchers.end_changed(&self.shared.log, &new.name, reads);
     }
 }
 

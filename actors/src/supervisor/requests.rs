@@ -11,6 +11,8 @@ mod past;
 
 mod placed;
 
+mod wanted;
+
 use std::sync::Arc;
 
 use actix::prelude::{AsyncContext, Context};
@@ -67,23 +69,14 @@ impl Supervisor {
         ctx: &mut Context<Self>,
     ) {
         let id = request.id;
-        match &request.body {
-            RequestBody::Call { .. }
-            | RequestBody::Query { .. }
-            | RequestBody::Rows { .. }
-            | RequestBody::Watch { .. }
-            | RequestBody::RowsAt { .. } => {
-                self.park_or(
-                    Parked::Request {
-                        peer: peer.clone(),
-                        request,
-                        replies: replies.clone(),
-                    },
-                    ctx,
-                );
-                return;
-            }
-            _ => {}
+        if request.body.takes_place() {
+            let (peer, replies) = (peer.clone(), replies.clone());
+            let request = Parked::Request {
+                peer,
+                request,
+                replies,
+            };
+            return self.park_or(request, ctx);
         }
         match self.immediate(peer, request, replies, ctx) {
             Ok(Some(body)) => replies.send(Response { id, body: Ok(body) }),

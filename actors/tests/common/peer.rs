@@ -7,6 +7,7 @@ use futures::StreamExt;
 use interstice_abi::{
     codec::{Column, Input},
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{Position, Seq},
     schema::ModuleSchema,
     wire::{
@@ -239,6 +240,23 @@ impl Peer {
         }
     }
 
+    /// As [`Peer::watch`], of a client that decodes rows by the type that the table has in `schema`.
+    pub(crate) async fn watch_as(
+        &self,
+        schema: &ModuleSchema,
+        table: &str,
+        from: Option<Position>,
+    ) -> Watching {
+        let (_, known) = schema.table(table).expect("a table of the schema");
+        let row_type = Fingerprint::of_row(known, &schema.types);
+        let named = (schema.name.as_str(), table);
+        let watch = self.client.watch_as(named, from, row_type);
+        Watching {
+            watch: watch.expect("the connection is there"),
+            waiting: Vec::new(),
+        }
+    }
+
     pub(crate) async fn node(&self) -> NodeStatus {
         within(self.client.node_status())
             .await
@@ -411,7 +429,7 @@ fn seen(change: WatchedChange) -> SeenChange {
     }
 }
 
-fn encoded(arguments: &[u64]) -> Vec<u8> {
+pub(crate) fn encoded(arguments: &[u64]) -> Vec<u8> {
     let mut bytes = Vec::new();
     arguments
         .iter()
@@ -436,7 +454,7 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-async fn within<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future)
         .await
         .expect("the node answers in time")

@@ -2,7 +2,9 @@
 //! and fails here until there is one to try.
 
 use interstice_abi::failure::Code;
+use interstice_abi::fingerprint::Fingerprint;
 use interstice_abi::id::Seq;
+use interstice_abi::schema::Description;
 use interstice_abi::wire::{
     Ack, DeployOptions, GrantChange, GrantTarget, HistoryOrder, LogsMode, Request, RequestBody,
 };
@@ -24,10 +26,14 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::Ping
         | RequestBody::Cancel { .. }
         | RequestBody::Call { .. }
+        | RequestBody::CallAs { .. }
         | RequestBody::Query { .. }
+        | RequestBody::QueryAs { .. }
         | RequestBody::Rows { .. }
         | RequestBody::RowsAt { .. }
+        | RequestBody::RowsAtAs { .. }
         | RequestBody::Watch { .. }
+        | RequestBody::WatchAs { .. }
         | RequestBody::Schema { .. }
         | RequestBody::NodeStatus
         | RequestBody::ModuleStatus { .. } => Who::Anyone,
@@ -127,7 +133,50 @@ fn all() -> Vec<RequestBody> {
             limit: 1,
             filter: None,
         },
+        RequestBody::CallAs {
+            module: module(),
+            reducer: "build".into(),
+            arguments: vec![2, 1],
+            ack: Ack::Durable,
+            signature: fingerprint("reducer__build"),
+        },
+        RequestBody::QueryAs {
+            module: module(),
+            query: "houses".into(),
+            arguments: vec![],
+            ack: Ack::Durable,
+            signature: fingerprint("query__houses"),
+        },
+        RequestBody::WatchAs {
+            module: module(),
+            table: "houses".into(),
+            from: None,
+            row_type: fingerprint("table__houses"),
+        },
+        RequestBody::RowsAtAs {
+            module: module(),
+            table: "houses".into(),
+            at: Seq(2),
+            limit: 1,
+            filter: None,
+            row_type: fingerprint("table__houses"),
+        },
     ]
+}
+
+/// Of a function or table of the city, by the export that describes it.
+fn fingerprint(export: &str) -> Fingerprint {
+    let all = city().descriptions();
+    let (_, found) = all
+        .into_iter()
+        .find(|(name, _)| name == export)
+        .expect("the city has it");
+    match found {
+        Description::Reducer { reducer, types } => Fingerprint::of_reducer(&reducer, &types),
+        Description::Query { query, types } => Fingerprint::of_query(&query, &types),
+        Description::Table { table, types } => Fingerprint::of_row(&table, &types),
+        Description::Module(_) => unreachable!("a module has none"),
+    }
 }
 
 /// Finds out what an enum's variants are called.

@@ -1,7 +1,12 @@
 //! `call` and `call_reducer`: one turn of a module.
 
 use clap::{Args, ValueEnum};
-use interstice_abi::wire::Ack;
+use interstice_abi::{
+    failure::Code,
+    fingerprint::Fingerprint,
+    schema::ModuleSchema,
+    wire::{Ack, Called},
+};
 use serde_json::json;
 
 use crate::{app::App, problem::Outcome, session::Session, signature};
@@ -85,16 +90,40 @@ impl CallReducer {
     }
 }
 
+/// Calls a reducer with words that are coerced by `schema`.
+async fn once(
+    session: &Session,
+    (module, name): (&str, &str),
+    schema: &ModuleSchema,
+    words: &[String],
+    ack: Wait,
+) -> Outcome<Called> {
+    let reducer = signature::reducer(schema, name)?;
+    let shown = signature::of(&reducer.name, &reducer.arguments, None);
+    let arguments = signature::encode_arguments(words, &reducer.arguments, &schema.types, &shown)?;
+    let signature = Fingerprint::of_reducer(reducer, &schema.types);
+    session
+        .call((module, name), arguments, signature, ack.into())
+        .await
+}
+
 async fn call(app: &App, node: Option<&str>, module: &str, name: &str, rest: &Rest) -> Outcome<()> {
     let session = Session::open(app, node).await?;
     let schema = session.schema(module).await?;
-    let reducer = signature::reducer(&schema, name)?;
-    let shown = signature::of(&reducer.name, &reducer.arguments, None);
-    let arguments =
-        signature::encode_arguments(&rest.arguments, &reducer.arguments, &schema.types, &shown)?;
-    let called = session
-        .call(module, name, arguments, rest.ack.into())
-        .await?;
+    let called = match once(&session, (module, name), &schema, &rest.arguments, rest.ack).await {
+        // The module was upgraded in between.
+        Err(problem) if problem.code() == Some(Code::SchemaConflict) => {
+            let now = session.schema(module).await?;
+            let (old, new) = (
+                signature::reducer(&schema, name)?,
+                signature::reducer(&now, name)?,
+            );
+            let words =
+                signature::words_for(&rest.arguments, name, (&old.arguments, &new.arguments))?;
+            once(&session, (module, name), &now, &words, rest.ack).await?
+        }
+        called => called?,
+    };
     if called.failed > 0 {
         app.output.warn(format!(
             "{} reactions to this call failed; `logs` says why",

@@ -1,7 +1,12 @@
 //! `query` and `call_query`: a question to a module.
 
 use clap::Args;
-use interstice_abi::types::{ColumnType, Fields, TypeKind, TypeSet};
+use interstice_abi::{
+    failure::Code,
+    fingerprint::Fingerprint,
+    schema::ModuleSchema,
+    types::{ColumnType, Fields, TypeKind, TypeSet},
+};
 use serde_json::Value as Json;
 
 use super::call::Wait;
@@ -66,14 +71,22 @@ async fn query(
     rest: &Rest,
 ) -> Outcome<()> {
     let session = Session::open(app, node).await?;
-    let schema = session.schema(module).await?;
+    let mut schema = session.schema(module).await?;
+    let bytes = match once(&session, (module, name), &schema, &rest.arguments, rest.ack).await {
+        // The module was upgraded in between.
+        Err(problem) if problem.code() == Some(Code::SchemaConflict) => {
+            let old = std::mem::replace(&mut schema, session.schema(module).await?);
+            let (old, new) = (
+                signature::query(&old, name)?,
+                signature::query(&schema, name)?,
+            );
+            let words =
+                signature::words_for(&rest.arguments, name, (&old.arguments, &new.arguments))?;
+            once(&session, (module, name), &schema, &words, rest.ack).await?
+        }
+        bytes => bytes?,
+    };
     let query = signature::query(&schema, name)?;
-    let shown = signature::of(&query.name, &query.arguments, Some(&query.result));
-    let arguments =
-        signature::encode_arguments(&rest.arguments, &query.arguments, &schema.types, &shown)?;
-    let bytes = session
-        .query(module, name, arguments, rest.ack.into())
-        .await?;
     let value = signature::decode_json(&bytes, &query.result, &schema.types)?;
     match (columns(&query.result, &schema.types), &value) {
         (Some(columns), Json::Array(rows)) if !app.output.is_json() => {
@@ -83,6 +96,23 @@ async fn query(
         }
         _ => app.output.json(&value),
     }
+}
+
+/// Asks a query with words that are coerced by `schema`; the result's encoding.
+async fn once(
+    session: &Session,
+    (module, name): (&str, &str),
+    schema: &ModuleSchema,
+    words: &[String],
+    ack: Wait,
+) -> Outcome<Vec<u8>> {
+    let query = signature::query(schema, name)?;
+    let shown = signature::of(&query.name, &query.arguments, Some(&query.result));
+    let arguments = signature::encode_arguments(words, &query.arguments, &schema.types, &shown)?;
+    let signature = Fingerprint::of_query(query, &schema.types);
+    session
+        .query((module, name), arguments, signature, ack.into())
+        .await
 }
 
 /// The columns of a result that is a list of rows.

@@ -226,6 +226,16 @@ fn filter(text: &str, table: &TableSchema, schema: &ModuleSchema) -> Outcome<Row
     })
 }
 
+/// A row as JSON, without columns that were appended to the table since the schema was read.
+pub(crate) fn known_columns(
+    bytes: &[u8],
+    table: &TableSchema,
+    schema: &ModuleSchema,
+) -> Outcome<Json> {
+    let ty = ColumnType::Named(table.type_name.clone());
+    signature::decode_row(bytes, &ty, &schema.types)
+}
+
 /// A row as JSON.
 pub(crate) fn row(bytes: &[u8], table: &TableSchema, schema: &ModuleSchema) -> Outcome<Json> {
     signature::decode_json(

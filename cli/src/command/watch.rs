@@ -1,15 +1,23 @@
 //! `watch`: a table's rows, then its changes as they happen.
 
 use clap::Args;
+use futures::StreamExt as _;
 use interstice_abi::{
     id::Position,
     schema::{ModuleSchema, TableSchema},
     wire::{WatchEvent, WatchedChange},
 };
+use interstice_client::Followed;
 use serde_json::{Value as Json, json};
 
 use super::table;
-use crate::{app::App, node_process, output::reader_has_gone, problem::Outcome, session::Session};
+use crate::{
+    app::App,
+    node_process,
+    output::reader_has_gone,
+    problem::{Outcome, Problem},
+    session::Session,
+};
 
 /// Show the rows of a table, then every change as it happens
 #[derive(Debug, Args)]
@@ -33,18 +41,31 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open(app, None).await?;
-        let schema = session.schema(&self.module).await?;
-        let table = table::find(&schema, &self.table)?;
-        let mut events = session.watch(&self.module, &self.table, self.from)?;
+        let mut events = session.follow(&self.module, &self.table, self.from);
         let (end, left) = (node_process::end_signal(), reader_has_gone());
         tokio::pin!(end, left);
+        let mut schema: Option<Box<ModuleSchema>> = None;
         loop {
-            tokio::select! {
+            let next = tokio::select! {
                 signal = &mut end => return signal,
                 () = &mut left => return Ok(()),
-                event = events.next() => match event? {
-                    Some(event) => print(app, &event, table, &schema)?,
-                    None => return Ok(()),
+                next = events.next() => next,
+            };
+            match (next.transpose()?, &schema) {
+                (None, _) => return Ok(()),
+                (Some(Followed::Schema(new)), before) => {
+                    table::find(&new, &self.table)?;
+                    if before.is_some() {
+                        app.output
+                            .warn("the module was upgraded; the rows of the table follow in their new form");
+                    }
+                    schema = Some(new);
+                }
+                (Some(Followed::Event(event)), Some(schema)) => {
+                    print(app, &event, table::find(schema, &self.table)?, schema)?;
+                }
+                (Some(Followed::Event(_)), None) => {
+                    return Err(Problem::failed("rows came before their schema"));
                 }
             }
         }
@@ -55,13 +76,13 @@ fn print(app: &App, event: &WatchEvent, table: &TableSchema, schema: &ModuleSche
     match event {
         WatchEvent::Rows { rows, complete } => {
             for row in rows {
-                let row = table::row(row, table, schema)?;
+                let row = table::known_columns(row, table, schema)?;
                 line(app, "row", None, &row)?;
             }
             match complete {
                 Some(position) if app.output.is_json() => app
                     .output
-                    .json_line(&json!({"event": "complete", "position": position.to_string()})),
+                    .line(json!({"event": "complete", "position": position.to_string()})),
                 Some(position) => app.output.line(format!("position {position}")),
                 None => Ok(()),
             }
@@ -81,14 +102,14 @@ fn print_change(
     let read = |bytes: &Option<Vec<u8>>| {
         bytes
             .as_ref()
-            .map(|bytes| table::row(bytes, table, schema))
+            .map(|bytes| table::known_columns(bytes, table, schema))
             .transpose()
     };
     let position = Some(change.position);
     match (read(&change.before)?, read(&change.after)?) {
         (None, Some(after)) => line(app, "insert", position, &after),
         (Some(before), None) => line(app, "delete", position, &before),
-        (Some(before), Some(after)) if app.output.is_json() => app.output.json_line(&json!({
+        (Some(before), Some(after)) if app.output.is_json() => app.output.line(json!({
             "event": "update", "position": change.position.to_string(), "before": before, "row": after
         })),
         (Some(before), Some(after)) => app.output.line(format!("update {before} to {after} at {}", change.position)),
@@ -101,8 +122,8 @@ fn line(app: &App, event: &str, position: Option<Position>, row: &Json) -> Outco
     match (app.output.is_json(), position) {
         (true, Some(position)) => app
             .output
-            .json_line(&json!({"event": event, "position": position, "row": row})),
-        (true, None) => app.output.json_line(&json!({"event": event, "row": row})),
+            .line(json!({"event": event, "position": position, "row": row})),
+        (true, None) => app.output.line(json!({"event": event, "row": row})),
         (false, Some(position)) => app.output.line(format!("{event} {row} at {position}")),
         (false, None) => app.output.line(format!("{event} {row}")),
     }

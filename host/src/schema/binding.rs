@@ -6,6 +6,7 @@ use interstice_abi::{
     schema::{
         Dependency, IndexSchema, ModuleSchema, QuerySchema, ReducerSchema, TableSchema, Visibility,
     },
+    types::Field,
 };
 
 use super::shape;
@@ -152,13 +153,7 @@ fn reducer_problem(
     if !known.events.is_empty() {
         return Some("it reacts to events and cannot be called".into());
     }
-    let same = shape::same_list(
-        shape::types_of(&wanted.arguments),
-        &dependency.types,
-        shape::types_of(&known.arguments),
-        &provider.types,
-    );
-    (!same).then(|| "it takes other arguments".into())
+    arguments_problem(&wanted.arguments, dependency, &known.arguments, provider)
 }
 
 fn query_problem(
@@ -169,14 +164,9 @@ fn query_problem(
     let Some(known) = provider.query(&wanted.name) else {
         return Some("it is gone".into());
     };
-    let same = shape::same_list(
-        shape::types_of(&wanted.arguments),
-        &dependency.types,
-        shape::types_of(&known.arguments),
-        &provider.types,
-    );
-    if !same {
-        return Some("it takes other arguments".into());
+    let problem = arguments_problem(&wanted.arguments, dependency, &known.arguments, provider);
+    if problem.is_some() {
+        return problem;
     }
     let (left, right) = (&dependency.types, &provider.types);
     (!shape::same(&wanted.result, left, &known.result, right)).then(|| {
@@ -185,4 +175,30 @@ fn query_problem(
             known.result, wanted.result
         )
     })
+}
+
+/// Arguments travel by place: two of one type that have changed places would be taken for each other. Another name in the same
+/// place is no harm.
+fn arguments_problem(
+    wanted: &[Field],
+    dependency: &Dependency,
+    known: &[Field],
+    provider: &ModuleSchema,
+) -> Option<String> {
+    let same = shape::same_list(
+        shape::types_of(wanted),
+        &dependency.types,
+        shape::types_of(known),
+        &provider.types,
+    );
+    if !same {
+        return Some("it takes other arguments".into());
+    }
+    let moved = wanted.iter().zip(known).find(|(field, there)| {
+        // Arguments that the module does not use are called `_`.
+        field.name != there.name
+            && field.name != "_"
+            && known.iter().any(|other| other.name == field.name)
+    });
+    moved.map(|(field, _)| format!("its argument `{}` stands in another place", field.name))
 }

@@ -14,7 +14,7 @@ use interstice_abi::schema::{ModuleSchema, Persistence, Visibility};
 
 use functions::{query_signature, reducer_signature};
 
-pub(crate) use tables::added_value;
+pub use tables::added_value;
 
 /// All differences between two schemas of a module. Its `Display` has a line per difference.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

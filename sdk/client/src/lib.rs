@@ -30,9 +30,12 @@ mod error;
 
 mod backup;
 mod client;
+mod follow;
 mod history;
+mod refit;
 mod rows;
 mod subscription;
+mod typed;
 mod upload;
 
 mod connect;
@@ -49,6 +52,7 @@ pub use backup::Backup;
 pub use client::Client;
 pub use connect::ConnectOptions;
 pub use error::Error;
+pub use follow::Followed;
 pub use history::RowsAt;
 pub use identity::{Identity, IdentityError};
 pub use pipeline::Pipeline;

@@ -267,7 +267,7 @@ impl Waiting {
 /// What `body` does to a node, when it does something.
 fn changes(body: &RequestBody) -> Option<&'static str> {
     match body {
-        RequestBody::Call { .. } => Some("call"),
+        RequestBody::Call { .. } | RequestBody::CallAs { .. } => Some("call"),
         RequestBody::Deploy { .. } => Some("deploy"),
         RequestBody::Unload { .. } => Some("unload"),
         RequestBody::Load { .. } => Some("load"),

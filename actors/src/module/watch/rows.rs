@@ -66,7 +66,7 @@ impl Core {
         let mut rest = self.module.tables().snapshot(watch.table)?;
         let first = rest.rows(FRAME_BYTES);
         if rest.is_empty() {
-            let watcher = Arc::new(Watcher::new(watch, Begin::Live, complete));
+            let watcher = Arc::new(Watcher::new(watch, Begin::Live, None));
             let told = watcher.clone();
             self.shared.log.when_durable(Box::new(move |durable| {
                 match durable {
@@ -80,7 +80,7 @@ impl Core {
             return Ok(watcher);
         }
         let slot = Slot::take()?;
-        let watcher = Arc::new(Watcher::new(watch, Begin::Behind, complete));
+        let watcher = Arc::new(Watcher::new(watch, Begin::Behind, None));
         let (told, durable) = oneshot::channel();
         self.shared.log.when_durable(Box::new(move |outcome| {
             // Whoever waits for it ends with the arbiter only.
@@ -141,6 +141,8 @@ impl Watcher {
         if taken.is_err() {
             let text = "the rows of the table were not read, or all clients together have too much unread; watch again";
             self.fail(Failure::new(Code::Busy, text));
+        } else if let Some(position) = complete {
+            self.has_rows(position);
         }
         taken.is_ok()
     }

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use interstice_abi::{
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::Position,
     wire::{Response, ResponseBody, Standing, WatchEvent, WatchedChange},
 };
@@ -27,6 +28,8 @@ pub(crate) struct Watcher {
     pub(super) standing: Standing,
     pub(super) request: u64,
     pub(super) replies: Replies,
+    /// The type by which the client decodes rows, if it names one.
+    pub(super) row_type: Option<Fingerprint>,
     inner: Mutex<Inner>,
 }
 
@@ -41,8 +44,8 @@ pub(super) enum Begin {
 
 struct Inner {
     state: State,
-    /// The last position that was sent: a watch from there misses nothing.
-    last: Position,
+    /// The last position that was sent: a watch from there misses nothing. `None` until all rows have been sent.
+    last: Option<Position>,
 }
 
 enum State {
@@ -78,18 +81,20 @@ impl Watcher {
     pub(super) fn live(replies: Replies) -> Self {
         let inner = Inner {
             state: State::Live,
-            last: Position::default(),
+            last: Some(Position::default()),
         };
         Self {
             connection: 1,
+            standing: Standing::Guest,
             request: 1,
             replies,
+            row_type: None,
             inner: Mutex::new(inner),
         }
     }
 
-    /// The watcher of a watch that begins, behind `last`.
-    pub(super) fn new(watch: &StartWatch, begin: Begin, last: Position) -> Self {
+    /// The watcher of a watch that begins, behind `last`, or with the table's rows.
+    pub(super) fn new(watch: &StartWatch, begin: Begin, last: Option<Position>) -> Self {
         let state = match begin {
             Begin::Live => State::Live,
             Begin::Behind => State::Behind(Waiting::default()),
@@ -99,6 +104,7 @@ impl Watcher {
             standing: watch.standing,
             request: watch.request,
             replies: watch.replies.clone(),
+            row_type: watch.row_type,
             inner: Mutex::new(Inner { state, last }),
         }
     }
@@ -127,7 +133,7 @@ impl Watcher {
         match &mut inner.state {
             State::Behind(waiting) => waiting.add(changes.to_vec()),
             State::Live => match self.replies.stream_encoded(self.request, body) {
-                Ok(()) => inner.last = last,
+                Ok(()) => inner.last = Some(last),
                 Err(_) => self.too_slow(&mut inner),
             },
             State::Ended => {}
@@ -153,20 +159,38 @@ impl Watcher {
             body: body_of(changes),
         });
         match taken {
-            Ok(()) => inner.last = last,
+            Ok(()) => inner.last = Some(last),
             Err(_) => self.too_slow(inner),
         }
     }
 
     fn too_slow(&self, inner: &mut Inner) {
+        self.end_resumable(inner, Code::Busy, "changes came faster than they were read");
+    }
+
+    /// All rows have been sent; they are valid at `position`.
+    pub(super) fn has_rows(&self, position: Position) {
+        self.inner().last = Some(position);
+    }
+
+    /// The table has rows of another type from here on.
+    pub(super) fn other_rows(&self, why: &str) {
+        let mut inner = self.inner();
+        if !matches!(inner.state, State::Ended) {
+            self.end_resumable(&mut inner, Code::SchemaConflict, why);
+        }
+    }
+
+    /// Ends the watch and says from where it can go on.
+    fn end_resumable(&self, inner: &mut Inner, code: Code, why: &str) {
         inner.state = State::Ended;
-        let text = format!(
-            "changes came faster than they were read; resume with --from {}",
-            inner.last
-        );
+        let text = match inner.last {
+            Some(last) => format!("{why}; resume with --from {last}"),
+            None => format!("{why}; watch again"),
+        };
         self.replies.send(Response {
             id: self.request,
-            body: Err(Failure::new(Code::Busy, text)),
+            body: Err(Failure::new(code, text)),
         });
     }
 

@@ -11,6 +11,7 @@ use std::sync::{
 use dashmap::DashMap;
 use interstice_abi::{
     failure::Failure,
+    fingerprint::Fingerprint,
     id::{Epoch, ModuleName, Position, TableId},
     wire::{ResponseBody, Standing, WatchEvent, WatchedChange},
 };
@@ -53,12 +54,17 @@ impl Watchers {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn retain(&self, keep: impl Fn(&(ModuleName, String), &Watcher) -> bool) -> usize {
+    fn retain(&self, keep: impl Fn(&(ModuleName, String), &Arc<Watcher>) -> bool) -> usize {
         let mut removed = 0;
         self.tables.retain(|key, watchers| {
             let before = watchers.len();
-            if !watchers.iter().all(|watcher| keep(key, watcher)) {
-                Arc::make_mut(watchers).retain(|watcher| keep(key, watcher));
+            let kept: Vec<Arc<Watcher>> = watchers
+                .iter()
+                .filter(|watcher| keep(key, watcher))
+                .cloned()
+                .collect();
+            if kept.len() < before {
+                *watchers = Arc::new(kept);
             }
             removed += before - watchers.len();
             !watchers.is_empty()
@@ -95,6 +101,35 @@ impl Watchers {
             }
             !ended
         });
+    }
+
+    /// Ends the watches of a module's tables whose clients cannot read the rows that are there from here on, which `reads` says.
+    /// They get what was recorded before, then the reason and the position behind it.
+    pub(crate) fn end_changed(
+        &self,
+        log: &Log,
+        module: &ModuleName,
+        reads: impl Fn(&str, Option<Fingerprint>) -> bool,
+    ) {
+        let ended = std::cell::RefCell::new(Vec::new());
+        self.retain(|(watched, table), watcher| {
+            let goes_on = watched != module || reads(table, watcher.row_type);
+            if !goes_on {
+                let why = format!(
+                    "module `{module}` was upgraded, and rows of table `{table}` are of another type: read the schema again"
+                );
+                ended.borrow_mut().push((watcher.clone(), why));
+            }
+            goes_on
+        });
+        let ended = ended.into_inner();
+        if !ended.is_empty() {
+            log.when_durable(Box::new(move |_| {
+                for (watcher, why) in ended {
+                    watcher.other_rows(&why);
+                }
+            }));
+        }
     }
 
     /// Ends the watches of guests who may not go on, with the reason.
@@ -229,7 +264,7 @@ fn table_name(catalogue: &Catalogue, module: &ModuleName, table: TableId) -> Opt
 }
 
 /// A change as its watchers get it.
-pub(super) fn watched(position: Position, change: &Change) -> WatchedChange {
+fn watched(position: Position, change: &Change) -> WatchedChange {
     WatchedChange {
         position,
         before: change.before.as_ref().map(|row| row.to_vec()),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use interstice_abi::{id::ModuleName, wire::Standing};
+use interstice_abi::{fingerprint::Fingerprint, id::ModuleName, wire::Standing};
 use interstice_host::module::CallKind;
 
 use crate::{
@@ -36,6 +36,8 @@ pub(super) struct Called {
     pub(super) index: ModuleIndex,
     pub(super) module: ModuleName,
     pub(super) function: Arc<str>,
+    /// What its callers must have encoded their arguments by.
+    pub(super) signature: Option<Fingerprint>,
 }
 
 impl Known {
@@ -99,7 +101,7 @@ impl Supervisor {
         kind: CallKind,
         standing: Standing,
         index: ModuleIndex,
-        function: String,
+        (function, signature): (String, Option<Fingerprint>),
     ) -> Called {
         let module = self.name_of(index);
         let function = function.into();
@@ -108,12 +110,14 @@ impl Supervisor {
                 index,
                 module,
                 function,
+                signature,
             };
         };
         let called = Called {
             index,
             module: module.apart(),
             function,
+            signature,
         };
         batched.called = Some(Known {
             kind,
@@ -137,6 +141,7 @@ mod tests {
                 index: ModuleIndex(0),
                 module: ModuleName::new("bank").expect("a name"),
                 function: "pay".into(),
+                signature: None,
             },
         };
         let owner = Standing::Owner;

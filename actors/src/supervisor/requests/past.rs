@@ -5,24 +5,17 @@
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{ModuleName, Seq},
-    wire::{HistoryCursor, HistoryOrder, RowFilter, Standing},
+    id::ModuleName,
+    wire::{HistoryCursor, HistoryOrder, Standing},
 };
 
-use super::sight::owner;
+use super::{sight::owner, wanted::WantedRowsAt};
 use crate::{
     history::{Around, Present, Reader, TableAtRequest, TurnsRequest, Viewer},
     ingress::{Peer, Replies},
     module::{NewPlace, query::Pass},
     supervisor::{Supervisor, catalogue::ModuleIndex},
 };
-
-/// Which rows of the past a client wants.
-pub(super) struct RowsAtWanted {
-    pub(super) at: Seq,
-    pub(super) limit: u64,
-    pub(super) filter: Option<RowFilter>,
-}
 
 /// A module of now or of before: its index when it is installed, else what to answer when it never was.
 type Named = (ModuleName, Result<ModuleIndex, Failure>);
@@ -56,29 +49,29 @@ impl Supervisor {
     pub(super) fn rows_at(
         &mut self,
         peer: &Peer,
-        (module, table): (&str, String),
-        wanted: RowsAtWanted,
+        wanted: WantedRowsAt,
         (replies, request): (&Replies, u64),
     ) -> Result<(), Failure> {
         let viewer = match peer.standing {
             Standing::Owner => Viewer::Owner,
             Standing::Guest => {
                 // What is private today was not meant for guests; whether it was public then is checked with the schema of then.
-                self.readable(peer, (module, &table))?;
+                self.readable(peer, (&wanted.module, &wanted.table))?;
                 Viewer::Guest
             }
         };
-        let (module, found) = self.of_any_time(module)?;
+        let (module, found) = self.of_any_time(&wanted.module)?;
         let around = self.around();
         around.check(wanted.at)?;
         let index = found.as_ref().ok().copied();
         let rows = TableAtRequest {
             module,
             unknown: found.err(),
-            table,
+            table: wanted.table,
             at: wanted.at,
             limit: wanted.limit,
             filter: wanted.filter,
+            row_type: wanted.row_type,
             viewer,
             replies: replies.clone(),
             request,
@@ -112,7 +105,7 @@ impl Supervisor {
         }
     }
 
-    fn around(&self) -> Around {
+    pub(super) fn around(&self) -> Around {
         let present = self.catalogue.entries().map(|(_, entry)| {
             let installed = &entry.installed;
             let present = Present {

@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{Position, StepIndex},
-    wire::{Ack, Request, RequestBody, Response, RowFilter, Standing},
+    fingerprint::Fingerprint,
+    id::{Position, StepIndex, TableId},
+    wire::{Request, Response, Standing},
 };
 use interstice_host::module::{CallKind, Caller};
 
-use super::{batched::Called, past::RowsAtWanted};
+use super::{
+    batched::Called,
+    wanted::{Wanted, WantedCall, WantedRows, WantedWatch},
+};
 use crate::{
     ingress::{Peer, Replies},
     module::{
@@ -19,100 +23,30 @@ use crate::{
         nested::callable,
         query::{ClientQuery, ReadRows},
         turn::{PendingStep, Waiter, outside},
-        watch::StartWatch,
+        watch::{Resume, StartWatch},
     },
     one_or_more::OneOrMore,
     record::Input,
-    supervisor::Supervisor,
+    supervisor::{
+        Supervisor,
+        catalogue::{
+            ModuleIndex,
+            fingerprints::{check_function, other_rows},
+        },
+    },
 };
-
-/// A call that a client has asked for.
-struct ClientCall {
-    module: String,
-    reducer: String,
-    arguments: Vec<u8>,
-    ack: Ack,
-}
-
-/// Which rows a client wants.
-struct RowsWanted {
-    after: Option<Vec<u8>>,
-    limit: u32,
-    filter: Option<RowFilter>,
-}
 
 impl Supervisor {
     /// Takes up a request that has its turn.
     pub(crate) fn placed_request(&mut self, peer: &Arc<Peer>, request: Request, replies: Replies) {
         let Request { id, body } = request;
-        let outcome = self.refuses().and_then(|()| match body {
-            RequestBody::Call {
-                module,
-                reducer,
-                arguments,
-                ack,
-            } => self.call(
-                peer,
-                ClientCall {
-                    module,
-                    reducer,
-                    arguments,
-                    ack,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Query {
-                module,
-                query,
-                arguments,
-                ack,
-            } => self.query(
-                peer,
-                ClientCall {
-                    module,
-                    reducer: query,
-                    arguments,
-                    ack,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Rows {
-                module,
-                table,
-                after,
-                limit,
-                filter,
-            } => self.rows(
-                peer,
-                (&module, &table),
-                RowsWanted {
-                    after,
-                    limit,
-                    filter,
-                },
-                &replies,
-                id,
-            ),
-            RequestBody::Watch {
-                module,
-                table,
-                from,
-            } => self.watch(peer, (&module, &table), from, &replies, id),
-            RequestBody::RowsAt {
-                module,
-                table,
-                at,
-                limit,
-                filter,
-            } => self.rows_at(
-                peer,
-                (&module, table),
-                RowsAtWanted { at, limit, filter },
-                (&replies, id),
-            ),
-            _ => Err(Failure::internal(
+        let outcome = self.refuses().and_then(|()| match Wanted::of(body) {
+            Some(Wanted::Call(call)) => self.call(peer, call, &replies, id),
+            Some(Wanted::Query(call)) => self.query(peer, call, &replies, id),
+            Some(Wanted::Rows(rows)) => self.rows(peer, rows, &replies, id),
+            Some(Wanted::Watch(watch)) => self.watch(peer, watch, &replies, id),
+            Some(Wanted::RowsAt(rows)) => self.rows_at(peer, rows, (&replies, id)),
+            None => Err(Failure::internal(
                 "a request was parked that takes no place",
             )),
         });
@@ -127,25 +61,35 @@ impl Supervisor {
     fn call(
         &mut self,
         peer: &Peer,
-        call: ClientCall,
+        call: WantedCall,
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
         let kind = CallKind::Reducer;
-        let known = self.known(kind, peer.standing, (&call.module, &call.reducer));
+        let known = self.known(kind, peer.standing, (&call.module, &call.function));
         let called = match known {
             Some(known) => known,
             None => {
                 let index = self.usable(peer, &call.module)?;
-                callable(self.entry(index)?, &call.reducer)?;
-                self.found(kind, peer.standing, index, call.reducer)
+                let entry = self.entry(index)?;
+                callable(entry, &call.function)?;
+                let all = &entry.installed.schema.reducers;
+                let place = all.iter().position(|known| known.name == call.function);
+                let signature = place.and_then(|place| entry.installed.fingerprints.reducer(place));
+                self.found(kind, peer.standing, index, (call.function, signature))
             }
         };
         let Called {
             index,
             module,
             function: reducer,
+            signature,
         } = called;
+        check_function(
+            call.signature,
+            signature,
+            ("reducer", &reducer, module.as_str()),
+        )?;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
         if bytes > self.config.limits.arguments_bytes_max {
             let text = format!(
@@ -178,31 +122,36 @@ impl Supervisor {
     fn query(
         &mut self,
         peer: &Peer,
-        call: ClientCall,
+        call: WantedCall,
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
         let kind = CallKind::Query;
-        let known = self.known(kind, peer.standing, (&call.module, &call.reducer));
+        let known = self.known(kind, peer.standing, (&call.module, &call.function));
         let called = match known {
             Some(known) => known,
             None => {
                 let index = self.usable(peer, &call.module)?;
-                let schema = &self.entry(index)?.installed.schema;
-                if schema.query(&call.reducer).is_none() {
+                let installed = &self.entry(index)?.installed;
+                let schema = &installed.schema;
+                let mut all = schema.queries.iter();
+                let Some(place) = all.position(|known| known.name == call.function) else {
                     let known = schema.queries.iter().map(|query| query.name.as_str());
-                    let mut failure = Failure::not_found("query", &call.reducer, known);
+                    let mut failure = Failure::not_found("query", &call.function, known);
                     failure.message = format!("{} in module `{}`", failure.message, schema.name);
                     return Err(failure);
-                }
-                self.found(kind, peer.standing, index, call.reducer)
+                };
+                let signature = installed.fingerprints.query(place);
+                self.found(kind, peer.standing, index, (call.function, signature))
             }
         };
         let Called {
             index,
             module,
             function: name,
+            signature,
         } = called;
+        check_function(call.signature, signature, ("query", &name, module.as_str()))?;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
         self.admission.check(&module, index, bytes)?;
         let query_reach = self.entry(index)?.query_reach.clone();
@@ -231,12 +180,11 @@ impl Supervisor {
     fn rows(
         &mut self,
         peer: &Peer,
-        named: (&str, &str),
-        wanted: RowsWanted,
+        wanted: WantedRows,
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
-        let (module, table, _) = self.readable(peer, named)?;
+        let (module, table, _) = self.readable(peer, (&wanted.module, &wanted.table))?;
         self.admission.check(&self.name_of(module), module, 0)?;
         let rows = ReadRows {
             ticket: self.stamper.ticket(),
@@ -257,34 +205,22 @@ impl Supervisor {
     fn watch(
         &mut self,
         peer: &Peer,
-        named: (&str, &str),
-        from: Option<Position>,
+        wanted: WantedWatch,
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
-        let (module, table, table_name) = self.readable(peer, named)?;
+        let (module, table, table_name) = self.readable(peer, (&wanted.module, &wanted.table))?;
+        if let Some(row_type) = wanted.row_type {
+            self.check_rows(module, table, row_type)?;
+        }
         self.admission.check(&self.name_of(module), module, 0)?;
-        let since = self.entry(module)?.installed.since;
-        let kept = self.checkpoints.history().0;
-        // Of the last turn before the kept log only a part may be there; a module's own first turn is whole.
-        let (oldest, edge) = if kept >= since && kept.0 > 0 {
-            (kept, u32::MAX)
-        } else {
-            (since, 0)
-        };
         let watch = StartWatch {
             ticket: self.stamper.ticket(),
             module,
             table,
             table_name,
-            from,
-            oldest: Position {
-                epoch: self.shared.epoch,
-                seq: oldest,
-                step: StepIndex(edge),
-                index: edge,
-            },
-            log_start: self.checkpoints.history().1,
+            row_type: wanted.row_type,
+            resume: wanted.from.map(|from| Box::new(self.resume(from))),
             seq: self.stamper.last_seq(),
             connection: peer.connection.0,
             standing: peer.standing,
@@ -294,6 +230,40 @@ impl Supervisor {
         self.admission.enter(Some(module), 0);
         self.outgoing.add(module, NewPlace::Watch(Box::new(watch)));
         Ok(())
+    }
+}
+
+impl Supervisor {
+    fn resume(&self, from: Position) -> Resume {
+        let (kept_after, log_start) = self.checkpoints.history();
+        // Of the last turn before the kept log only a part may be there.
+        let edge = if kept_after.0 > 0 { u32::MAX } else { 0 };
+        Resume {
+            from,
+            oldest: Position {
+                epoch: self.shared.epoch,
+                seq: kept_after,
+                step: StepIndex(edge),
+                index: edge,
+            },
+            log_start,
+            around: self.around(),
+        }
+    }
+
+    /// Whether a client that decodes by `row_type` can read the rows of a table.
+    fn check_rows(
+        &self,
+        module: ModuleIndex,
+        table: TableId,
+        row_type: Fingerprint,
+    ) -> Result<(), Failure> {
+        let installed = &self.entry(module)?.installed;
+        let known = installed.fingerprints.known_columns(table, row_type);
+        match (known, installed.schema.tables.get(usize::from(table.0))) {
+            (None, Some(found)) => Err(other_rows(&installed.schema, found)),
+            _ => Ok(()),
+        }
     }
 }
 

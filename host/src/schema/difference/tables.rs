@@ -115,8 +115,9 @@ fn columns(
     }
 }
 
-/// What rows that are older than the column have in it.
-pub(crate) fn added_value(column: &Field) -> Option<&[u8]> {
+/// What rows that are older than the column have in it; `None` when they cannot have it.
+#[must_use]
+pub fn added_value(column: &Field) -> Option<&[u8]> {
     match (&column.default, &column.ty) {
         (Some(default), _) => Some(default),
         (None, ColumnType::Option(_)) => Some(&[0]),

@@ -1,0 +1,155 @@
+//! What a request wants that takes a place in a queue, in one shape for requests that name the types they mean and those that
+//! do not.
+
+use interstice_abi::{
+    fingerprint::Fingerprint,
+    id::{Position, Seq},
+    wire::{Ack, RequestBody, RowFilter},
+};
+
+/// What a client wants.
+pub(super) enum Wanted {
+    Call(WantedCall),
+    Query(WantedCall),
+    Rows(WantedRows),
+    Watch(WantedWatch),
+    RowsAt(WantedRowsAt),
+}
+
+/// A call or query.
+pub(super) struct WantedCall {
+    pub(super) module: String,
+    pub(super) function: String,
+    pub(super) arguments: Vec<u8>,
+    pub(super) ack: Ack,
+    /// The signature by which the client has encoded the arguments, if it names one.
+    pub(super) signature: Option<Fingerprint>,
+}
+
+/// A page of rows.
+pub(super) struct WantedRows {
+    pub(super) module: String,
+    pub(super) table: String,
+    pub(super) after: Option<Vec<u8>>,
+    pub(super) limit: u32,
+    pub(super) filter: Option<RowFilter>,
+}
+
+/// A watch.
+pub(super) struct WantedWatch {
+    pub(super) module: String,
+    pub(super) table: String,
+    pub(super) from: Option<Position>,
+    /// The type by which the client decodes rows, if it names one.
+    pub(super) row_type: Option<Fingerprint>,
+}
+
+/// Rows as they were.
+pub(super) struct WantedRowsAt {
+    pub(super) module: String,
+    pub(super) table: String,
+    pub(super) at: Seq,
+    pub(super) limit: u64,
+    pub(super) filter: Option<RowFilter>,
+    /// The type by which the client decodes rows and has encoded the filter's value, if it names one.
+    pub(super) row_type: Option<Fingerprint>,
+}
+
+impl Wanted {
+    /// What `body` asks for; `None` when it takes no place.
+    pub(super) fn of(body: RequestBody) -> Option<Self> {
+        let call = |(module, function), arguments, ack, signature| WantedCall {
+            module,
+            function,
+            arguments,
+            ack,
+            signature,
+        };
+        let watch = |module, table, from, row_type| {
+            Self::Watch(WantedWatch {
+                module,
+                table,
+                from,
+                row_type,
+            })
+        };
+        let rows_at = |(module, table), at, limit, filter, row_type| {
+            Self::RowsAt(WantedRowsAt {
+                module,
+                table,
+                at,
+                limit,
+                filter,
+                row_type,
+            })
+        };
+        Some(match body {
+            RequestBody::Call {
+                module,
+                reducer,
+                arguments,
+                ack,
+            } => Self::Call(call((module, reducer), arguments, ack, None)),
+            RequestBody::CallAs {
+                module,
+                reducer,
+                arguments,
+                ack,
+                signature,
+            } => Self::Call(call((module, reducer), arguments, ack, Some(signature))),
+            RequestBody::Query {
+                module,
+                query,
+                arguments,
+                ack,
+            } => Self::Query(call((module, query), arguments, ack, None)),
+            RequestBody::QueryAs {
+                module,
+                query,
+                arguments,
+                ack,
+                signature,
+            } => Self::Query(call((module, query), arguments, ack, Some(signature))),
+            RequestBody::Rows {
+                module,
+                table,
+                after,
+                limit,
+                filter,
+            } => Self::Rows(WantedRows {
+                module,
+                table,
+                after,
+                limit,
+                filter,
+            }),
+            RequestBody::Watch {
+                module,
+                table,
+                from,
+            } => watch(module, table, from, None),
+            RequestBody::WatchAs {
+                module,
+                table,
+                from,
+                row_type,
+            } => watch(module, table, from, Some(row_type)),
+            RequestBody::RowsAt {
+                module,
+                table,
+                at,
+                limit,
+                filter,
+            } => rows_at((module, table), at, limit, filter, None),
+            RequestBody::RowsAtAs {
+                module,
+                table,
+                at,
+                limit,
+                filter,
+                row_type,
+            } => rows_at((module, table), at, limit, filter, Some(row_type)),
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Following a table through upgrades of its module: a watch that says by which schema its rows are to be decoded.
+
+use futures::{Stream, StreamExt as _, stream};
+use interstice_abi::{
+    fingerprint::Fingerprint, id::Position, schema::ModuleSchema, wire::WatchEvent,
+};
+
+use crate::{
+    Client, Error, Watch,
+    typed::{conflict, known_table},
+};
+
+/// What comes to a follower.
+#[derive(Clone, Debug)]
+pub enum Followed {
+    /// Rows from here on are of this schema. Rows may have columns behind those that it has.
+    Schema(Box<ModuleSchema>),
+    /// Rows and changes. Rows that come again, behind another schema, replace all that were there.
+    Event(WatchEvent),
+}
+
+/// Where a follower stands.
+struct Follower {
+    client: Client,
+    module: String,
+    table: String,
+    from: Option<Position>,
+    step: Step,
+}
+
+enum Step {
+    /// The schema is to be read.
+    Schema,
+    /// The watch is to be begun.
+    Watch(Fingerprint),
+    /// Events come.
+    Events(Box<Watch>, Fingerprint),
+    Ended,
+}
+
+impl Client {
+    /// The schema of a module, then what happens in one of its tables, as with [`Client::watch`]. When an upgrade gives the
+    /// table rows of another type, the new schema follows, then the rows that are there and what changes from there on.
+    ///
+    /// The stream ends with its first error.
+    pub fn follow(
+        &self,
+        module: &str,
+        table: &str,
+        from: Option<Position>,
+    ) -> impl Stream<Item = Result<Followed, Error>> + Send + Unpin + use<> {
+        let follower = Follower {
+            client: self.clone(),
+            module: module.to_string(),
+            table: table.to_string(),
+            from,
+            step: Step::Schema,
+        };
+        Box::pin(stream::unfold(follower, |mut follower| async move {
+            let next = follower.next().await?;
+            if next.is_err() {
+                follower.step = Step::Ended;
+            }
+            Some((next, follower))
+        }))
+    }
+}
+
+impl Follower {
+    async fn next(&mut self) -> Option<Result<Followed, Error>> {
+        loop {
+            match std::mem::replace(&mut self.step, Step::Ended) {
+                Step::Ended => return None,
+                Step::Schema => return Some(self.schema().await),
+                Step::Watch(row_type) => {
+                    let (named, from) = ((self.module.as_str(), self.table.as_str()), self.from);
+                    match self.client.watch_as(named, from, row_type) {
+                        Ok(watch) => self.step = Step::Events(Box::new(watch), row_type),
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                Step::Events(mut watch, row_type) => {
+                    let event = watch.next().await?;
+                    if conflict(&event).is_some() {
+                        // Of a client that names a position, the schema may be of before an upgrade behind it.
+                        match self.changed(row_type).await {
+                            Ok(true) => continue,
+                            Ok(false) => {}
+                            Err(error) => return Some(Err(error)),
+                        }
+                    }
+                    self.step = Step::Events(watch, row_type);
+                    return Some(event.map(Followed::Event));
+                }
+            }
+        }
+    }
+
+    /// Reads the schema, by which the watch goes on.
+    async fn schema(&mut self) -> Result<Followed, Error> {
+        let schema = self.client.schema(&self.module).await?;
+        let row_type = Fingerprint::of_row(known_table(&schema, &self.table)?, &schema.types);
+        self.step = Step::Watch(row_type);
+        Ok(Followed::Schema(Box::new(schema)))
+    }
+
+    /// Whether the table has another row type than `row_type` now; then all begins again, with the rows.
+    async fn changed(&mut self, row_type: Fingerprint) -> Result<bool, Error> {
+        let schema = self.client.schema(&self.module).await?;
+        let now = Fingerprint::of_row(known_table(&schema, &self.table)?, &schema.types);
+        if now == row_type {
+            return Ok(false);
+        }
+        self.from = None;
+        self.step = Step::Schema;
+        Ok(true)
+    }
+}
