@@ -1,5 +1,5 @@
-//! Reading a node's past: turns of a module ([`turns`]), tables as they were ([`table_at`]), and what a watch has missed
-//! ([`changes`]).
+//! Reading a node's past: turns of a module ([`turns`]), tables as they were ([`table_at`]), and
+//! what a watch has missed ([`changes`]).
 //!
 //! Everything here runs on threads of its own, at most [`READERS_MAX`] of them, and reads what is durable in the log; no actor waits
 //! for it. [`index`] remembers where in the log which turns and modules are, [`versions`] which schema held when, and [`page`] puts
@@ -160,7 +160,8 @@ impl History {
     ) {
         for read in self.guests().iter() {
             if let Err(denied) = may_go_on(&read.module, &read.table) {
-                // The first reason stays. The reader sees that its stream has ended, and answers with it.
+                // The first reason stays. The reader sees that its stream has ended, and answers
+                // with it.
                 let _ = read.denied.set(denied);
                 read.replies.stream_cancelled(read.request);
             }

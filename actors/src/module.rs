@@ -20,6 +20,8 @@ pub(crate) mod nested;
 
 pub(crate) mod query;
 
+pub(crate) mod readings;
+
 pub(crate) mod watch;
 
 pub(crate) mod checkpoint;

@@ -12,7 +12,7 @@ use interstice_host::log::{Log, LogError, LogPosition, Records, Wakes};
 use crate::{
     history::History,
     lines::Lines,
-    module::{lane::Lane, watch::watchers::Watchers},
+    module::{lane::Lane, readings::Readings, watch::watchers::Watchers},
     remote::Remote,
     supervisor::{Broken, Endings, Supervisor},
 };
@@ -35,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) lines: Lines,
     /// Who watches which table.
     pub(crate) watchers: Watchers,
+    /// Tables that clients read page by page.
+    pub(crate) readings: Readings,
     /// Bytes of records since the last checkpoint: when the next one is due.
     pub(crate) recorded_bytes: AtomicU64,
     /// Who answers calls to modules of other nodes.
@@ -66,6 +68,7 @@ impl Shared {
             log,
             lines,
             watchers: Watchers::default(),
+            readings: Readings::default(),
             recorded_bytes: AtomicU64::new(0),
             remote,
             lane,

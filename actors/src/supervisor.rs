@@ -311,6 +311,7 @@ impl Handler<Disconnected> for Supervisor {
     fn handle(&mut self, Disconnected(peer): Disconnected, ctx: &mut Context<Self>) {
         self.connections.remove(&peer.connection);
         self.shared.watchers.end(peer.connection.0, None);
+        self.shared.readings.end(peer.connection.0);
         self.shared.lines.unfollow(peer.connection.0, None);
         self.backups.end(peer.connection.0, None);
         self.park_or(

@@ -21,6 +21,10 @@ mod deploys;
 mod durability;
 #[path = "stages/history.rs"]
 mod history;
+#[path = "stages/open_streams.rs"]
+mod open_streams;
+#[path = "stages/readings.rs"]
+mod readings;
 #[path = "stages/resumed.rs"]
 mod resumed;
 #[path = "stages/rights.rs"]

@@ -186,7 +186,8 @@ impl Session {
         self.said(called.await)
     }
 
-    /// Asks a query, unless its signature is not the one by which the arguments were encoded; the result's encoding.
+    /// Asks a query, unless its signature is not the one by which the arguments were encoded; the
+    /// result's encoding.
     ///
     /// # Errors
     /// What the module or the node says.
@@ -201,19 +202,20 @@ impl Session {
         self.said(value.await).map(|(bytes, _)| bytes)
     }
 
-    /// A page of rows.
+    /// A page of rows, all pages of a reading of one turn, unless rows are of another type.
     ///
     /// # Errors
     /// When there is no such table, or it is not for this asker.
     pub async fn rows(
         &self,
-        module: &str,
-        table: &str,
+        named: (&str, &str),
         after: Option<Vec<u8>>,
         limit: u32,
         filter: Option<RowFilter>,
+        row_type: Fingerprint,
     ) -> Outcome<RowsPage> {
-        self.said(self.client.rows(module, table, after, limit, filter).await)
+        let page = self.client.rows_as(named, after, limit, filter, row_type);
+        self.said(page.await)
     }
 
     /// A page of a module's turns.

@@ -146,8 +146,9 @@ pub fn encode_arguments(
     Ok(bytes)
 }
 
-/// The words for a signature that has replaced the one for which they were typed. Words go by place, so they are kept only where
-/// all names are the same in the same order; optional arguments that are added behind them are `null`.
+/// The words for a signature that has replaced the one for which they were typed. Words go by
+/// place, so they are kept only where all names are the same in the same order; optional
+/// arguments that are appended are `null`.
 ///
 /// # Errors
 /// Says what has changed.
@@ -170,6 +171,13 @@ pub fn words_for(
         ))
         .advise("type the arguments for the new one"));
     }
+    // It was read for the first attempt, and would be empty now.
+    if words.iter().any(|word| word == "@-") {
+        return Err(Problem::failed(format!(
+            "`{name}` was replaced by another version while it was being called; nothing has run"
+        ))
+        .advise("give standard input again"));
+    }
     let nulls = added.iter().map(|_| "null".to_string());
     Ok(words.iter().cloned().chain(nulls).collect())
 }
@@ -185,7 +193,8 @@ pub fn decode_json(bytes: &[u8], ty: &ColumnType, types: &TypeSet) -> Outcome<Js
     Ok(json::to_json(&value))
 }
 
-/// A row of type `ty` from its encoding, as JSON. Columns that the module has appended to that type are passed over.
+/// A row of type `ty` from its encoding, as JSON. Columns that the module has appended to that
+/// type are passed over.
 ///
 /// # Errors
 /// When the node has sent what its schema does not say.

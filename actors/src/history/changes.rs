@@ -1,8 +1,9 @@
-//! The changes of a table behind a position, up to a turn, from the log: what a watch has missed, over upgrades of the module, too.
+//! The changes of a table after a position, up to a turn, from the log: what a watch has missed,
+//! also across upgrades.
 //!
-//! Rows that were recorded under an earlier version get what the upgrade gave to the rows that were there: all come in the row
-//! type of the version that runs. Where that cannot be done, or would leave something out, the failure says which turn stands
-//! in the way.
+//! Rows that were recorded under an earlier version get what the upgrade gave to the rows that
+//! were there: all come in the row type of the version that runs. Where that cannot be done, or
+//! would leave something out, the failure says which turn stands in the way.
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use crate::record::{Input, Outcome, Record, StepRecord};
 pub(crate) struct MissedChanges {
     pub(crate) module: ModuleName,
     pub(crate) table: String,
-    /// Those behind this position.
+    /// Those after this position.
     pub(crate) from: Position,
     /// The last turn.
     pub(crate) until: Seq,
@@ -56,7 +57,8 @@ impl Version {
 }
 
 impl MissedChanges {
-    /// Hands the changes over step by step, in order, until there are no more or `take` wants none. Reads the log.
+    /// Hands the changes over step by step, in order, until there are no more or `take` wants
+    /// none. Reads the log.
     ///
     /// # Errors
     /// Why the log does not have all of them in the row type of the present version.
@@ -150,7 +152,8 @@ impl MissedChanges {
         })
     }
 
-    /// Checks that each version has kept the rows of the one before, and notes what it has given to them.
+    /// Checks that each version has kept the rows of the one before, and notes what it has given
+    /// to them.
     fn fit(&self, versions: &mut [Version]) -> Result<(), Failure> {
         for place in 1..versions.len() {
             let (before, after) = versions.split_at_mut(place);
@@ -186,8 +189,9 @@ impl MissedChanges {
         Ok(())
     }
 
-    /// An upgrade with --wipe that adds a unique index drops rows that share a value. Logs of older nodes do not say whether it
-    /// has dropped some; where rows were dropped by a newer one, their changes stand in the step.
+    /// An upgrade with --wipe that adds a unique index drops rows that share a value. Logs of
+    /// older nodes do not say whether it has dropped some; where rows were dropped by a newer
+    /// one, their changes stand in the step.
     fn check_wipe(&self, versions: &[Version], step: &StepRecord) -> Result<(), Failure> {
         let Some(Input::Install {
             module,
@@ -255,18 +259,18 @@ impl MissedChanges {
     }
 }
 
-/// A change whose rows get `added` behind them.
+/// A change whose rows get `added` at their end.
 fn changed(position: Position, change: &Change, added: &[u8]) -> WatchedChange {
-    let row = |row: &Option<Box<[u8]>>| row.as_ref().map(|row| [row, added].concat());
+    let longer = |row: &[u8]| [row, added].concat();
     WatchedChange {
         position,
-        before: row(&change.before),
-        after: row(&change.after),
+        before: change.before.as_ref().map(|row| longer(row)),
+        after: change.after.as_ref().map(|row| longer(row)),
     }
 }
 
-/// The steps of a piece of the log, from `start` on. Where the log has dropped some of them since, that is said and nothing is
-/// left out.
+/// The steps of a piece of the log, from `start` on. Where the log has dropped some of them
+/// since, that is said and nothing is left out.
 fn steps(
     log: &Log,
     range: Range,

@@ -58,7 +58,8 @@ pub(crate) struct TableAtRequest {
     pub(crate) at: Seq,
     pub(crate) limit: u64,
     pub(crate) filter: Option<RowFilter>,
-    /// The type by which the client decodes rows and has encoded the filter's value, if it names one.
+    /// The type by which the client decodes rows and has encoded the filter's value, if it names
+    /// one.
     pub(crate) row_type: Option<Fingerprint>,
     pub(crate) viewer: Viewer,
     pub(crate) replies: Replies,

@@ -4,7 +4,7 @@
 
 mod floats;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
     failure::Failure,
@@ -20,6 +20,7 @@ use super::{
     Traffic,
     core::Core,
     nested::{reacher::Reacher, way::Way},
+    readings::{About, Reading},
     turn::Ticket,
 };
 use crate::{
@@ -29,10 +30,10 @@ use crate::{
 };
 
 /// Most bytes of rows in one page: a page is one frame, and a frame should not hold up others for long.
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most bytes of rows that a page with a filter looks at before it ends, with or without rows.
-const SCAN_BYTES_MAX: usize = 8 * PAGE_BYTES_MAX;
+pub(super) const SCAN_BYTES_MAX: usize = 8 * PAGE_BYTES_MAX;
 
 /// A query that a client has asked for.
 pub(crate) struct ClientQuery {
@@ -66,13 +67,21 @@ pub(crate) struct ReadRows {
     pub(crate) ticket: Ticket,
     pub(crate) module: ModuleIndex,
     pub(crate) table: TableId,
-    pub(crate) after: Option<Vec<u8>>,
+    pub(crate) mode: RowsMode,
     pub(crate) limit: u32,
     /// A column's place and the value that it must have.
     pub(crate) filter: Option<RowFilter>,
     pub(crate) seq: Seq,
     pub(crate) replies: Replies,
     pub(crate) request: u64,
+}
+
+/// What a page of rows is part of.
+pub(crate) enum RowsMode {
+    /// Of the table as it is, after a key.
+    Alone(Option<Vec<u8>>),
+    /// The first one of a reading.
+    Reading(About),
 }
 
 impl ClientQuery {
@@ -147,8 +156,13 @@ impl Core {
     }
 
     /// Reads a page of rows.
-    pub(super) fn read_rows(&mut self, rows: ReadRows) {
-        let body = self.page(&rows).map(ResponseBody::Rows);
+    pub(super) fn read_rows(&mut self, mut rows: ReadRows) {
+        let mode = std::mem::replace(&mut rows.mode, RowsMode::Alone(None));
+        let page = match mode {
+            RowsMode::Alone(after) => self.page(&rows, after),
+            RowsMode::Reading(about) => self.first_page(&rows, about),
+        };
+        let body = page.map(ResponseBody::Rows);
         self.answer(
             Ack::Durable,
             rows.replies,
@@ -168,7 +182,30 @@ impl Core {
         self.end_place(pass.module, 0);
     }
 
-    fn page(&self, rows: &ReadRows) -> Result<RowsPage, Failure> {
+    /// The first page of a reading, whose rest is kept for the connection.
+    fn first_page(&self, rows: &ReadRows, about: About) -> Result<RowsPage, Failure> {
+        let tables = self.module.tables();
+        let filter = rows.filter.as_ref();
+        let filter = filter
+            .map(|filter| Filter::new(tables.schema(), rows.table, filter))
+            .transpose()?;
+        let mut reading = Reading::new(tables.snapshot(rows.table)?, filter, rows.seq);
+        let mut page = reading.page(rows.limit);
+        if !reading.is_at_end() {
+            let (shared, connection) = (self.shared.shared(), about.connection);
+            let next = shared
+                .readings
+                .keep(shared, about, reading, Instant::now())?;
+            page.next = Some(next);
+            // The end of the connection may have come before: nobody else ends it then.
+            if rows.replies.is_closed() {
+                shared.readings.end(connection);
+            }
+        }
+        Ok(page)
+    }
+
+    fn page(&self, rows: &ReadRows, after: Option<Vec<u8>>) -> Result<RowsPage, Failure> {
         let limit = usize::try_from(rows.limit.clamp(1, interstice_abi::wire::ROWS_PER_PAGE_MAX))
             .unwrap_or(1);
         let tables = self.module.tables();
@@ -178,7 +215,7 @@ impl Core {
             .map(|filter| Filter::new(tables.schema(), rows.table, filter))
             .transpose()?;
         let mut found = Vec::new();
-        let mut next = rows.after.clone();
+        let mut next = after;
         let mut scanned = 0;
         // A filter may pass over much: the page ends all the same, so that nobody waits long for this module.
         while scanned < SCAN_BYTES_MAX {

@@ -35,9 +35,10 @@ pub(crate) struct StartWatch {
     pub(crate) module: ModuleIndex,
     pub(crate) table: TableId,
     pub(crate) table_name: String,
-    /// The type by which the client decodes rows, if it names one: what the table has, or its first columns.
+    /// The type by which the client decodes rows, if it names one: what the table has, or its
+    /// first columns.
     pub(crate) row_type: Option<Fingerprint>,
-    /// Instead of the rows: what came behind a position.
+    /// Instead of the rows: what came after a position.
     pub(crate) resume: Option<Box<Resume>>,
     /// The last seq before the watch.
     pub(crate) seq: Seq,

@@ -252,12 +252,13 @@ impl ChangeContext {
         }
     }
 
-    /// From here on `catalogue` holds. Guests whose right to read a table ends with it are told so before anything that is
-    /// done under it can reach them.
+    /// From here on `catalogue` holds. Streams of guests who lose the right to read a table end
+    /// first, so that nothing which is done under the new catalogue reaches them.
     pub(crate) fn adopt(&mut self, catalogue: Arc<Catalogue>) {
         let may_go_on = |module: &ModuleName, table: &str| may_go_on(&catalogue, module, table);
         self.shared.watchers.end_unreadable(may_go_on);
         self.shared.history.end_unreadable(may_go_on);
+        self.shared.readings.end_unreadable(may_go_on);
         self.catalogue = catalogue;
     }
 

@@ -30,6 +30,7 @@ use crate::{
         core::Core,
         gone,
         turn::{PendingStep, StepKind},
+        watch::watchers::Upgraded,
     },
     record::Input,
     supervisor::{
@@ -236,28 +237,32 @@ impl ChangeContext {
         Err(failure)
     }
 
-    /// Watches end whose clients cannot read the rows that are there from here on. A client that names a row type can read rows
-    /// that begin with the columns of that type; one that names none is taken to know the old rows alone.
+    /// Watches end whose clients cannot read the rows that are there from here on. A client that
+    /// names a row type can read rows that begin with the columns of that type; one that names
+    /// none is taken to know the old rows alone.
     fn end_changed_watches(&self, old: &ModuleSchema, new: &ModuleSchema) {
         let (was, now) = (Fingerprints::of(old), Fingerprints::of(new));
-        let reads = |table: &str, row_type: Option<Fingerprint>| {
+        let upgraded = |table: &str, row_type: Option<Fingerprint>| {
             let (Some((old_id, before)), Some((new_id, after))) =
                 (old.table(table), new.table(table))
             else {
-                return false;
+                return Upgraded::Gone;
             };
-            // Ephemeral tables start empty, which no change tells.
-            let ephemeral = Persistence::Ephemeral;
-            if before.persistence != after.persistence || after.persistence == ephemeral {
-                return false;
-            }
-            match row_type {
+            let can_read = match row_type {
                 Some(row_type) => now.known_columns(new_id, row_type).is_some(),
                 None => was.row(old_id) == now.row(new_id),
+            };
+            if !can_read {
+                return Upgraded::OtherRows;
             }
+            let persistence = (before.persistence, after.persistence);
+            if persistence.0 != persistence.1 || persistence.1 == Persistence::Ephemeral {
+                return Upgraded::Empty;
+            }
+            Upgraded::Same
         };
         let watchers = &self.shared.watchers;
-        watchers.end_changed(&self.shared.log, &new.name, reads);
+        watchers.end_changed(&self.shared.log, &new.name, upgraded);
     }
 }
 

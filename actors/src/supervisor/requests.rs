@@ -25,6 +25,7 @@ use self::{batched::Batched, sight::owner};
 use crate::{
     ingress::{Batch, Peer, Replies, Work},
     lines::Begin,
+    module::readings::Readings,
     supervisor::{
         Supervisor,
         barrier::Parked,
@@ -77,6 +78,21 @@ impl Supervisor {
                 replies,
             };
             return self.park_or(request, ctx);
+        }
+        if let RequestBody::RowsAs {
+            after: Some(after),
+            limit,
+            ..
+        } = &request.body
+        {
+            let (connection, back) = (peer.connection.0, (replies.clone(), id));
+            let asked =
+                Readings::answer_next(&self.shared, connection, (after.as_slice(), *limit), back);
+            if let Err(failure) = asked {
+                let body = Err(failure);
+                replies.send(Response { id, body });
+            }
+            return;
         }
         match self.immediate(peer, request, replies, ctx) {
             Ok(Some(body)) => replies.send(Response { id, body: Ok(body) }),

@@ -240,7 +240,8 @@ impl Peer {
         }
     }
 
-    /// As [`Peer::watch`], of a client that decodes rows by the type that the table has in `schema`.
+    /// As [`Peer::watch`], of a client that decodes rows by the type that the table has in
+    /// `schema`.
     pub(crate) async fn watch_as(
         &self,
         schema: &ModuleSchema,

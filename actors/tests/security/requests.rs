@@ -30,6 +30,7 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::Query { .. }
         | RequestBody::QueryAs { .. }
         | RequestBody::Rows { .. }
+        | RequestBody::RowsAs { .. }
         | RequestBody::RowsAt { .. }
         | RequestBody::RowsAtAs { .. }
         | RequestBody::Watch { .. }
@@ -56,6 +57,13 @@ fn who(body: &RequestBody) -> Who {
 
 /// One of each.
 fn all() -> Vec<RequestBody> {
+    let mut all = untyped();
+    all.extend(typed());
+    all
+}
+
+/// Those that do not name a signature or row type.
+fn untyped() -> Vec<RequestBody> {
     let module = || "city".to_string();
     vec![
         RequestBody::Hello {
@@ -133,6 +141,13 @@ fn all() -> Vec<RequestBody> {
             limit: 1,
             filter: None,
         },
+    ]
+}
+
+/// Those that do.
+fn typed() -> Vec<RequestBody> {
+    let module = || "city".to_string();
+    vec![
         RequestBody::CallAs {
             module: module(),
             reducer: "build".into(),
@@ -160,6 +175,14 @@ fn all() -> Vec<RequestBody> {
             limit: 1,
             filter: None,
             row_type: fingerprint("table__houses"),
+        },
+        RequestBody::RowsAs {
+            module: module(),
+            table: "houses".into(),
+            after: None,
+            limit: 1,
+            filter: None,
+            row_type: Some(fingerprint("table__houses")),
         },
     ]
 }

@@ -1,4 +1,5 @@
-//! Streams of rows that are open when the catalogue changes: whoever may no longer read ends with `denied`, others go on.
+//! Streams of rows that are open when the catalogue changes: those of clients that lose the right
+//! to read end with `denied`, the others go on.
 
 use std::time::Duration;
 
@@ -35,11 +36,7 @@ fn notes() -> GuestModule {
     GuestModule::new("notes")
         .table(GuestTable::new("Small", &["value"]))
         .table(GuestTable::new("Large", &[]).field(Field::new("blob", blob)))
-        .reducer(
-            "put",
-            2,
-            vec![must(insert("small", [arg(0), arg(1)]))],
-        )
+        .reducer("put", 2, vec![must(insert("small", [arg(0), arg(1)]))])
         .reducer(
             "fill",
             0,

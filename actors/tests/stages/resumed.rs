@@ -1,4 +1,5 @@
-//! Watches that resume over upgrades: wherever the log has the changes and rows can be read, with the true reason elsewhere.
+//! Watches that resume over upgrades: wherever the log has the changes and rows can be read, with
+//! the true reason elsewhere.
 
 use interstice_abi::{
     failure::Code,
@@ -14,7 +15,7 @@ use crate::common::{
     world::World,
 };
 
-/// `store` with columns behind its key and value, which older rows get with the value that stands beside their names.
+/// `store` with columns appended to its key and value, each with the default for older rows.
 fn store(added: &[(&str, u8)], patch: u32) -> GuestModule {
     let mut table = GuestTable::new("Rows", &["value"]);
     for (name, value) in added {

@@ -146,7 +146,7 @@ async fn calls_that_wait_for_an_upgrade_are_checked_by_what_it_brings() {
     assert!(rows.iter().all(|row| row[1..] == [1, 2]), "{rows:?}");
 }
 
-/// `notes` with as many columns behind its key.
+/// `notes` with these columns after its key.
 fn notes(columns: &[&str], patch: u32) -> GuestModule {
     let mut table = GuestTable::new("Rows", &[]);
     for column in columns {
@@ -184,7 +184,7 @@ async fn a_watch_goes_on_when_columns_are_appended() {
     assert_eq!(
         seen[1].after,
         Some(vec![2, 5, 5]),
-        "the new column is behind"
+        "the new column is the last"
     );
 
     let first = says_nothing.changes(1).await;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use hdrhistogram::Histogram;
-use interstice_abi::wire::{Request, RequestBody, Response, ResponseBody};
+use interstice_abi::{
+    fingerprint::Fingerprint,
+    wire::{Request, RequestBody, Response, ResponseBody},
+};
 use interstice_client::{Client, ConnectOptions, Identity, Pipeline, Target};
 
 use super::{
@@ -35,6 +38,9 @@ pub struct Plan {
     pub load: Load,
     /// Its arguments.
     pub template: Template,
+    /// The signature that these are for: an upgrade in the middle of a run is a failure and not
+    /// another measurement.
+    pub signature: Fingerprint,
     /// The node.
     pub target: Target,
     /// Who calls.
@@ -184,17 +190,19 @@ impl<'a> Connection<'a> {
         });
         let (module, name) = (load.module.clone(), load.reducer.clone());
         let body = match load.kind {
-            Kind::Reducer => RequestBody::Call {
+            Kind::Reducer => RequestBody::CallAs {
                 module,
                 reducer: name,
                 arguments: Vec::new(),
                 ack: load.ack.into(),
+                signature: plan.signature,
             },
-            Kind::Query => RequestBody::Query {
+            Kind::Query => RequestBody::QueryAs {
                 module,
                 query: name,
                 arguments: Vec::new(),
                 ack: load.ack.into(),
+                signature: plan.signature,
             },
         };
         Self {
@@ -232,7 +240,7 @@ impl<'a> Connection<'a> {
             let slots = u64::try_from(self.began.len()).unwrap_or(1);
             self.request.id = FIRST_ID + self.calls * slots + u64::try_from(slot).unwrap_or(0);
             self.calls += 1;
-            let (RequestBody::Call { arguments, .. } | RequestBody::Query { arguments, .. }) =
+            let (RequestBody::CallAs { arguments, .. } | RequestBody::QueryAs { arguments, .. }) =
                 &mut self.request.body
             else {
                 continue;
@@ -315,7 +323,8 @@ pub async fn reconnecting(
                 continue;
             }
         };
-        let called = client.call(&load.module, &load.reducer, arguments, load.ack.into());
+        let named = (load.module.as_str(), load.reducer.as_str());
+        let called = client.call_as(named, arguments, plan.signature, load.ack.into());
         match called.await {
             Ok(_) => tally.succeed(began, Instant::now(), &clock),
             Err(error) => tally.fail(&error.to_string()),

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use interstice_abi::schema::ModuleSchema;
+use interstice_abi::{fingerprint::Fingerprint, schema::ModuleSchema};
 use interstice_client::{Client, ConnectOptions, Identity, Pipeline, Target};
 use tokio::task::JoinSet;
 
@@ -88,7 +88,7 @@ impl Subject {
             .map_err(Problem::usage)?;
         let called = self
             .control
-            .call(module, reducer, bytes, Default::default())
+            .call_by(&schema, (module, reducer), bytes, Default::default())
             .await
             .map_err(|error| Problem::failed(format!("`{reducer}` of `{module}`: {error}")))?;
         if called.failed + called.dropped > 0 {
@@ -195,15 +195,24 @@ pub async fn run(subject: &Subject, load: &Load) -> Outcome<Measured> {
 
 async fn plan(subject: &Subject, load: &Load) -> Outcome<Plan> {
     let schema = subject.schema(&load.module).await?;
-    let fields = match load.kind {
-        Kind::Reducer => &signature::reducer(&schema, &load.reducer)?.arguments,
-        Kind::Query => &signature::query(&schema, &load.reducer)?.arguments,
+    let (fields, signature) = match load.kind {
+        Kind::Reducer => {
+            let found = signature::reducer(&schema, &load.reducer)?;
+            let signature = Fingerprint::of_reducer(found, &schema.types);
+            (&found.arguments, signature)
+        }
+        Kind::Query => {
+            let found = signature::query(&schema, &load.reducer)?;
+            let signature = Fingerprint::of_query(found, &schema.types);
+            (&found.arguments, signature)
+        }
     };
     let template = Template::new(&load.args_json, fields, &schema.types)
         .map_err(|problem| Problem::usage(format!("`{}`: {problem}", load.reducer)))?;
     Ok(Plan {
         load: load.clone(),
         template,
+        signature,
         target: subject.target.clone(),
         identity: subject.identity.clone(),
     })

@@ -2,7 +2,8 @@
 
 use clap::Args;
 use interstice_abi::{
-    failure::{Failure, nearest},
+    failure::{Code, Failure, nearest},
+    fingerprint::Fingerprint,
     id::Seq,
     schema::{ModuleSchema, TableSchema},
     types::ColumnType,
@@ -28,7 +29,7 @@ const SHOWN_ROWS: u64 = 1000;
 /// Show the rows of a table
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Show the rows of a table in the order of their keys; with --json, one per line.\n\n\
+    long_about = "Show the rows of a table in the order of their keys, all as they are at one turn; with --json, one per line.\n\n\
         Owners of the node see private tables, too.\n\n\
         --at shows a logged table as it was at the end of a turn, also of a module that has been upgraded or removed since. \
         The node reads the kept log up to that turn for it, once for each 32 MiB of rows.",
@@ -61,14 +62,27 @@ impl Table {
             return self.run_at(app, &session, Seq(at)).await;
         }
         let schema = session.schema(&self.module).await?;
-        let table = find(&schema, &self.table)?;
+        match self.run_now(app, &session, &schema).await {
+            // The module was upgraded in between, and nothing has been shown.
+            Err(problem) if problem.code() == Some(Code::SchemaConflict) => {
+                let schema = session.schema(&self.module).await?;
+                self.run_now(app, &session, &schema).await
+            }
+            shown => shown,
+        }
+    }
+
+    /// Shows the table as it is at one turn. Only the first page can be refused because `schema`
+    /// is of another version.
+    async fn run_now(&self, app: &App, session: &Session, schema: &ModuleSchema) -> Outcome<()> {
+        let table = find(schema, &self.table)?;
         let filter = self
             .filter
             .as_deref()
-            .map(|text| filter(text, table, &schema))
+            .map(|text| filter(text, table, schema))
             .transpose()?;
+        let row_type = Fingerprint::of_row(table, &schema.types);
         let wanted = self.wanted(app);
-        let row_type = ColumnType::Named(table.type_name.clone());
         let columns: Vec<String> = table
             .fields
             .iter()
@@ -81,11 +95,12 @@ impl Table {
             if limit == 0 {
                 break;
             }
+            let named = (self.module.as_str(), self.table.as_str());
             let page = session
-                .rows(&self.module, &self.table, after, limit, filter.clone())
+                .rows(named, after, limit, filter.clone(), row_type)
                 .await?;
             for row in &page.rows {
-                let row = signature::decode_json(row, &row_type, &schema.types)?;
+                let row = known_columns(row, table, schema)?;
                 left = left.saturating_sub(1);
                 if app.output.is_json() {
                     app.output.json_line(&row)?;

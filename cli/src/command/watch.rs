@@ -23,7 +23,9 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     long_about = "Show the rows of a table with the position at which they are valid, then every insert, update and delete \
-        as it happens, until Ctrl-C. With --from, the rows are skipped and the changes start behind that position.",
+        as it happens, until Ctrl-C. With --from, the rows are skipped and the changes start after that position.\n\n\
+        When an upgrade gives the table rows of another type, the rows are shown again in their new form. Columns that are \
+        appended are not shown until the watch is begun again.",
     after_help = "Examples:\n  \
         interstice-cli watch bank account\n  \
         interstice-cli watch bank account --from 0.17.0.2 --json"
@@ -82,7 +84,7 @@ fn print(app: &App, event: &WatchEvent, table: &TableSchema, schema: &ModuleSche
             match complete {
                 Some(position) if app.output.is_json() => app
                     .output
-                    .line(json!({"event": "complete", "position": position.to_string()})),
+                    .json_line(&json!({"event": "complete", "position": position.to_string()})),
                 Some(position) => app.output.line(format!("position {position}")),
                 None => Ok(()),
             }
@@ -109,7 +111,7 @@ fn print_change(
     match (read(&change.before)?, read(&change.after)?) {
         (None, Some(after)) => line(app, "insert", position, &after),
         (Some(before), None) => line(app, "delete", position, &before),
-        (Some(before), Some(after)) if app.output.is_json() => app.output.line(json!({
+        (Some(before), Some(after)) if app.output.is_json() => app.output.json_line(&json!({
             "event": "update", "position": change.position.to_string(), "before": before, "row": after
         })),
         (Some(before), Some(after)) => app.output.line(format!("update {before} to {after} at {}", change.position)),
@@ -122,8 +124,8 @@ fn line(app: &App, event: &str, position: Option<Position>, row: &Json) -> Outco
     match (app.output.is_json(), position) {
         (true, Some(position)) => app
             .output
-            .line(json!({"event": event, "position": position, "row": row})),
-        (true, None) => app.output.line(json!({"event": event, "row": row})),
+            .json_line(&json!({"event": event, "position": position, "row": row})),
+        (true, None) => app.output.json_line(&json!({"event": event, "row": row})),
         (false, Some(position)) => app.output.line(format!("{event} {row} at {position}")),
         (false, None) => app.output.line(format!("{event} {row}")),
     }

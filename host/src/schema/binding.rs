@@ -177,8 +177,8 @@ fn query_problem(
     })
 }
 
-/// Arguments travel by place: two of one type that have changed places would be taken for each other. Another name in the same
-/// place is no harm.
+/// Arguments travel by place: two of one type that have changed places would be taken for each
+/// other. Another name in the same place is no harm.
 fn arguments_problem(
     wanted: &[Field],
     dependency: &Dependency,

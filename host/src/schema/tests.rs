@@ -466,6 +466,28 @@ fn a_binding_that_does_not_fit_says_what_is_missing() {
 }
 
 #[test]
+fn a_binding_does_not_fit_when_two_arguments_have_changed_places() {
+    let two = |reducers: &mut [ReducerSchema], names: [&str; 2]| {
+        let open = reducers.iter_mut().find(|known| known.name == "open");
+        let fields = names.map(|name| Field::new(name, ColumnType::U64));
+        open.expect("is there").arguments = fields.into();
+    };
+    let check = |names: [&str; 2]| {
+        let (mut bound, mut provider) = (binding(), schema());
+        two(&mut bound.reducers, ["from", "to"]);
+        two(&mut provider.reducers, names);
+        check_binding(&bound, &provider).map_err(|failure| failure.message)
+    };
+    assert_eq!(check(["from", "to"]), Ok(()));
+    assert_eq!(check(["payer", "payee"]), Ok(()), "other names are no harm");
+    let swapped = check(["to", "from"]).expect_err("they would be taken for each other");
+    assert!(
+        swapped.contains("argument `from` stands in another place"),
+        "{swapped}"
+    );
+}
+
+#[test]
 fn what_dependents_and_timers_need_must_stay() {
     let dependent = ModuleName::new("audit").expect("a name");
     let timer = |of_load| Timer {

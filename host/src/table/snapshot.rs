@@ -50,6 +50,30 @@ impl Snapshot {
         rows
     }
 
+    /// Hands the next rows over, one by one, until `take` wants no more. Memory is given back
+    /// page by page.
+    pub fn take_rows(&mut self, mut take: impl FnMut(&[u8]) -> bool) {
+        let mut wants = true;
+        while wants && let Some(page) = self.pages.last() {
+            while wants && self.taken < page.len() {
+                wants = take(page.row(self.taken));
+                self.taken += 1;
+            }
+            if self.taken == page.len() {
+                self.pages.pop();
+                self.taken = 0;
+            }
+        }
+    }
+
+    /// The bytes of the pages that are left: what this holds at most when the table changes all
+    /// of them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let size = |page: &Arc<Page>| u64::try_from(page.size()).unwrap_or(u64::MAX);
+        self.pages.iter().map(size).sum()
+    }
+
     /// Whether all rows have been taken.
     #[must_use]
     pub fn is_empty(&self) -> bool {

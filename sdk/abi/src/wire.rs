@@ -1,17 +1,20 @@
 //! The messages of the protocol `/interstice/1`, spoken between clients and nodes on one long-lived libp2p stream.
 //!
-//! A frame is a length (`u32`, little-endian, at most [`FRAME_BYTES_MAX`]) and that many bytes of postcard: a [`Request`]
-//! towards the node, a [`Response`] back. Requests are pipelined: answers carry the request's id and come in any order.
-//! The first request on a stream is [`RequestBody::Hello`]. Who asks is known from the connection's key, not from the
-//! messages. A stream of answers ([`RequestBody::has_stream`]) goes on until it fails, ends, or is ended by
+//! A frame is a length (`u32`, little-endian, at most [`FRAME_BYTES_MAX`]) and that many bytes of
+//! postcard: a [`Request`] towards the node, a [`Response`] back. Requests are pipelined: answers
+//! carry the request's id and come in any order. The first request on a stream is
+//! [`RequestBody::Hello`]. Who asks is known from the connection's key, not from the messages. A
+//! stream of answers ([`RequestBody::has_stream`]) goes on until it fails, ends, or is ended by
 //! [`RequestBody::Cancel`]; every other request has exactly one answer.
 //!
-//! Requests that carry encoded values, or are answered with rows, exist twice: those called `…As` name the signature or row
-//! type that the client means, and are refused where the module has another one.
+//! Requests that carry encoded values, or are answered with rows, exist twice: those called `…As`
+//! name the signature or row type that the client means, and are refused where the module has
+//! another one.
 
 mod admin;
 pub mod bytes;
 mod history;
+mod kind;
 mod status;
 
 use alloc::{string::String, vec::Vec};
@@ -240,8 +243,8 @@ pub enum RequestBody {
         /// Only rows that have this value in a column, by the schema of that turn.
         filter: Option<RowFilter>,
     },
-    /// As [`RequestBody::Call`], unless the reducer takes other arguments than those that were encoded: then nothing runs, and
-    /// the answer is `SchemaConflict`.
+    /// As [`RequestBody::Call`], unless the reducer takes other arguments than those that were
+    /// encoded: then nothing runs, and the answer is `SchemaConflict`.
     CallAs {
         /// `name` or `name@major`.
         module: String,
@@ -255,8 +258,8 @@ pub enum RequestBody {
         /// The [`Fingerprint::of_reducer`] by which they were encoded.
         signature: Fingerprint,
     },
-    /// As [`RequestBody::Query`], unless the query takes other arguments or gives another result: then nothing runs, and the
-    /// answer is `SchemaConflict`.
+    /// As [`RequestBody::Query`], unless the query takes other arguments or gives another result:
+    /// then nothing runs, and the answer is `SchemaConflict`.
     QueryAs {
         /// `name` or `name@major`.
         module: String,
@@ -267,23 +270,25 @@ pub enum RequestBody {
         arguments: Vec<u8>,
         /// Whether to wait until what was read is synced.
         ack: Ack,
-        /// The [`Fingerprint::of_query`] by which the arguments were encoded and the result is decoded.
+        /// The [`Fingerprint::of_query`] by which the arguments were encoded and the result is
+        /// decoded.
         signature: Fingerprint,
     },
-    /// As [`RequestBody::Watch`], for a client that decodes rows by a type that it names. Where the table has other rows, or gets
-    /// them, the answer is `SchemaConflict`; columns that are appended to those that the client knows are sent behind them.
+    /// As [`RequestBody::Watch`], for a client that decodes rows by a type that it names. Where
+    /// the table has other rows, or gets them, the answer is `SchemaConflict`; columns that are
+    /// appended to those that the client knows are sent after them.
     WatchAs {
         /// `name` or `name@major`.
         module: String,
         /// The table.
         table: String,
-        /// Skip the rows and start behind this change; the log must still have it.
+        /// Skip the rows and start after this change; the log must still have it.
         from: Option<Position>,
         /// The [`Fingerprint::of_row`] by which rows are decoded.
         row_type: Fingerprint,
     },
-    /// As [`RequestBody::RowsAt`], for a filter whose value was encoded by a row type that is named. Where the rows of that turn
-    /// are of another type, the answer is `SchemaConflict`.
+    /// As [`RequestBody::RowsAt`], for a filter whose value was encoded by a row type that is
+    /// named. Where the rows of that turn are of another type, the answer is `SchemaConflict`.
     RowsAtAs {
         /// The module.
         module: String,
@@ -298,50 +303,24 @@ pub enum RequestBody {
         /// The [`Fingerprint::of_row`] by which the value was encoded and rows are decoded.
         row_type: Fingerprint,
     },
-}
-
-impl RequestBody {
-    /// Whether it has a stream of answers.
-    #[must_use]
-    pub const fn has_stream(&self) -> bool {
-        matches!(
-            self,
-            Self::Watch { .. }
-                | Self::WatchAs { .. }
-                | Self::Logs { .. }
-                | Self::RowsAt { .. }
-                | Self::RowsAtAs { .. }
-        )
-    }
-
-    /// Whether it takes a place in a module's queue, and so in the order of turns.
-    #[must_use]
-    pub const fn takes_place(&self) -> bool {
-        matches!(
-            self,
-            Self::Call { .. }
-                | Self::CallAs { .. }
-                | Self::Query { .. }
-                | Self::QueryAs { .. }
-                | Self::Rows { .. }
-                | Self::Watch { .. }
-                | Self::WatchAs { .. }
-                | Self::RowsAt { .. }
-                | Self::RowsAtAs { .. }
-        )
-    }
-
-    /// The arguments of a call or query; nothing of other requests.
-    #[must_use]
-    pub fn arguments(&self) -> &[u8] {
-        match self {
-            Self::Call { arguments, .. }
-            | Self::CallAs { arguments, .. }
-            | Self::Query { arguments, .. }
-            | Self::QueryAs { arguments, .. } => arguments,
-            _ => &[],
-        }
-    }
+    /// As [`RequestBody::Rows`], but all pages of one reading show the table at one turn, that of
+    /// the first page. The node keeps the rest of the reading for the connection, for a limited
+    /// time. Answer: [`ResponseBody::Rows`].
+    RowsAs {
+        /// `name` or `name@major`.
+        module: String,
+        /// The table.
+        table: String,
+        /// The [`RowsPage::next`] of the page before, whose reading goes on; `None` begins one.
+        after: Option<Vec<u8>>,
+        /// Most rows wanted; [`ROWS_PER_PAGE_MAX`] bounds it.
+        limit: u32,
+        /// Only rows that have this value in a column; of the first page, for all.
+        filter: Option<RowFilter>,
+        /// The [`Fingerprint::of_row`] by which the value was encoded and rows are decoded, if
+        /// the client names one; of the first page, for all.
+        row_type: Option<Fingerprint>,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -475,8 +454,8 @@ pub struct Called {
 pub struct RowsPage {
     /// Encoded rows.
     pub rows: Vec<Vec<u8>>,
-    /// Where the next page starts; `None` behind the last row. A page may have fewer rows than asked for, even none, and a next
-    /// one all the same.
+    /// What the next page is asked for with; `None` after the last row. A page may have fewer
+    /// rows than asked for, even none, and a next one all the same.
     pub next: Option<Vec<u8>>,
     /// The last turn that the page saw.
     pub seq: Seq,

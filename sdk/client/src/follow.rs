@@ -1,4 +1,5 @@
-//! Following a table through upgrades of its module: a watch that says by which schema its rows are to be decoded.
+//! Following a table through upgrades of its module: a watch that says by which schema its rows
+//! are to be decoded.
 
 use futures::{Stream, StreamExt as _, stream};
 use interstice_abi::{
@@ -13,9 +14,9 @@ use crate::{
 /// What comes to a follower.
 #[derive(Clone, Debug)]
 pub enum Followed {
-    /// Rows from here on are of this schema. Rows may have columns behind those that it has.
+    /// Rows from here on are of this schema. Rows may have more columns after those that it has.
     Schema(Box<ModuleSchema>),
-    /// Rows and changes. Rows that come again, behind another schema, replace all that were there.
+    /// Rows and changes. Rows that come again, after another schema, replace all that were there.
     Event(WatchEvent),
 }
 
@@ -34,13 +35,21 @@ enum Step {
     /// The watch is to be begun.
     Watch(Fingerprint),
     /// Events come.
-    Events(Box<Watch>, Fingerprint),
+    Events(Box<Watch>, Fingerprint, Heard),
     Ended,
 }
 
+/// What a watch has said so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Events,
+}
+
 impl Client {
-    /// The schema of a module, then what happens in one of its tables, as with [`Client::watch`]. When an upgrade gives the
-    /// table rows of another type, the new schema follows, then the rows that are there and what changes from there on.
+    /// The schema of a module, then what happens in one of its tables, as with [`Client::watch`].
+    /// When an upgrade gives the table rows of another type, the new schema follows, then the
+    /// rows that are there and what changes from there on.
     ///
     /// The stream ends with its first error.
     pub fn follow(
@@ -75,21 +84,22 @@ impl Follower {
                 Step::Watch(row_type) => {
                     let (named, from) = ((self.module.as_str(), self.table.as_str()), self.from);
                     match self.client.watch_as(named, from, row_type) {
-                        Ok(watch) => self.step = Step::Events(Box::new(watch), row_type),
+                        Ok(watch) => {
+                            self.step = Step::Events(Box::new(watch), row_type, Heard::Nothing);
+                        }
                         Err(error) => return Some(Err(error)),
                     }
                 }
-                Step::Events(mut watch, row_type) => {
+                Step::Events(mut watch, row_type, heard) => {
                     let event = watch.next().await?;
                     if conflict(&event).is_some() {
-                        // Of a client that names a position, the schema may be of before an upgrade behind it.
-                        match self.changed(row_type).await {
+                        match self.goes_on(row_type, heard).await {
                             Ok(true) => continue,
                             Ok(false) => {}
                             Err(error) => return Some(Err(error)),
                         }
                     }
-                    self.step = Step::Events(watch, row_type);
+                    self.step = Step::Events(watch, row_type, Heard::Events);
                     return Some(event.map(Followed::Event));
                 }
             }
@@ -104,11 +114,13 @@ impl Follower {
         Ok(Followed::Schema(Box::new(schema)))
     }
 
-    /// Whether the table has another row type than `row_type` now; then all begins again, with the rows.
-    async fn changed(&mut self, row_type: Fingerprint) -> Result<bool, Error> {
+    /// Whether a watch that was ended by an upgrade begins again, with the rows: the table has
+    /// another row type than `row_type`, or its rows have gone. One that was refused from the
+    /// start and has the right type does not.
+    async fn goes_on(&mut self, row_type: Fingerprint, heard: Heard) -> Result<bool, Error> {
         let schema = self.client.schema(&self.module).await?;
         let now = Fingerprint::of_row(known_table(&schema, &self.table)?, &schema.types);
-        if now == row_type {
+        if now == row_type && heard == Heard::Nothing {
             return Ok(false);
         }
         self.from = None;

@@ -17,6 +17,11 @@
 //! connection was lost stays lost; connecting anew is its user's decision, because only the user knows whether a call
 //! whose outcome is unknown may be made twice.
 //!
+//! A program that encodes and decodes by a module's schema says so: [`Client::call_by`],
+//! [`Client::query_by`], [`Client::rows_as`] and [`Client::follow`] never let bytes of one
+//! version of the module be read by another, and go on by themselves after an upgrade where that
+//! is possible.
+//!
 //! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the methods of [`Client`], the
 //! link that matches answers to requests, [`outbox`], [`frame`], [`streams`]. The last three serve a node's end as well.
 //! It runs on any tokio runtime, on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].

@@ -14,8 +14,9 @@ pub(crate) struct Signature<'a> {
     pub(crate) types: &'a TypeSet,
 }
 
-/// The encoding by `to` of arguments that were encoded by `from`: each goes to the argument of its name and type, and optional
-/// ones that are added are `None`. `None` when one does not fit, or would be left out.
+/// The encoding by `to` of arguments that were encoded by `from`: each goes to the argument of
+/// its name and type, and optional ones that are added are `None`. `None` when one does not fit,
+/// or would be left out.
 pub(crate) fn refit(bytes: &[u8], from: Signature<'_>, to: Signature<'_>) -> Option<Vec<u8>> {
     let mut given = Vec::with_capacity(from.arguments.len());
     let mut input = Input::new(bytes);

@@ -1,4 +1,5 @@
-//! Requests that name the signature or row type that they mean, and go on by themselves when a module is upgraded meanwhile.
+//! Requests that name the signature or row type that they mean, and go on by themselves when a
+//! module is upgraded meanwhile.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -15,12 +16,12 @@ use crate::{
 };
 
 impl Client {
-    /// As [`Client::call`], unless the reducer has another signature than the one with this fingerprint: then nothing runs.
-    /// The request is sent when this is called.
+    /// As [`Client::call`], unless the reducer has another signature than the one with this
+    /// fingerprint: then nothing runs. The request is sent when this is called.
     ///
     /// # Errors
-    /// [`Error::Failed`] with `SchemaConflict` when the signature is another one, and when the reducer or the node refuses;
-    /// [`Error::OutcomeUnknown`] when the connection is lost.
+    /// [`Error::Failed`] with `SchemaConflict` when the signature is another one, and when the
+    /// reducer or the node refuses; [`Error::OutcomeUnknown`] when the connection is lost.
     pub fn call_as(
         &self,
         (module, reducer): (&str, &str),
@@ -44,11 +45,12 @@ impl Client {
         }
     }
 
-    /// As [`Client::query`], unless the query has another signature than the one with this fingerprint: then nothing runs.
+    /// As [`Client::query`], unless the query has another signature than the one with this
+    /// fingerprint: then nothing runs.
     ///
     /// # Errors
-    /// [`Error::Failed`] with `SchemaConflict` when the signature is another one, and when the query or the node refuses;
-    /// [`Error::Lost`].
+    /// [`Error::Failed`] with `SchemaConflict` when the signature is another one, and when the
+    /// query or the node refuses; [`Error::Lost`].
     pub async fn query_as(
         &self,
         (module, query): (&str, &str),
@@ -70,11 +72,13 @@ impl Client {
         }
     }
 
-    /// Runs a reducer with arguments that were encoded by `schema`. Where the module was upgraded since and its signature is
-    /// another one, the schema is read again and each argument goes where its name and type are, once.
+    /// Runs a reducer with arguments that were encoded by `schema`. Where the module was upgraded
+    /// since and its signature is another one, the schema is read again and each argument goes
+    /// where its name and type are, once.
     ///
     /// # Errors
-    /// As [`Client::call_as`]; `SchemaConflict` when the arguments do not fit the signature that is there now.
+    /// As [`Client::call_as`]; `SchemaConflict` when the arguments do not fit the signature that
+    /// is there now.
     pub async fn call_by(
         &self,
         schema: &ModuleSchema,
@@ -104,11 +108,13 @@ impl Client {
         self.call_as(named, arguments, signature, ack).await
     }
 
-    /// Runs a query with arguments that were encoded by `schema`; its result is one of `schema`, too. Where the module was
-    /// upgraded since, it goes as with [`Client::call_by`], if the result is still of the same type.
+    /// Runs a query with arguments that were encoded by `schema`; its result is one of `schema`,
+    /// too. Where the module was upgraded since, it goes as with [`Client::call_by`], if the
+    /// result is still of the same type.
     ///
     /// # Errors
-    /// As [`Client::query_as`]; `SchemaConflict` when arguments or result do not fit the signature that is there now.
+    /// As [`Client::query_as`]; `SchemaConflict` when arguments or result do not fit the
+    /// signature that is there now.
     pub async fn query_by(
         &self,
         schema: &ModuleSchema,
@@ -143,9 +149,10 @@ impl Client {
         self.query_as(named, arguments, signature, ack).await
     }
 
-    /// As [`Client::watch`], for rows that are decoded by a type with this fingerprint. Columns that the module appends to it
-    /// later come behind those that are known; where rows get another type, the watch ends with `SchemaConflict`, behind the
-    /// last change of a row of this type. [`Client::follow`] goes on by itself.
+    /// As [`Client::watch`], for rows that are decoded by a type with this fingerprint. Columns
+    /// that the module appends to it later come after those that are known; where rows get
+    /// another type, the watch ends with `SchemaConflict`, after the last change of a row of this
+    /// type. [`Client::follow`] goes on by itself.
     ///
     /// # Errors
     /// [`Error::Lost`].
@@ -167,10 +174,12 @@ impl Client {
         )
     }
 
-    /// As [`Client::rows_at`], for rows that are decoded, and a filter whose value was encoded, by a type with this fingerprint.
+    /// As [`Client::rows_at`], for rows that are decoded, and a filter whose value was encoded,
+    /// by a type with this fingerprint.
     ///
     /// # Errors
-    /// [`Error::Lost`]; the stream fails with `SchemaConflict` where rows of that turn are of another type.
+    /// [`Error::Lost`]; the stream fails with `SchemaConflict` where rows of that turn are of
+    /// another type.
     pub fn rows_at_as(
         &self,
         (module, table): (&str, &str),

@@ -19,7 +19,12 @@ use tempfile::TempDir;
 use super::{Core, Replies};
 use crate::{
     lines::Lines,
-    module::{NewPlace, Order, lane::Lane, query::ReadRows, turn::Ticket},
+    module::{
+        NewPlace, Order,
+        lane::Lane,
+        query::{ReadRows, RowsMode},
+        turn::Ticket,
+    },
     remote::NotConnected,
     shared::Shared,
     supervisor::catalogue::ModuleIndex,
@@ -80,7 +85,7 @@ fn rows(ticket: u64, replies: &Replies) -> NewPlace {
         ticket: Ticket(ticket),
         module: ModuleIndex(0),
         table: TableId(0),
-        after: None,
+        mode: RowsMode::Alone(None),
         limit: 1,
         filter: None,
         seq: Seq(0),

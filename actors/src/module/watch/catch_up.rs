@@ -17,7 +17,8 @@ use super::{
 use crate::{history::MissedChanges, module::core::Core};
 
 impl Core {
-    /// Reads the log on a thread of its own, from behind a position up to what this module has done so far.
+    /// Reads the log on a thread of its own, from a position up to what this module has done so
+    /// far.
     pub(super) fn catch_up(
         &self,
         watch: &StartWatch,

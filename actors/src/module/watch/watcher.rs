@@ -44,7 +44,8 @@ pub(super) enum Begin {
 
 struct Inner {
     state: State,
-    /// The last position that was sent: a watch from there misses nothing. `None` until all rows have been sent.
+    /// The last position that was sent: a watch from there misses nothing. `None` until all rows
+    /// have been sent.
     last: Option<Position>,
 }
 
@@ -93,7 +94,7 @@ impl Watcher {
         }
     }
 
-    /// The watcher of a watch that begins, behind `last`, or with the table's rows.
+    /// The watcher of a watch that begins after `last`, or with the table's rows.
     pub(super) fn new(watch: &StartWatch, begin: Begin, last: Option<Position>) -> Self {
         let state = match begin {
             Begin::Live => State::Live,

@@ -10,7 +10,7 @@ use std::sync::{
 
 use dashmap::DashMap;
 use interstice_abi::{
-    failure::Failure,
+    failure::{Code, Failure},
     fingerprint::Fingerprint,
     id::{Epoch, ModuleName, Position, TableId},
     wire::{ResponseBody, Standing, WatchEvent, WatchedChange},
@@ -26,6 +26,19 @@ pub(crate) struct Watchers {
     /// The lists are shared with the changes on their way to them.
     tables: DashMap<(ModuleName, String), Arc<Vec<Arc<Watcher>>>>,
     count: AtomicUsize,
+}
+
+/// What an upgrade means to a client that watches a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Upgraded {
+    /// It can go on.
+    Same,
+    /// It cannot read the rows that are there from here on.
+    OtherRows,
+    /// Rows have gone, which no change tells.
+    Empty,
+    /// There is no such table.
+    Gone,
 }
 
 /// Changes of tables, and who is to be told of them.
@@ -58,13 +71,11 @@ impl Watchers {
         let mut removed = 0;
         self.tables.retain(|key, watchers| {
             let before = watchers.len();
-            let kept: Vec<Arc<Watcher>> = watchers
-                .iter()
-                .filter(|watcher| keep(key, watcher))
-                .cloned()
-                .collect();
-            if kept.len() < before {
-                *watchers = Arc::new(kept);
+            // Each is asked once: what it is asked may end it.
+            let verdicts: Vec<bool> = watchers.iter().map(|watcher| keep(key, watcher)).collect();
+            if verdicts.contains(&false) {
+                let mut verdicts = verdicts.into_iter();
+                Arc::make_mut(watchers).retain(|_| verdicts.next().unwrap_or(true));
             }
             removed += before - watchers.len();
             !watchers.is_empty()
@@ -87,15 +98,10 @@ impl Watchers {
         ended.get()
     }
 
-    /// Ends the watches of a module's tables that `ends` names, with a failure that says why.
-    pub(crate) fn end_tables(
-        &self,
-        module: &ModuleName,
-        why: &Failure,
-        ends: impl Fn(&str) -> bool,
-    ) {
-        self.retain(|(watched, table), watcher| {
-            let ended = watched == module && ends(table);
+    /// Ends the watches of a module's tables, with a failure that says why.
+    pub(crate) fn end_module(&self, module: &ModuleName, why: &Failure) {
+        self.retain(|(watched, _), watcher| {
+            let ended = watched == module;
             if ended {
                 watcher.fail(why.clone());
             }
@@ -103,30 +109,40 @@ impl Watchers {
         });
     }
 
-    /// Ends the watches of a module's tables whose clients cannot read the rows that are there from here on, which `reads` says.
-    /// They get what was recorded before, then the reason and the position behind it.
+    /// Ends the watches of a module's tables that an upgrade has changed for their clients, as
+    /// `upgraded` says. They get what was recorded before, then the reason and, where they can
+    /// resume, the last position.
     pub(crate) fn end_changed(
         &self,
         log: &Log,
         module: &ModuleName,
-        reads: impl Fn(&str, Option<Fingerprint>) -> bool,
+        upgraded: impl Fn(&str, Option<Fingerprint>) -> Upgraded,
     ) {
         let ended = std::cell::RefCell::new(Vec::new());
         self.retain(|(watched, table), watcher| {
-            let goes_on = watched != module || reads(table, watcher.row_type);
-            if !goes_on {
-                let why = format!(
-                    "module `{module}` was upgraded, and rows of table `{table}` are of another type: read the schema again"
-                );
-                ended.borrow_mut().push((watcher.clone(), why));
-            }
-            goes_on
+            let change = if watched == module {
+                upgraded(table, watcher.row_type)
+            } else {
+                Upgraded::Same
+            };
+            let why = match change {
+                Upgraded::Same => return true,
+                Upgraded::OtherRows => "its rows are of another type: read the schema again",
+                Upgraded::Empty => "it has begun empty: watch again",
+                Upgraded::Gone => "it is gone",
+            };
+            let why = format!("module `{module}` was upgraded; table `{table}`: {why}");
+            ended.borrow_mut().push((watcher.clone(), change, why));
+            false
         });
         let ended = ended.into_inner();
         if !ended.is_empty() {
             log.when_durable(Box::new(move |_| {
-                for (watcher, why) in ended {
-                    watcher.other_rows(&why);
+                for (watcher, change, why) in ended {
+                    match change {
+                        Upgraded::OtherRows => watcher.other_rows(&why),
+                        _ => watcher.fail(Failure::new(Code::SchemaConflict, why)),
+                    }
                 }
             }));
         }

@@ -1,4 +1,5 @@
-//! What clients of a module may mean by the bytes that they send and expect: the fingerprints of its functions and tables.
+//! What clients of a module may mean by the bytes that they send and expect: the fingerprints of
+//! its functions and tables.
 //!
 //! They are computed once, when a version comes, and compared on every request that names one.
 
@@ -55,8 +56,8 @@ impl Fingerprints {
         self.rows.get(usize::from(table.0))?.last().copied()
     }
 
-    /// How many columns a client knows that decodes rows of `table` by `row_type`: the first ones of the table, perhaps not all.
-    /// `None` when it cannot read them.
+    /// How many columns a client knows that decodes rows of `table` by `row_type`: the first ones
+    /// of the table, perhaps not all. `None` when it cannot read them.
     pub(crate) fn known_columns(&self, table: TableId, row_type: Fingerprint) -> Option<usize> {
         let prefixes = self.rows.get(usize::from(table.0))?;
         let place = prefixes.iter().position(|prefix| *prefix == row_type)?;

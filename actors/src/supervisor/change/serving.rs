@@ -73,7 +73,7 @@ impl ChangeContext {
         done.await.map_err(|_| gone(module))?;
         self.forget_timers.push(module.clone());
         let why = Failure::new(Code::Unavailable, format!("module `{module}` was stopped"));
-        self.shared.watchers.end_tables(module, &why, |_| true);
+        self.shared.watchers.end_module(module, &why);
         Ok(seq)
     }
 
@@ -131,7 +131,7 @@ impl ChangeContext {
         }
         self.forget_timers.push(module.clone());
         let why = Failure::new(Code::Unavailable, format!("module `{module}` was removed"));
-        self.shared.watchers.end_tables(module, &why, |_| true);
+        self.shared.watchers.end_module(module, &why);
         Ok(())
     }
 }

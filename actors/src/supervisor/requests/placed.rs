@@ -14,14 +14,15 @@ use interstice_host::module::{CallKind, Caller};
 
 use super::{
     batched::Called,
-    wanted::{Wanted, WantedCall, WantedRows, WantedWatch},
+    wanted::{Pages, Wanted, WantedCall, WantedRows, WantedWatch},
 };
 use crate::{
     ingress::{Peer, Replies},
     module::{
         NewPlace,
         nested::callable,
-        query::{ClientQuery, ReadRows},
+        query::{ClientQuery, ReadRows, RowsMode},
+        readings::About,
         turn::{PendingStep, Waiter, outside},
         watch::{Resume, StartWatch},
     },
@@ -184,13 +185,26 @@ impl Supervisor {
         replies: &Replies,
         id: u64,
     ) -> Result<(), Failure> {
-        let (module, table, _) = self.readable(peer, (&wanted.module, &wanted.table))?;
-        self.admission.check(&self.name_of(module), module, 0)?;
+        let (module, table, table_name) = self.readable(peer, (&wanted.module, &wanted.table))?;
+        if let Some(row_type) = wanted.row_type {
+            self.check_rows(module, table, row_type)?;
+        }
+        let name = self.name_of(module);
+        self.admission.check(&name, module, 0)?;
+        let mode = match wanted.pages {
+            Pages::Alone(after) => RowsMode::Alone(after),
+            Pages::Together => RowsMode::Reading(About {
+                connection: peer.connection.0,
+                standing: peer.standing,
+                module: name,
+                table: table_name,
+            }),
+        };
         let rows = ReadRows {
             ticket: self.stamper.ticket(),
             module,
             table,
-            after: wanted.after,
+            mode,
             limit: wanted.limit,
             filter: wanted.filter,
             seq: self.stamper.last_seq(),

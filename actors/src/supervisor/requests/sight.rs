@@ -1,7 +1,9 @@
 //! What a client may see and do: owners everything; everyone else public modules, their queries, their reducers without `on`,
 //! and public tables.
 //!
-//! Streams of rows that are open when the catalogue changes are checked again ([`may_go_on`]). Where a table's name is wrong, only tables that the asker may read are named as near. Queues and places are not here.
+//! Streams of rows that are open when the catalogue changes are checked again ([`may_go_on`]).
+//! Where a table's name is wrong, only tables that the asker may read are named as near. Queues
+//! and places are not here.
 
 use interstice_abi::{
     failure::{Code, Failure},

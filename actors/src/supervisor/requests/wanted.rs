@@ -1,5 +1,5 @@
-//! What a request wants that takes a place in a queue, in one shape for requests that name the types they mean and those that
-//! do not.
+//! What a request wants that takes a place in a queue, in one shape for requests that name the
+//! types they mean and those that do not.
 
 use interstice_abi::{
     fingerprint::Fingerprint,
@@ -30,9 +30,20 @@ pub(super) struct WantedCall {
 pub(super) struct WantedRows {
     pub(super) module: String,
     pub(super) table: String,
-    pub(super) after: Option<Vec<u8>>,
+    pub(super) pages: Pages,
     pub(super) limit: u32,
     pub(super) filter: Option<RowFilter>,
+    /// The type by which the client decodes rows and has encoded the filter's value, if it names
+    /// one.
+    pub(super) row_type: Option<Fingerprint>,
+}
+
+/// How the pages of a table hang together.
+pub(super) enum Pages {
+    /// Each shows the table as it is, after a key.
+    Alone(Option<Vec<u8>>),
+    /// All show it as it is at the first one.
+    Together,
 }
 
 /// A watch.
@@ -51,7 +62,8 @@ pub(super) struct WantedRowsAt {
     pub(super) at: Seq,
     pub(super) limit: u64,
     pub(super) filter: Option<RowFilter>,
-    /// The type by which the client decodes rows and has encoded the filter's value, if it names one.
+    /// The type by which the client decodes rows and has encoded the filter's value, if it names
+    /// one.
     pub(super) row_type: Option<Fingerprint>,
 }
 
@@ -64,24 +76,6 @@ impl Wanted {
             arguments,
             ack,
             signature,
-        };
-        let watch = |module, table, from, row_type| {
-            Self::Watch(WantedWatch {
-                module,
-                table,
-                from,
-                row_type,
-            })
-        };
-        let rows_at = |(module, table), at, limit, filter, row_type| {
-            Self::RowsAt(WantedRowsAt {
-                module,
-                table,
-                at,
-                limit,
-                filter,
-                row_type,
-            })
         };
         Some(match body {
             RequestBody::Call {
@@ -110,19 +104,61 @@ impl Wanted {
                 ack,
                 signature,
             } => Self::Query(call((module, query), arguments, ack, Some(signature))),
+            other => return Self::of_rows(other),
+        })
+    }
+
+    fn of_rows(body: RequestBody) -> Option<Self> {
+        let rows = |(module, table), pages, limit, filter, row_type| {
+            Self::Rows(WantedRows {
+                module,
+                table,
+                pages,
+                limit,
+                filter,
+                row_type,
+            })
+        };
+        Some(match body {
             RequestBody::Rows {
                 module,
                 table,
                 after,
                 limit,
                 filter,
-            } => Self::Rows(WantedRows {
+            } => rows((module, table), Pages::Alone(after), limit, filter, None),
+            RequestBody::RowsAs {
                 module,
                 table,
-                after,
+                after: None,
                 limit,
                 filter,
-            }),
+                row_type,
+            } => rows((module, table), Pages::Together, limit, filter, row_type),
+            other => return Self::of_stream(other),
+        })
+    }
+
+    fn of_stream(body: RequestBody) -> Option<Self> {
+        let watch = |module, table, from, row_type| {
+            Self::Watch(WantedWatch {
+                module,
+                table,
+                from,
+                row_type,
+            })
+        };
+        let rows_at = |(module, table), at, limit, filter, row_type| {
+            Self::RowsAt(WantedRowsAt {
+                module,
+                table,
+                at,
+                limit,
+                filter,
+                row_type,
+            })
+        };
+        Some(match body {
             RequestBody::Watch {
                 module,
                 table,
