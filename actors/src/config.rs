@@ -58,6 +58,10 @@ const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Unsent bytes of all connections.
 const UNSENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// How long a node that stops waits for what is under way: long enough for any honest queue, and service managers kill after
+/// longer.
+const DRAIN_MS: u64 = 10_000;
+
 /// The configuration of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -102,6 +106,10 @@ pub struct Config {
     /// Most unanswered requests of one connection.
     #[serde(default = "requests_per_connection_max")]
     pub requests_per_connection_max: u32,
+    /// How long a node that stops lets turns end, in milliseconds. Then it stops between two steps, and its next start
+    /// finishes the turns that have begun.
+    #[serde(default = "drain_ms")]
+    pub drain_ms: u64,
     /// What is admitted before callers get `Busy`.
     #[serde(default)]
     pub admission: AdmissionLimits,
@@ -169,6 +177,7 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX,
             waiting_connections_max: WAITING_CONNECTIONS_MAX,
             requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
+            drain_ms: DRAIN_MS,
             admission: AdmissionLimits::default(),
             limits: Limits::default(),
         }
@@ -197,6 +206,10 @@ const fn waiting_connections_max() -> u32 {
 
 const fn requests_per_connection_max() -> u32 {
     REQUESTS_PER_CONNECTION_MAX
+}
+
+const fn drain_ms() -> u64 {
+    DRAIN_MS
 }
 
 impl Config {

@@ -24,6 +24,8 @@ mod recovery;
 
 mod shared;
 
+mod shedding;
+
 mod lines;
 
 pub mod network;

@@ -36,6 +36,8 @@ pub(crate) mod home;
 
 mod gathered;
 
+mod shed;
+
 mod timers;
 
 pub(crate) use self::timers::TIMERS_TOLD_MAX;

@@ -14,6 +14,7 @@ use crate::{
     lines::Lines,
     module::{lane::Lane, readings::Readings, watch::watchers::Watchers},
     remote::Remote,
+    shedding::Shedding,
     supervisor::{Broken, Endings, Supervisor},
 };
 
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) remote: Arc<dyn Remote>,
     /// Where long work goes on.
     pub(crate) lane: Lane,
+    /// What module actors do not begin, or do not go on with.
+    pub(crate) shedding: Shedding,
     /// What is remembered of the log for those who ask for history.
     pub(crate) history: History,
     /// Why a checkpoint could not be written, if so.
@@ -72,6 +75,7 @@ impl Shared {
             recorded_bytes: AtomicU64::new(0),
             remote,
             lane,
+            shedding: Shedding::default(),
             history: History::default(),
             unwritten: OnceLock::new(),
             supervisor: OnceLock::new(),

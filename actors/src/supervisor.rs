@@ -15,6 +15,8 @@ pub(crate) mod change;
 
 pub(crate) mod checkpoint;
 
+pub(crate) mod drain;
+
 pub(crate) mod grants;
 
 pub(crate) mod install;
@@ -22,6 +24,8 @@ pub(crate) mod install;
 pub(crate) mod message;
 
 pub(crate) mod places;
+
+pub(crate) mod pressure;
 
 pub(crate) mod raised;
 
@@ -35,14 +39,13 @@ pub(crate) mod timers;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
-use actix::prelude::{Actor, ActorContext, AsyncContext, Context, Handler};
+use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
     id::NodeId,
 };
 use interstice_host::store::Store;
-use tokio::sync::oneshot;
 
 pub(crate) use self::message::{
     Broken, Connected, Disconnected, Drain, EndedPlace, Endings, FromClient, Listening, Quarantine,
@@ -54,6 +57,7 @@ use self::{
     barrier::{Barrier, Parked},
     catalogue::Catalogue,
     checkpoint::{CheckpointDone, Checkpoints},
+    drain::Stopping,
     install::installer::Installer,
     places::Outgoing,
     raised::raised,
@@ -113,14 +117,6 @@ pub(crate) struct About {
     pub(crate) addresses: Vec<String>,
     pub(crate) started: Instant,
     pub(crate) log_directory: PathBuf,
-}
-
-/// Whether the node is on its way down.
-pub(crate) enum Stopping {
-    /// It takes turns.
-    No,
-    /// It takes no more; everyone here is told when the last one has ended and a checkpoint is written.
-    Draining(Vec<oneshot::Sender<()>>),
 }
 
 impl Actor for Supervisor {
@@ -221,31 +217,6 @@ impl Supervisor {
         self.barrier.abandon(reason.as_ref());
         self.after_endings(ctx);
     }
-
-    fn maybe_drained(&mut self, ctx: &mut Context<Self>) {
-        let Stopping::Draining(waiting) = &mut self.stopping else {
-            return;
-        };
-        if waiting.is_empty()
-            || !self.admission.is_idle()
-            || self.barrier.is_busy()
-            || self.checkpoints.is_running()
-        {
-            return;
-        }
-        if self.checkpoints.needs_last(&self.stamper)
-            && self.broken.is_none()
-            && self.shared.log.is_poisoned().is_none()
-        {
-            self.start_checkpoint(ctx);
-            return;
-        }
-        for waiter in waiting.drain(..) {
-            // Whoever asked may have gone; the node stops all the same.
-            let _ = waiter.send(());
-        }
-        ctx.stop();
-    }
 }
 
 impl Handler<FromClient> for Supervisor {
@@ -340,21 +311,6 @@ impl Handler<Listening> for Supervisor {
 
     fn handle(&mut self, Listening(addresses): Listening, _: &mut Context<Self>) {
         self.about.addresses = addresses;
-    }
-}
-
-impl Handler<Drain> for Supervisor {
-    type Result = ();
-
-    fn handle(&mut self, Drain(done): Drain, ctx: &mut Context<Self>) {
-        match &mut self.stopping {
-            Stopping::Draining(waiting) => waiting.push(done),
-            Stopping::No => self.stopping = Stopping::Draining(vec![done]),
-        }
-        if self.broken.is_some() || self.shared.log.is_poisoned().is_some() {
-            self.give_up(ctx);
-        }
-        self.after_endings(ctx);
     }
 }
 

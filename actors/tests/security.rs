@@ -9,6 +9,8 @@
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod common;
+#[path = "security/floods.rs"]
+mod floods;
 #[path = "security/names.rs"]
 mod names;
 #[path = "security/overload.rs"]

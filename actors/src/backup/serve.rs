@@ -23,7 +23,7 @@ use crate::{
     ingress::{Peer, Replies},
     lines::now_ms,
     module::checkpoint::Passing,
-    supervisor::Supervisor,
+    supervisor::{Supervisor, pressure::Waiting},
 };
 
 /// The folder of backups that clients are fetching.
@@ -159,6 +159,7 @@ impl Supervisor {
         self.checkpoints.hold();
         let seq = self.stamper.last_seq();
         let passed = self.pass(Passing::Backup);
+        self.press(Waiting::Backup, ctx);
         let modules = self.catalogue.entries();
         let writer = Writer {
             shared: self.shared.clone(),

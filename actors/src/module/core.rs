@@ -304,6 +304,9 @@ impl Core {
         if let Some(mishap) = self.mishap.take() {
             mishap();
         }
+        let Some(work) = self.unless_shed(work) else {
+            return;
+        };
         if !matches!(work, Work::Turn(_) | Work::Query(_)) {
             // What others do here, read here or take from here, they may record.
             self.hand_over_records();
@@ -319,7 +322,7 @@ impl Core {
                 if self.last_step_was_slow || query.reaches_others() {
                     self.flush();
                 }
-                self.client_query(*query).await;
+                self.client_query(query).await;
             }
             Work::Call(call) => {
                 self.flush();

@@ -7,7 +7,7 @@ mod floats;
 use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
-    failure::Failure,
+    failure::{Code, Failure},
     id::{Seq, StepIndex, TableId},
     schema::ModuleSchema,
     walk::{Layout, Node},
@@ -94,15 +94,14 @@ impl ClientQuery {
 
 impl Core {
     /// Runs a client's query on the second instance.
-    pub(super) async fn client_query(&mut self, query: ClientQuery) {
-        let bytes = u64::try_from(query.arguments.len()).unwrap_or(u64::MAX);
+    pub(super) async fn client_query(&mut self, query: Box<ClientQuery>) {
         let (touched, trace) = self.take_spare();
         let way = Way::of_query(&query, trace.clone());
         let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
         let request = Box::new(StepRequest {
-            function: query.query,
-            caller: query.caller,
-            arguments: query.arguments,
+            function: query.query.clone(),
+            caller: query.caller.clone(),
+            arguments: query.arguments.clone(),
             check_arguments: true,
             turn: TurnContext {
                 seq: query.seq,
@@ -122,7 +121,7 @@ impl Core {
         let outcome = self.module.query(request, true, Box::new(reacher)).await;
         self.keep_spare(touched, trace);
         self.counters.queries += 1;
-        if outcome.is_fault {
+        if outcome.is_fault && !was_ended(&outcome.result) {
             self.counters.faults += 1;
             self.counters.restarts += 1;
         }
@@ -132,12 +131,18 @@ impl Core {
         });
         self.answer(
             query.ack,
-            query.replies,
+            query.replies.clone(),
             Response {
                 id: query.request,
                 body,
             },
         );
+        self.end_query(&query);
+    }
+
+    /// Gives the places of a query back.
+    pub(super) fn end_query(&mut self, query: &ClientQuery) {
+        let bytes = u64::try_from(query.arguments.len()).unwrap_or(u64::MAX);
         self.queue.release(query.ticket);
         if let Some(entry) = query.catalogue.entry(query.module) {
             for module in entry
@@ -247,6 +252,12 @@ impl Core {
             seq: rows.seq,
         })
     }
+}
+
+/// Whether the node has ended a query, rather than the query's own fault: its client has gone, or its queue had to empty.
+pub(super) fn was_ended<T>(result: &Result<T, Failure>) -> bool {
+    let failure = result.as_ref().err();
+    failure.is_some_and(|failure| matches!(failure.code, Code::Unavailable | Code::Busy))
 }
 
 /// A column and the value that it must have.

@@ -23,6 +23,7 @@ use super::{
     core::Core,
     lane::Breather,
     nested::{reacher::Reacher, touched::Touched, trace::Trace, way::Way},
+    query::was_ended,
     turn::{PendingStep, StepKind, Turn},
 };
 use crate::supervisor::catalogue::Catalogue;
@@ -39,7 +40,10 @@ impl Core {
                 breather.breathe().await;
                 self.shared.room_in_log().await;
             }
-            self.step(&mut turn, pending, breather).await;
+            if self.shared.shedding.turns_stop() || !self.step(&mut turn, pending, breather).await {
+                self.stop_turn(*turn);
+                return;
+            }
             for module in turn.take_unreachable() {
                 self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));
             }
@@ -58,7 +62,7 @@ impl Core {
     }
 
     /// Sends to another module's actor, or, for this module, into its own queue.
-    fn send_traffic(
+    pub(super) fn send_traffic(
         &mut self,
         catalogue: &Catalogue,
         module: super::super::supervisor::catalogue::ModuleIndex,
@@ -74,7 +78,13 @@ impl Core {
         }
     }
 
-    async fn step(&mut self, turn: &mut Turn, pending: PendingStep, breather: &mut Breather) {
+    /// Runs one step. Returns whether it has happened: it has not when it failed because the node ends.
+    async fn step(
+        &mut self,
+        turn: &mut Turn,
+        pending: PendingStep,
+        breather: &mut Breather,
+    ) -> bool {
         let step = turn.next_step;
         turn.next_step = StepIndex(step.0 + 1);
         let (mut timer, mut is_load) = (None, false);
@@ -88,6 +98,10 @@ impl Core {
         let (touched, trace) = self.take_spare();
         let ended = self.run(turn, step, pending, &touched, &trace).await;
         let result = ended.result.clone();
+        if self.shared.shedding.turns_stop() && was_ended(&result) {
+            // A module that it called has stopped already. Without a record the next start runs the step again.
+            return false;
+        }
         self.count(&ended, counts_to_quarantine);
 
         // What follows takes as long as the step has effects, in pieces between which others may have the core.
@@ -140,6 +154,7 @@ impl Core {
             Err(failure) if step.0 == 0 => turn.refused = Some(Box::new(failure)),
             Err(_) => turn.failed += 1,
         }
+        true
     }
 
     /// Runs the guest of a step. When it fails, everything but what came before the guest is undone, here and in every module

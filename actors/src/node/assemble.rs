@@ -33,7 +33,7 @@ use crate::{
     recovery::{HalfDone, Recovered, recover},
     shared::Shared,
     supervisor::{
-        About, Stopping, Supervisor,
+        About, Supervisor,
         admission::Admission,
         barrier::Barrier,
         catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
@@ -42,6 +42,7 @@ use crate::{
             Checkpoints,
             marker::{Clean, Marker},
         },
+        drain::Stopping,
         install::{compiling::Compiles, installer::Installer},
         places::Outgoing,
         stamp::Stamper,
@@ -122,6 +123,7 @@ pub(super) fn start_actors(
     Ok(Started {
         supervisor,
         shared,
+        config: config.clone(),
         arbiters,
     })
 }

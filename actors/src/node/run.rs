@@ -6,6 +6,7 @@
 use std::{
     path::Path,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use actix::{Addr, Arbiter};
@@ -14,7 +15,7 @@ use interstice_abi::{
     wire::{Standing, Welcome},
 };
 use libp2p::identity::Keypair;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::timeout};
 
 use super::{Ground, Listen, NodeError, StartOptions, Stop, assemble::start_actors, door::Door};
 use crate::{
@@ -23,9 +24,13 @@ use crate::{
     ingress::FrontDoor,
     network::{self, NetworkOptions},
     shared::Shared,
-    supervisor::{Drain, Listening, Supervisor},
+    supervisor::{Drain, Listening, Supervisor, drain::LAST_STEP},
     version,
 };
+
+/// How long the change that is being made may take to end, beyond the deadline of its step, once nothing else runs: it may
+/// convert the rows of a large table.
+const CHANGE_END: Duration = Duration::from_secs(30);
 
 /// What a started node tells its starter.
 pub(super) struct Ready {
@@ -116,6 +121,7 @@ pub(super) async fn run(
 pub(super) struct Started {
     pub(super) supervisor: Addr<Supervisor>,
     pub(super) shared: Arc<Shared>,
+    pub(super) config: Arc<Config>,
     pub(super) arbiters: Vec<Arbiter>,
 }
 
@@ -124,8 +130,18 @@ impl Started {
     async fn end(self) -> Result<(), NodeError> {
         let (done, drained) = oneshot::channel();
         self.supervisor.do_send(Drain(done));
-        // The supervisor ends by itself when it has drained before.
-        drop(drained.await);
+        let mut drained = drained;
+        let drain = Duration::from_millis(self.config.drain_ms);
+        // The supervisor ends by itself when it has drained before. While it makes a change it hears nothing, so that what the
+        // change runs is stopped from here.
+        if timeout(drain + LAST_STEP, &mut drained).await.is_err() {
+            self.shared.shedding.stop_turns();
+            let deadline = Duration::from_millis(self.config.limits.deadline_ms);
+            if timeout(deadline + CHANGE_END, drained).await.is_err() {
+                let text = "the node stops in the middle of a change of its modules, which its next start undoes or finishes";
+                self.shared.lines.warn(None, None, text);
+            }
+        }
         self.shared
             .lines
             .message(None, None, "the node has stopped");

@@ -16,10 +16,11 @@ use interstice_abi::{
 use super::{
     Supervisor,
     change::{Asker, Change},
+    pressure::Waiting,
 };
 use crate::{
     ingress::{Peer, Replies},
-    module::turn::{PendingStep, StepKind, Waiter},
+    module::turn::{PendingStep, StepKind, Ticket, Waiter},
     one_or_more::OneOrMore,
     record::Input,
 };
@@ -67,6 +68,8 @@ pub(crate) struct Barrier {
     parked_bytes: usize,
     /// A change is being made.
     running: bool,
+    /// The last ticket before the change that waits in front.
+    pressed: Option<Ticket>,
 }
 
 impl Barrier {
@@ -85,27 +88,43 @@ impl Barrier {
         self.running
     }
 
-    /// Forgets what waits, and tells whoever asked for it why.
-    pub(crate) fn abandon(&mut self, why: Option<&Failure>) {
+    /// A change waits for all tickets up to this. Whether that was said before.
+    pub(super) fn presses(&mut self, ticket: Ticket) -> bool {
+        self.pressed.replace(ticket) == Some(ticket)
+    }
+
+    /// Whether a change waits for all tickets up to this.
+    pub(super) fn waits_since(&self, ticket: Ticket) -> bool {
+        self.pressed == Some(ticket) && !self.running
+    }
+
+    /// Forgets what waits, and answers those who asked for it with the reason: how many requests and changes that were.
+    pub(crate) fn abandon(&mut self, why: Option<&Failure>) -> (usize, usize) {
         let why = why
             .cloned()
             .unwrap_or_else(|| Failure::new(Code::Unavailable, "the node is stopping"));
+        let (mut requests, mut changes) = (0, 0);
         for parked in self.parked.drain(..) {
             match parked {
                 Parked::Request {
                     request, replies, ..
                 } => {
+                    requests += 1;
                     replies.send(Response {
                         id: request.id,
                         body: Err(why.clone()),
                     });
                 }
-                Parked::Change(_, asker) => asker.tell(Err(why.clone())),
+                Parked::Change(_, asker) => {
+                    changes += 1;
+                    asker.tell(Err(why.clone()));
+                }
                 Parked::Timer(..) | Parked::Connection(..) => {}
             }
         }
         self.parked_bytes = 0;
         self.running = false;
+        (requests, changes)
     }
 }
 
@@ -150,10 +169,12 @@ impl Supervisor {
                 Some(Parked::Change(..)) => {
                     self.send_out();
                     if !self.admission.is_idle() || self.checkpoints.is_freezing() {
+                        self.press(Waiting::Change, ctx);
                         return;
                     }
                     if let Some(Parked::Change(change, asker)) = self.barrier.parked.pop_front() {
                         self.barrier.running = true;
+                        self.barrier.pressed = None;
                         self.start_change(change, asker, ctx);
                     }
                 }
@@ -174,7 +195,17 @@ impl Supervisor {
                 peer,
                 request,
                 replies,
-            } => self.placed_request(&peer, request, replies),
+            } => {
+                if replies.is_closed() {
+                    // It may have waited here for long, and nobody reads the answer.
+                    replies.send(Response {
+                        id: request.id,
+                        body: Err(Failure::new(Code::Unavailable, "the client has gone")),
+                    });
+                    return;
+                }
+                self.placed_request(&peer, request, replies);
+            }
             Parked::Timer(module, timer) => self.stamp_timer(&module, timer),
             Parked::Connection(node, event) => {
                 if self.refuses().is_ok() || event == Event::Disconnect {

@@ -19,7 +19,7 @@ use self::{
     marker::{Clean, Mark, Marker, marked_modules},
     writer::Writer,
 };
-use super::{Stopping, Supervisor, stamp::Stamper};
+use super::{Supervisor, drain::Stopping, stamp::Stamper};
 use crate::{
     base::{Base, Head},
     lines::now_ms,
@@ -107,6 +107,14 @@ impl Checkpoints {
     /// Waits for none any more.
     pub(crate) fn abandon(&mut self) {
         self.phase = Phase::Idle;
+        self.backups_passing = 0;
+    }
+
+    /// Waits for no marker any more; pages that go to disk are waited for.
+    pub(crate) fn abandon_markers(&mut self) {
+        if self.phase == Phase::Freezing {
+            self.phase = Phase::Idle;
+        }
         self.backups_passing = 0;
     }
 
@@ -234,6 +242,8 @@ impl Supervisor {
     /// Takes in the end of a checkpoint.
     pub(crate) fn finish_checkpoint(&mut self, done: CheckpointDone) {
         match done {
+            // Modules that have stopped let no marker pass, and no later checkpoint will miss what they froze.
+            CheckpointDone::Failed(_) if self.gives_up() => self.checkpoints.abandon(),
             CheckpointDone::Frozen => self.checkpoints.phase = Phase::Writing,
             CheckpointDone::Written { seq, bases } => {
                 self.checkpoints.phase = Phase::Idle;

@@ -52,6 +52,11 @@ impl Stamper {
         Ticket(self.ticket)
     }
 
+    /// The last ticket that was given out.
+    pub(crate) fn last_ticket(&self) -> Ticket {
+        Ticket(self.ticket)
+    }
+
     /// The time of a turn: the clock, but never back.
     pub(crate) fn timestamp_ms(&mut self, now_ms: u64) -> u64 {
         self.last_ms = self.last_ms.max(now_ms);

@@ -18,7 +18,7 @@ use crate::{
     hostcall::{Guest, Step},
     limits::Limits,
     table::{Savepoint, Tables},
-    wasm::{Binary, Crash, Engine, FunctionIndex, MEMORY_EXPORT, Meter},
+    wasm::{Binary, Crash, Engine, Fault, FunctionIndex, MEMORY_EXPORT, Meter},
 };
 
 /// Ticks after which a guest yields.
@@ -73,7 +73,11 @@ impl Instance {
         let mut store = Store::new(engine.wasmtime(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.epoch_deadline_callback(|context| {
-            context.data().meter.check_at_tick()?;
+            let guest = context.data();
+            guest.meter.check_at_tick()?;
+            if let Some(step) = &guest.step {
+                step.outside.is_wanted().map_err(Fault::unwanted)?;
+            }
             // A plain yield would wake the guest at once, and a runtime looks at its sockets and at other threads' messages
             // only after dozens of tasks: behind a guest that computes, each would wait dozens of ticks.
             let others_first = Box::pin(tokio::task::yield_now());

@@ -27,6 +27,14 @@ pub trait Outside: Send {
     /// [`Module::read`](super::Module::read) makes them.
     fn read(&mut self, request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>>;
 
+    /// Asked at each tick of the clock while the guest runs: whether anybody still waits for what it does.
+    ///
+    /// # Errors
+    /// Why nobody does: the step ends with this failure, and its callers' steps too.
+    fn is_wanted(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Takes one entry of a module's log, which may have several lines.
     fn log(&mut self, module: &ModuleName, seq: Seq, line: &str);
 }

@@ -70,6 +70,14 @@ impl Fault {
         }
     }
 
+    /// Nobody waits for the step any more.
+    pub(crate) fn unwanted(failure: Failure) -> Self {
+        Self::Ended {
+            failure,
+            ends_step: true,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Claim { .. } => Code::Trap,

@@ -21,6 +21,7 @@ use crate::module::{
     Traffic,
     awake::{BETWEEN_CALLS, stay_awake},
     core::Core,
+    query::was_ended,
     step::running::call_effect,
 };
 
@@ -127,7 +128,7 @@ impl Core {
                     }
                 }
                 self.counters.restarts += 1;
-                if outcome.is_fault {
+                if outcome.is_fault && !was_ended(&outcome.result) {
                     self.counters.faults += 1;
                     self.last_fault = Some(format!("{function}: {failure}"));
                 } else {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use futures::future::BoxFuture;
 use interstice_abi::{
-    failure::Failure,
+    failure::{Code, Failure},
     host_call::CallRequest,
     id::{ModuleName, Seq},
 };
@@ -226,7 +226,24 @@ impl Outside for Reacher {
         })
     }
 
+    fn is_wanted(&self) -> Result<(), Failure> {
+        let Some(client) = &self.way.client else {
+            return Ok(());
+        };
+        if client.is_closed() {
+            return Err(Failure::new(Code::Unavailable, "the client has gone"));
+        }
+        match self.shared.shedding.running_read(self.way.ticket) {
+            Some(failure) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
     fn log(&mut self, module: &ModuleName, seq: Seq, line: &str) {
+        // That a query was ended is no news of the module's: clients could fill the log with it.
+        if self.is_wanted().is_err() {
+            return;
+        }
         self.shared.lines.message(Some(module), Some(seq), line);
     }
 }

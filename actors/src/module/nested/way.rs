@@ -15,6 +15,7 @@ use interstice_host::module::{CallContext, CallKind, Caller, StepRequest};
 use super::{callable, serving, trace::Trace};
 use crate::{
     apart::Apart,
+    ingress::Replies,
     module::{
         home::ModuleAddress,
         query::ClientQuery,
@@ -33,6 +34,8 @@ pub(crate) struct Way<A = ModuleAddress> {
     pub(super) own: ModuleIndex,
     /// Whether this is a client's query, which runs on second instances.
     pub(super) of_client_query: bool,
+    /// The client of such a query.
+    pub(super) client: Option<Replies>,
     pub(super) of_load: bool,
     /// What the step leaves behind.
     pub(crate) trace: Trace,
@@ -46,6 +49,7 @@ impl<A> Clone for Way<A> {
             callers: self.callers.clone(),
             own: self.own,
             of_client_query: self.of_client_query,
+            client: self.client.clone(),
             of_load: self.of_load,
             trace: self.trace.clone(),
         }
@@ -67,6 +71,7 @@ impl Way {
     pub(in crate::module) fn of_query(query: &ClientQuery, trace: Trace) -> Self {
         Self {
             of_client_query: true,
+            client: Some(query.replies.clone()),
             ..Self::with(
                 query.ticket,
                 query.catalogue.clone(),
@@ -102,6 +107,7 @@ impl<A> Way<A> {
             callers: Arc::default(),
             own,
             of_client_query: false,
+            client: None,
             of_load,
             trace,
         }
@@ -120,6 +126,7 @@ impl<A> Way<A> {
             ticket: self.ticket,
             catalogue: self.catalogue.clone(),
             of_client_query: self.of_client_query,
+            client: self.client.clone(),
             of_load: self.of_load,
             trace: self.trace.clone(),
         }

@@ -1,0 +1,89 @@
+//! Work that is answered without being run: the client has gone, or the queue is to empty soon (see [`crate::shedding`]).
+
+use interstice_abi::{
+    failure::{Code, Failure},
+    wire::{Ack, Response},
+};
+
+use super::{
+    Traffic,
+    core::{Core, Work, refuse},
+    turn::{Ticket, Turn, Waiter, pending::Pending},
+};
+use crate::ingress::Replies;
+
+impl Core {
+    /// The work, if it is to be run. Otherwise it is answered, and its places are released.
+    pub(super) fn unless_shed(&mut self, work: Work) -> Option<Work> {
+        let why = match &work {
+            Work::Query(query) => self.read_is_shed(query.ticket, &query.replies),
+            Work::Rows(rows) => self.read_is_shed(rows.ticket, &rows.replies),
+            Work::Pass(pass) => self.read_is_shed(pass.ticket, &pass.replies),
+            Work::Watch(watch) => self.read_is_shed(watch.ticket, &watch.replies),
+            Work::Turn(turn) => self.call_is_shed(turn),
+            _ => None,
+        };
+        let Some(failure) = why else {
+            return Some(work);
+        };
+        let (ticket, module, replies, request) = match work {
+            Work::Turn(mut turn) => {
+                turn.refused = Some(Box::new(failure));
+                turn.pending = Pending::default();
+                for module in turn.take_unreachable() {
+                    self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));
+                }
+                self.end_turn(turn);
+                return None;
+            }
+            Work::Query(query) => {
+                self.reply_shed(query.replies.clone(), query.request, failure);
+                self.end_query(&query);
+                return None;
+            }
+            Work::Rows(rows) => (rows.ticket, rows.module, rows.replies, rows.request),
+            Work::Pass(pass) => (pass.ticket, pass.module, pass.replies, pass.request),
+            Work::Watch(watch) => (watch.ticket, watch.module, watch.replies, watch.request),
+            other => return Some(other),
+        };
+        self.reply_shed(replies, request, failure);
+        self.queue.release(ticket);
+        self.end_place(module, 0);
+        None
+    }
+
+    fn read_is_shed(&self, ticket: Ticket, replies: &Replies) -> Option<Failure> {
+        if replies.is_closed() {
+            return Some(Failure::new(Code::Unavailable, "the client has gone"));
+        }
+        self.shared.shedding.read(ticket)
+    }
+
+    /// Only a client's call that has not begun: afterwards its records are in the log.
+    fn call_is_shed(&self, turn: &Turn) -> Option<Failure> {
+        if turn.input.is_none() || !matches!(turn.waiter, Waiter::Client { .. }) {
+            return None;
+        }
+        self.shared.shedding.call(turn.ticket)
+    }
+
+    /// Leaves a turn as it is, because the node ends. Its places stay, so that nothing overtakes what is left of it, and the
+    /// next start finishes it from its records.
+    pub(super) fn stop_turn(&mut self, turn: Turn) {
+        let text = if turn.input.is_some() {
+            "the node has stopped before the call began; nothing happened"
+        } else {
+            "the node has stopped before all that the call started had run; the rest runs at its next start"
+        };
+        self.hand_over_records();
+        refuse(turn.waiter, Failure::new(Code::Unavailable, text));
+    }
+
+    fn reply_shed(&mut self, replies: Replies, id: u64, failure: Failure) {
+        let response = Response {
+            id,
+            body: Err(failure),
+        };
+        self.answer(Ack::Applied, replies, response);
+    }
+}
