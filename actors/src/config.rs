@@ -58,6 +58,13 @@ const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Unsent bytes of all connections.
 const UNSENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
+/// How long the reactions of one turn may run together: as long as ten at their deadline. A cascade that anyone can begin
+/// keeps the modules in its reach busy for no longer.
+const TURN_MS: u64 = 10_000;
+
+/// How long a quarantined module waits for its first second chance: long enough for a neighbour or a disk to recover.
+const SECOND_CHANCE_MS: u64 = 60_000;
+
 /// How long a node that stops waits for what is under way: long enough for any honest queue, and service managers kill after
 /// longer.
 const DRAIN_MS: u64 = 10_000;
@@ -106,6 +113,14 @@ pub struct Config {
     /// Most unanswered requests of one connection.
     #[serde(default = "requests_per_connection_max")]
     pub requests_per_connection_max: u32,
+    /// How long the reactions of one turn may run together, in milliseconds, waiting excluded. Those that are left then are
+    /// dropped, and the caller and the log are told. A single step is bounded by `limits.deadline_ms`.
+    #[serde(default = "turn_ms")]
+    pub turn_ms: u64,
+    /// After how long a quarantined module is started again by itself, in milliseconds; each time that it fails soon again it
+    /// waits twice as long, up to an hour. 0: never.
+    #[serde(default = "second_chance_ms")]
+    pub second_chance_ms: u64,
     /// How long a node that stops lets turns end, in milliseconds. Then it stops between two steps, and its next start
     /// finishes the turns that have begun.
     #[serde(default = "drain_ms")]
@@ -177,6 +192,8 @@ impl Default for Config {
             connections_max: CONNECTIONS_MAX,
             waiting_connections_max: WAITING_CONNECTIONS_MAX,
             requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
+            turn_ms: TURN_MS,
+            second_chance_ms: SECOND_CHANCE_MS,
             drain_ms: DRAIN_MS,
             admission: AdmissionLimits::default(),
             limits: Limits::default(),
@@ -208,6 +225,14 @@ const fn requests_per_connection_max() -> u32 {
     REQUESTS_PER_CONNECTION_MAX
 }
 
+const fn turn_ms() -> u64 {
+    TURN_MS
+}
+
+const fn second_chance_ms() -> u64 {
+    SECOND_CHANCE_MS
+}
+
 const fn drain_ms() -> u64 {
     DRAIN_MS
 }
@@ -228,6 +253,11 @@ impl Config {
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         check::check(&config, &text).map_err(wrong)?;
         Ok(config)
+    }
+
+    /// How long the reactions of one turn may run together.
+    pub(crate) fn turn_time(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.turn_ms)
     }
 
     /// What connections may use.

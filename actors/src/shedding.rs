@@ -2,8 +2,9 @@
 //!
 //! The supervisor sets the bounds: while a change of the catalogue or a backup waits, and when the node stops. Module actors
 //! read them between two pieces of work, and running queries at each tick of the clock. A query or a page of rows has no
-//! record, so it can be refused or ended at any moment. A call of a client can be refused until its step 0 runs: a turn
-//! whose step 0 is not in the log never happened, and its seq stays unused. Everything else runs.
+//! record, so it can be refused or ended at any moment. A call of a client can be refused until its step 0 runs, and a
+//! timer put off: a turn whose step 0 is not in the log never happened, and its seq stays unused. What a module hears of
+//! connections is dropped by a record, like the reactions of a turn that ran too long. Everything else runs.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -20,7 +21,7 @@ pub(crate) struct Shedding {
     reads: AtomicU64,
     /// Queries of clients that run.
     running_reads: AtomicU64,
-    /// Calls of clients whose step 0 has not begun.
+    /// Calls of clients and timers whose step 0 has not begun, and reactions to connections.
     calls: AtomicU64,
     /// The node stops, and what is shed is told so.
     stops: AtomicBool,

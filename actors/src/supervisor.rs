@@ -31,6 +31,8 @@ pub(crate) mod raised;
 
 pub(crate) mod requests;
 
+pub(crate) mod second_chance;
+
 pub(crate) mod stamp;
 
 pub(crate) mod status;
@@ -53,7 +55,7 @@ pub(crate) use self::message::{
 };
 use self::requests::batched::Batched;
 use self::{
-    admission::Admission,
+    admission::{Admission, shares::GuestIndex},
     barrier::{Barrier, Parked},
     catalogue::Catalogue,
     checkpoint::{CheckpointDone, Checkpoints},
@@ -61,13 +63,14 @@ use self::{
     install::installer::Installer,
     places::Outgoing,
     raised::raised,
+    second_chance::SecondChances,
     stamp::Stamper,
     timers::Timers,
 };
 use crate::{
     backup::serve::{BackupDone, BackupPassed, Backups},
     config::Config,
-    ingress::{ConnectionId, Peer},
+    ingress::ConnectionId,
     lines::now_ms,
     module::{
         Order,
@@ -93,11 +96,13 @@ pub(crate) struct Supervisor {
     pub(crate) outgoing: Outgoing,
     /// While a batch of requests is taken up.
     pub(crate) batched: Option<Batched>,
-    pub(crate) connections: BTreeMap<ConnectionId, Arc<Peer>>,
+    /// Those that have greeted, each with its key's number.
+    pub(crate) connections: BTreeMap<ConnectionId, Option<GuestIndex>>,
     /// Nodes and clients whose `connect` was raised and whose `disconnect` was not.
     pub(crate) connected: Vec<NodeId>,
     pub(crate) about: About,
     pub(crate) stopping: Stopping,
+    pub(crate) second_chances: SecondChances,
     /// Why no more turns are taken, when the node cannot keep its promises.
     pub(crate) broken: Option<String>,
     /// Turns of before a crash that are to be finished first.
@@ -128,6 +133,7 @@ impl Actor for Supervisor {
             self.place_turn(turn);
         }
         self.stamp_node_start();
+        self.promise_second_chances(ctx);
         self.send_out();
     }
 }
@@ -138,11 +144,12 @@ impl Supervisor {
         let disconnected = std::mem::take(&mut self.connected);
         let input = Input::NodeStart { disconnected };
         let steps = raised(&self.shared.id, &self.catalogue, &input);
-        self.stamp_for_node(input, steps);
+        self.stamp_for_node(input, steps, None);
     }
 
     /// Raises `connect` or `disconnect` where a module wants to hear of either.
-    fn stamp_connection(&mut self, node: &NodeId, event: &Event) {
+    /// A `connect` beyond its key's share of the module's queue is passed over, and so is the `disconnect` that belongs to it.
+    fn stamp_connection(&mut self, node: &NodeId, event: &Event, guest: Option<GuestIndex>) {
         let heard = [Event::Connect, Event::Disconnect]
             .iter()
             .any(|event| !self.catalogue.subscribers_of(event).is_empty());
@@ -155,6 +162,13 @@ impl Supervisor {
             return;
         }
         let input = if is_connect {
+            if let Some(subscriber) = self.catalogue.subscribers_of(event).first() {
+                let (name, module) = (&subscriber.name, subscriber.module);
+                if let Err(busy) = self.admission.check(name, module, guest, 0) {
+                    tracing::debug!(%node, %busy, "a connect is not raised");
+                    return;
+                }
+            }
             self.connected.push(node.clone());
             Input::Connect { node: node.clone() }
         } else {
@@ -162,17 +176,23 @@ impl Supervisor {
             Input::Disconnect { node: node.clone() }
         };
         let steps = raised(&self.shared.id, &self.catalogue, &input);
-        self.stamp_for_node(input, steps);
+        self.stamp_for_node(input, steps, guest);
     }
 
     /// Stamps an input whose step 0 is the node's own and starts `steps`.
-    pub(crate) fn stamp_for_node(&mut self, input: Input, steps: Vec<PendingStep>) {
+    pub(crate) fn stamp_for_node(
+        &mut self,
+        input: Input,
+        steps: Vec<PendingStep>,
+        guest: Option<GuestIndex>,
+    ) {
         let starts = steps
             .iter()
             .filter_map(|step| step.start(&self.catalogue))
             .collect();
         let steps = steps.into_iter().collect();
         let mut turn = self.new_turn(input, steps, Waiter::Nobody);
+        turn.guest = guest;
         self.record_own_step(&mut turn, starts);
         self.place_turn(turn);
     }
@@ -233,7 +253,8 @@ impl Handler<Endings> for Supervisor {
 
     fn handle(&mut self, endings: Endings, ctx: &mut Context<Self>) {
         for ended in &endings.ended {
-            self.admission.leave(ended.home, ended.places, ended.bytes);
+            self.admission
+                .leave(ended.home, ended.guest, ended.places, ended.bytes);
             if ended.what != EndedPlace::Read {
                 self.turns_ended += ended.places;
             }
@@ -270,8 +291,10 @@ impl Handler<Connected> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Connected(peer): Connected, ctx: &mut Context<Self>) {
-        self.connections.insert(peer.connection, peer.clone());
-        self.park_or(Parked::Connection(peer.node.clone(), Event::Connect), ctx);
+        let guest = self.admission.guests.begin(&peer);
+        self.connections.insert(peer.connection, guest);
+        let connect = Parked::Connection(peer.node.clone(), Event::Connect, guest);
+        self.park_or(connect, ctx);
         self.send_out();
     }
 }
@@ -280,13 +303,15 @@ impl Handler<Disconnected> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, Disconnected(peer): Disconnected, ctx: &mut Context<Self>) {
-        self.connections.remove(&peer.connection);
+        if let Some(guest) = self.connections.remove(&peer.connection) {
+            self.admission.guests.end(guest, 1);
+        }
         self.shared.watchers.end(peer.connection.0, None);
         self.shared.readings.end(peer.connection.0);
         self.shared.lines.unfollow(peer.connection.0, None);
         self.backups.end(peer.connection.0, None);
         self.park_or(
-            Parked::Connection(peer.node.clone(), Event::Disconnect),
+            Parked::Connection(peer.node.clone(), Event::Disconnect, None),
             ctx,
         );
         self.send_out();

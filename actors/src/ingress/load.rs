@@ -10,8 +10,8 @@
 //! | unfinished frames | one, [`FRAME_BYTES_MAX`](interstice_abi::wire::FRAME_BYTES_MAX), 30 s and 64 KiB/s at least | 512 MiB, then `Busy` |
 //! | requests without an answer | `requests_per_connection_max`, then `Busy` | `admission.requests_max`, then `Busy` |
 //! | bytes of requests without an answer | `admission.bytes_per_client_max`, then `Busy` | `admission.bytes_max`, then `Busy` |
-//! | turns and queries of a module | | `admission.turns_per_module_max`, `bytes_per_module_max`, then `Busy` |
-//! | requests that wait for a change of modules | | 65536 and 64 MiB, then `Busy` |
+//! | turns and queries of a module | a guest's key: as many as are free for guests, then `Busy` | `admission.turns_per_module_max`, `bytes_per_module_max`, then `Busy`; an eighth is for owners |
+//! | requests that wait for a change of modules | a guest's key: as many as are free for guests, then `Busy` | 32768 and 256 MiB, then `Busy`; an eighth is for owners |
 //! | uploads | one, `limits.module_bytes_max`, 60 s of rest | four of the largest, then `Busy`; owners only |
 //! | answers that are not sent | 256 MiB, then cut; from 16 MiB on nothing is read | `admission.unsent_bytes_max`, and a quarter of a MiB each beyond it |
 //! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |

@@ -2,13 +2,13 @@
 //!
 //! [`Core::drive`] works off the queue. Records, answers and ends of turns are gathered (`gathered.rs`) and handed on in batches.
 
-use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
+use std::{collections::HashSet, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
 
 use futures::FutureExt;
 
 use interstice_abi::{
     failure::Failure,
-    id::{ModuleName, NodeId},
+    id::{ModuleName, NodeId, TimerId},
     wire::{CallCounters, Called, Response, ResponseBody},
 };
 use interstice_host::{
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     apart::Apart,
     shared::Shared,
-    supervisor::{EndedPlace, Endings, catalogue::ModuleIndex},
+    supervisor::{EndedPlace, Endings, admission::shares::GuestIndex, catalogue::ModuleIndex},
 };
 
 /// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
@@ -47,7 +47,7 @@ const SLOW_STEP: std::time::Duration = std::time::Duration::from_micros(100);
 /// So many changes are undone before others may have the thread.
 const UNDONE_AT_ONCE: usize = 256;
 
-/// Faults in a row, in load, timers and reactions, after which the module is quarantined.
+/// Faults in a row, in load, timers and reactions that no stranger can cause, after which the module is quarantined.
 pub(crate) const FAULTS_IN_A_ROW_MAX: u32 = 16;
 
 /// A piece of work for one place of the queue.
@@ -74,7 +74,12 @@ pub(crate) struct Core {
     pub(super) queue: Queue<Work>,
     pub(super) counters: CallCounters,
     pub(super) last_fault: Option<String>,
+    /// Of steps that no stranger can cause.
     pub(super) faults_in_a_row: u32,
+    /// Of the other reactions and timers. They lead to nothing but a warning.
+    pub(super) caused_faults_in_a_row: u32,
+    /// Pending timers that descend from an owner's call or from a load.
+    pub(super) timers_of_owners: HashSet<TimerId>,
     /// Step 0's calls and events go on being counted after quarantine was asked for; ask once.
     pub(super) quarantine_asked: bool,
     pub(super) recorded: Recorded,
@@ -132,6 +137,8 @@ impl Core {
             counters: CallCounters::default(),
             last_fault: None,
             faults_in_a_row: 0,
+            caused_faults_in_a_row: 0,
+            timers_of_owners: HashSet::new(),
             quarantine_asked: false,
             recorded: Recorded::default(),
             spare: Default::default(),
@@ -236,6 +243,7 @@ impl Core {
                 self.module.renew();
                 self.module.tables_mut().clear_ephemeral();
                 self.faults_in_a_row = 0;
+                self.caused_faults_in_a_row = 0;
                 self.quarantine_asked = false;
                 self.report_timers_again();
                 self.flush();
@@ -387,12 +395,12 @@ impl Core {
             }
             Waiter::Nobody => {}
         }
-        self.endings.add(turn.home, turn.bytes, what);
+        self.endings.add(turn.home, turn.guest, turn.bytes, what);
     }
 
     /// Ends a place that was no turn.
-    pub(super) fn end_place(&mut self, home: ModuleIndex, bytes: u64) {
-        self.endings.add(Some(home), bytes, EndedPlace::Read);
+    pub(super) fn end_place(&mut self, home: ModuleIndex, guest: Option<GuestIndex>, bytes: u64) {
+        self.endings.add(Some(home), guest, bytes, EndedPlace::Read);
     }
 }
 

@@ -26,7 +26,10 @@ use super::{
 use crate::{
     apart::Apart,
     ingress::Replies,
-    supervisor::catalogue::{Catalogue, ModuleIndex},
+    supervisor::{
+        admission::shares::GuestIndex,
+        catalogue::{Catalogue, ModuleIndex},
+    },
 };
 
 /// Most bytes of rows in one page: a page is one frame, and a frame should not hold up others for long.
@@ -40,6 +43,8 @@ pub(crate) struct ClientQuery {
     pub(crate) ticket: Ticket,
     pub(crate) catalogue: Apart<Catalogue>,
     pub(crate) module: ModuleIndex,
+    /// Whose share of the module's queue it takes; `None` for owners and for the node itself.
+    pub(crate) guest: Option<GuestIndex>,
     pub(crate) query: Arc<str>,
     pub(crate) caller: Caller,
     pub(crate) arguments: Arc<[u8]>,
@@ -56,6 +61,8 @@ pub(crate) struct ClientQuery {
 pub(crate) struct Pass {
     pub(crate) ticket: Ticket,
     pub(crate) module: ModuleIndex,
+    /// Whose share of the module's queue it takes; `None` for owners and for the node itself.
+    pub(crate) guest: Option<GuestIndex>,
     pub(crate) then: Box<dyn FnOnce() + Send>,
     /// Whom to tell when it cannot be done.
     pub(crate) replies: Replies,
@@ -66,6 +73,8 @@ pub(crate) struct Pass {
 pub(crate) struct ReadRows {
     pub(crate) ticket: Ticket,
     pub(crate) module: ModuleIndex,
+    /// Whose share of the module's queue it takes; `None` for owners and for the node itself.
+    pub(crate) guest: Option<GuestIndex>,
     pub(crate) table: TableId,
     pub(crate) mode: RowsMode,
     pub(crate) limit: u32,
@@ -157,7 +166,7 @@ impl Core {
                     .deliver(Traffic::Release(query.ticket));
             }
         }
-        self.end_place(query.module, bytes);
+        self.end_place(query.module, query.guest, bytes);
     }
 
     /// Reads a page of rows.
@@ -177,14 +186,14 @@ impl Core {
             },
         );
         self.queue.release(rows.ticket);
-        self.end_place(rows.module, 0);
+        self.end_place(rows.module, rows.guest, 0);
     }
 
     /// What has waited for the turns before it goes on elsewhere.
     pub(super) fn pass(&mut self, pass: Pass) {
         (pass.then)();
         self.queue.release(pass.ticket);
-        self.end_place(pass.module, 0);
+        self.end_place(pass.module, pass.guest, 0);
     }
 
     /// The first page of a reading, whose rest is kept for the connection.

@@ -2,13 +2,14 @@
 
 use interstice_abi::{
     failure::{Code, Failure},
+    id::TimerId,
     wire::{Ack, Response},
 };
 
 use super::{
     Traffic,
     core::{Core, Work, refuse},
-    turn::{Ticket, Turn, Waiter, pending::Pending},
+    turn::{StepKind, Ticket, Turn, Waiter, pending::Pending},
 };
 use crate::ingress::Replies;
 
@@ -26,14 +27,19 @@ impl Core {
         let Some(failure) = why else {
             return Some(work);
         };
-        let (ticket, module, replies, request) = match work {
+        let (ticket, (module, guest), replies, request) = match work {
             Work::Turn(mut turn) => {
                 turn.refused = Some(Box::new(failure));
+                let timer = first_timer(&turn);
                 turn.pending = Pending::default();
                 for module in turn.take_unreachable() {
                     self.send_traffic(&turn.catalogue, module, Traffic::Release(turn.ticket));
                 }
                 self.end_turn(turn);
+                if let Some(timer) = timer {
+                    // It is still in its table, and due again.
+                    self.report_timer_ended(timer);
+                }
                 return None;
             }
             Work::Query(query) => {
@@ -41,14 +47,29 @@ impl Core {
                 self.end_query(&query);
                 return None;
             }
-            Work::Rows(rows) => (rows.ticket, rows.module, rows.replies, rows.request),
-            Work::Pass(pass) => (pass.ticket, pass.module, pass.replies, pass.request),
-            Work::Watch(watch) => (watch.ticket, watch.module, watch.replies, watch.request),
+            Work::Rows(rows) => (
+                rows.ticket,
+                (rows.module, rows.guest),
+                rows.replies,
+                rows.request,
+            ),
+            Work::Pass(pass) => (
+                pass.ticket,
+                (pass.module, pass.guest),
+                pass.replies,
+                pass.request,
+            ),
+            Work::Watch(watch) => (
+                watch.ticket,
+                (watch.module, watch.guest),
+                watch.replies,
+                watch.request,
+            ),
             other => return Some(other),
         };
         self.reply_shed(replies, request, failure);
         self.queue.release(ticket);
-        self.end_place(module, 0);
+        self.end_place(module, guest, 0);
         None
     }
 
@@ -59,9 +80,10 @@ impl Core {
         self.shared.shedding.read(ticket)
     }
 
-    /// Only a client's call that has not begun: afterwards its records are in the log.
+    /// Only a client's call or a timer that has not begun: afterwards its records are in the log.
     fn call_is_shed(&self, turn: &Turn) -> Option<Failure> {
-        if turn.input.is_none() || !matches!(turn.waiter, Waiter::Client { .. }) {
+        let can_wait = matches!(turn.waiter, Waiter::Client { .. }) || first_timer(turn).is_some();
+        if turn.input.is_none() || !can_wait {
             return None;
         }
         self.shared.shedding.call(turn.ticket)
@@ -85,5 +107,13 @@ impl Core {
             body: Err(failure),
         };
         self.answer(Ack::Applied, replies, response);
+    }
+}
+
+/// The timer that a turn begins with, if it does and has not begun.
+fn first_timer(turn: &Turn) -> Option<TimerId> {
+    match turn.pending.front()?.what {
+        StepKind::Timer(timer) => Some(timer),
+        _ => None,
     }
 }

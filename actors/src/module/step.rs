@@ -10,6 +10,8 @@ pub(crate) mod reactions;
 
 pub(crate) mod running;
 
+use std::time::Duration;
+
 use interstice_abi::id::StepIndex;
 use interstice_host::module::TurnContext;
 
@@ -87,22 +89,25 @@ impl Core {
     ) -> bool {
         let step = turn.next_step;
         turn.next_step = StepIndex(step.0 + 1);
-        let (mut timer, mut is_load) = (None, false);
-        match pending.what {
-            StepKind::Timer(id) => timer = Some(id),
-            StepKind::Load(_) => is_load = true,
-            StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => {}
-        }
         let own = pending.module;
-        let counts_to_quarantine = !matches!(pending.what, StepKind::Call(_));
+        let what = pending.what.clone();
+        let dropped = self.why_dropped(turn, &what);
+        let is_dropped = dropped.is_some();
         let (touched, trace) = self.take_spare();
-        let ended = self.run(turn, step, pending, &touched, &trace).await;
+        let ended = match dropped {
+            Some(why) => self.drop_step(turn, &pending, why),
+            None => self.run(turn, step, pending, &touched, &trace).await,
+        };
         let result = ended.result.clone();
         if self.shared.shedding.turns_stop() && was_ended(&result) {
             // A module that it called has stopped already. Without a record the next start runs the step again.
             return false;
         }
-        self.count(&ended, counts_to_quarantine);
+        if !is_dropped {
+            let ran = Duration::from_micros(ended.running_us);
+            turn.left = turn.left.saturating_sub(ran);
+            self.count(turn, &what, &ended);
+        }
 
         // What follows takes as long as the step has effects, in pieces between which others may have the core.
         let is_large = ended.effects.len() > EFFECTS_AT_ONCE;
@@ -142,17 +147,17 @@ impl Core {
             }
         }
         self.keep_spare(touched, trace);
-        match timer {
-            Some(timer) => self.report_timer_ended(timer),
-            None if is_load => self.report_timers_again(),
-            None => self.report_timers(),
+        match what {
+            StepKind::Timer(timer) => self.report_timer_ended(timer),
+            StepKind::Load(_) => self.report_timers_again(),
+            StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => self.report_timers(),
         }
         turn.pending.extend(starts.pending);
-        turn.dropped += starts.dropped;
+        turn.dropped += starts.dropped + u32::from(is_dropped);
         match result {
             Ok(()) => {}
             Err(failure) if step.0 == 0 => turn.refused = Some(Box::new(failure)),
-            Err(_) => turn.failed += 1,
+            Err(_) => turn.failed += u32::from(!is_dropped),
         }
         true
     }

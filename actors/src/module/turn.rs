@@ -5,7 +5,7 @@
 
 pub(crate) mod pending;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use interstice_abi::{
     event::Event,
@@ -22,7 +22,10 @@ use crate::{
     ingress::Replies,
     one_or_more::OneOrMore,
     record::{Input, Start, StartArguments},
-    supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
+    supervisor::{
+        admission::shares::GuestIndex,
+        catalogue::{Catalogue, Entry, ModuleIndex},
+    },
 };
 
 /// A turn's or query's place in the order of the node's queues: in memory only, one count for both.
@@ -47,6 +50,8 @@ pub(crate) struct Turn {
     pub(crate) next_step: StepIndex,
     /// What bounds its steps.
     pub(crate) budget: Budget,
+    /// How long its reactions may still run.
+    pub(crate) left: Duration,
     /// Modules in whose queues it still has a place, in order.
     pub(crate) held: OneOrMore<ModuleIndex>,
     /// Failed reactions so far.
@@ -55,12 +60,16 @@ pub(crate) struct Turn {
     pub(crate) dropped: u32,
     /// The failure of step 0.
     pub(crate) refused: Option<Box<Failure>>,
+    /// Who has caused it.
+    pub(crate) origin: Origin,
     /// Who waits for its end.
     pub(crate) waiter: Waiter,
     /// Bytes of its arguments: what admission counts.
     pub(crate) bytes: u64,
     /// The module that admission counts it under.
     pub(crate) home: Option<ModuleIndex>,
+    /// Whose share of the module's queue it takes; `None` for owners and for the node itself.
+    pub(crate) guest: Option<GuestIndex>,
 }
 
 /// A step that has not run yet.
@@ -160,6 +169,37 @@ pub(crate) enum StepKind {
     Load(Option<Arc<str>>),
     /// Nothing of the guest: the place of a catalogue change in the module's history.
     Nothing,
+}
+
+/// Who has caused a turn: only faults that no stranger can cause lead to quarantine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// An owner, by a call or a change of the catalogue.
+    Owner,
+    /// Anybody, as far as the input says. A timer's origin is known to its module.
+    Anybody,
+    /// A connection that came or went.
+    Connection,
+}
+
+impl Origin {
+    /// Of an input.
+    pub(crate) fn of(input: &Input) -> Self {
+        match input {
+            Input::Call {
+                caller_is_owner: true,
+                ..
+            }
+            | Input::Install { .. }
+            | Input::Load { .. }
+            | Input::Unload { .. }
+            | Input::Quarantine { .. }
+            | Input::Remove { .. }
+            | Input::Grant { .. } => Self::Owner,
+            Input::Connect { .. } | Input::Disconnect { .. } => Self::Connection,
+            Input::Call { .. } | Input::Timer { .. } | Input::NodeStart { .. } => Self::Anybody,
+        }
+    }
 }
 
 /// Who waits for a turn's end.

@@ -26,13 +26,15 @@ use crate::{
     history::Around,
     ingress::Replies,
     module::{core::Core, turn::Ticket},
-    supervisor::catalogue::ModuleIndex,
+    supervisor::{admission::shares::GuestIndex, catalogue::ModuleIndex},
 };
 
 /// A client wants to watch a table.
 pub(crate) struct StartWatch {
     pub(crate) ticket: Ticket,
     pub(crate) module: ModuleIndex,
+    /// Whose share of the module's queue it takes; `None` for owners and for the node itself.
+    pub(crate) guest: Option<GuestIndex>,
     pub(crate) table: TableId,
     pub(crate) table_name: String,
     /// The type by which the client decodes rows, if it names one: what the table has, or its
@@ -63,7 +65,7 @@ pub(crate) struct Resume {
 impl Core {
     /// Begins a watch: every earlier turn has left this module, no later one has come.
     pub(in crate::module) fn start_watch(&mut self, mut watch: StartWatch) {
-        let (ticket, module) = (watch.ticket, watch.module);
+        let (ticket, module, guest) = (watch.ticket, watch.module, watch.guest);
         let resume = watch.resume.take();
         if let Err(failure) = self.begin(&watch, resume) {
             watch.replies.send(Response {
@@ -72,7 +74,7 @@ impl Core {
             });
         }
         self.queue.release(ticket);
-        self.end_place(module, 0);
+        self.end_place(module, guest, 0);
     }
 
     fn begin(&self, watch: &StartWatch, resume: Option<Box<Resume>>) -> Result<(), Failure> {

@@ -25,7 +25,7 @@ use crate::{
         core::Core,
         lane::Lane,
         turn::{
-            PendingStep, StepKind, Turn, Waiter,
+            Origin, PendingStep, StepKind, Turn, Waiter,
             pending::{Budget, Pending},
         },
     },
@@ -45,6 +45,7 @@ use crate::{
         drain::Stopping,
         install::{compiling::Compiles, installer::Installer},
         places::Outgoing,
+        second_chance::SecondChances,
         stamp::Stamper,
         timers::Timers,
     },
@@ -248,6 +249,7 @@ fn supervisor(
             log_directory: directory.path("log"),
         },
         stopping: Stopping::No,
+        second_chances: SecondChances::default(),
         broken: None,
         half_done,
         turns_ended: 0,
@@ -290,10 +292,12 @@ fn resume(
         seq: turn.seq,
         timestamp_ms: turn.timestamp_ms,
         catalogue: Apart::new(catalogue.clone()),
+        origin: Origin::Anybody,
         input: None,
         pending,
         next_step: turn.next_step,
         budget: Budget::from(&config.limits),
+        left: config.turn_time(),
         held,
         failed: 0,
         dropped: 0,
@@ -301,6 +305,7 @@ fn resume(
         waiter: Waiter::Nobody,
         bytes: 0,
         home: Some(home),
+        guest: None,
     })
 }
 

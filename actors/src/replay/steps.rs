@@ -186,6 +186,7 @@ impl Replay {
             result: Ok(()),
             is_fault: false,
             of_load: false,
+            running_us: 0,
         };
         let starts = steps
             .iter()

@@ -1,43 +1,47 @@
 //! How much is admitted: the only place where load is refused.
 //!
 //! Counts turns, queries and watches that have a place and have not ended, and the bytes of their arguments, per module and
-//! in all. Beyond the bound callers get `Busy`; inside the node nothing is refused any more.
+//! in all. Beyond the bound callers get `Busy`, and a guest beyond its share of it ([`shares`]); inside the node nothing is
+//! refused any more.
+
+pub(crate) mod shares;
 
 use interstice_abi::{
     failure::{Code, Failure},
     id::ModuleName,
 };
 
+use self::shares::{Full, GuestIndex, Guests, Load, Shares};
 use super::catalogue::ModuleIndex;
 use crate::config::Config;
 
 /// What is admitted.
 pub(crate) struct Admission {
-    turns_max: u64,
-    bytes_max: u64,
+    /// The size of each module's queue.
+    max: Load,
     /// By [`ModuleIndex`], as far as any was admitted.
-    modules: Vec<Load>,
-    all: Load,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Load {
-    turns: u64,
-    bytes: u64,
+    modules: Vec<Shares>,
+    /// Places of all modules.
+    places: u64,
+    /// The keys that shares are of.
+    pub(crate) guests: Guests,
 }
 
 impl Admission {
     /// Nothing admitted yet.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
-            turns_max: config.admission.turns_per_module_max,
-            bytes_max: config.admission.bytes_per_module_max,
+            max: Load {
+                places: config.admission.turns_per_module_max,
+                bytes: config.admission.bytes_per_module_max,
+            },
             modules: Vec::new(),
-            all: Load::default(),
+            places: 0,
+            guests: Guests::default(),
         }
     }
 
-    /// Whether one more of `bytes` fits under `module`.
+    /// Whether one more of `bytes` fits under `module`; `guest` is `None` for owners and for the node itself.
     ///
     /// # Errors
     /// `Busy`, with the bound.
@@ -45,65 +49,74 @@ impl Admission {
         &self,
         name: &ModuleName,
         module: ModuleIndex,
+        guest: Option<GuestIndex>,
         bytes: u64,
     ) -> Result<(), Failure> {
-        let load = self.modules.get(module.place());
-        let load = load.copied().unwrap_or_default();
-        if load.turns >= self.turns_max {
-            return Err(Failure::new(
-                Code::Busy,
-                format!(
-                    "module `{name}` has {} calls waiting, which is its limit; try again later",
-                    load.turns
-                ),
-            ));
-        }
-        // One call larger than the bound is let in alone: its own size limit has passed it.
-        if load.turns > 0 && load.bytes.saturating_add(bytes) > self.bytes_max {
-            return Err(Failure::new(
-                Code::Busy,
-                format!(
-                    "module `{name}` has {} bytes of arguments waiting; the limit is {}",
-                    load.bytes, self.bytes_max
-                ),
-            ));
-        }
-        Ok(())
+        let Some(shares) = self.modules.get(module.place()) else {
+            return Ok(());
+        };
+        let text = match shares.check(guest, bytes, self.max) {
+            Ok(()) => return Ok(()),
+            Err(Full::Places(places)) => format!(
+                "module `{name}` has {places} calls waiting, which is its limit; try again later"
+            ),
+            Err(Full::Bytes(held)) => format!(
+                "module `{name}` has {held} bytes of arguments waiting; the limit is {}",
+                self.max.bytes
+            ),
+            Err(Full::SharedPlaces(places)) => format!(
+                "module `{name}` has {places} calls of this key waiting, which is its share of the module's queue; try again when some have ended"
+            ),
+            Err(Full::SharedBytes(held)) => format!(
+                "module `{name}` has {held} bytes of arguments of this key waiting, and its share of the module's queue has no room for more; try again when some calls have ended"
+            ),
+        };
+        Err(Failure::new(Code::Busy, text))
     }
 
     /// Counts a place.
-    pub(crate) fn enter(&mut self, module: Option<ModuleIndex>, bytes: u64) {
-        self.all.turns += 1;
-        self.all.bytes += bytes;
+    pub(crate) fn enter(
+        &mut self,
+        module: Option<ModuleIndex>,
+        guest: Option<GuestIndex>,
+        bytes: u64,
+    ) {
+        self.places += 1;
+        self.guests.begin_another(guest);
         if let Some(module) = module {
             let place = module.place();
             if place >= self.modules.len() {
-                self.modules.resize(place + 1, Load::default());
+                self.modules.resize(place + 1, Shares::default());
             }
-            if let Some(load) = self.modules.get_mut(place) {
-                load.turns += 1;
-                load.bytes += bytes;
+            if let Some(shares) = self.modules.get_mut(place) {
+                shares.enter(guest, bytes);
             }
         }
     }
 
     /// Gives places back.
-    pub(crate) fn leave(&mut self, module: Option<ModuleIndex>, places: u64, bytes: u64) {
-        let module = module.and_then(|module| self.modules.get_mut(module.place()));
-        for load in std::iter::once(&mut self.all).chain(module) {
-            load.turns = load.turns.saturating_sub(places);
-            load.bytes = load.bytes.saturating_sub(bytes);
+    pub(crate) fn leave(
+        &mut self,
+        module: Option<ModuleIndex>,
+        guest: Option<GuestIndex>,
+        places: u64,
+        bytes: u64,
+    ) {
+        self.places = self.places.saturating_sub(places);
+        if let Some(shares) = module.and_then(|module| self.modules.get_mut(module.place())) {
+            shares.leave(guest, places, bytes);
         }
+        self.guests.end(guest, places);
     }
 
     /// Whether nothing has a place.
     pub(crate) fn is_idle(&self) -> bool {
-        self.all.turns == 0
+        self.places == 0
     }
 
     /// How much has a place.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.all.turns
+        self.places
     }
 
     /// Module indexes mean something else from here on; only while idle.
@@ -123,32 +136,30 @@ mod tests {
         config.admission.bytes_per_module_max = 100;
         let mut admission = Admission::new(&config);
         let (name, module) = (ModuleName::new("m").expect("a name"), ModuleIndex(0));
+        let code = |checked: Result<(), Failure>| checked.map_err(|failure| failure.code);
+        let owner = None;
         assert!(
-            admission.check(&name, module, 1000).is_ok(),
+            admission.check(&name, module, owner, 1000).is_ok(),
             "alone it may be larger"
         );
-        admission.enter(Some(module), 90);
+        admission.enter(Some(module), owner, 90);
         assert_eq!(
-            admission
-                .check(&name, module, 20)
-                .map_err(|failure| failure.code),
+            code(admission.check(&name, module, owner, 20)),
             Err(Code::Busy)
         );
-        assert!(admission.check(&name, module, 10).is_ok());
-        admission.enter(Some(module), 10);
+        assert!(admission.check(&name, module, owner, 10).is_ok());
+        admission.enter(Some(module), owner, 10);
         assert_eq!(
-            admission
-                .check(&name, module, 0)
-                .map_err(|failure| failure.code),
+            code(admission.check(&name, module, owner, 0)),
             Err(Code::Busy)
         );
         assert!(
-            admission.check(&name, ModuleIndex(1), 0).is_ok(),
+            admission.check(&name, ModuleIndex(1), owner, 0).is_ok(),
             "a neighbour is not affected"
         );
-        admission.leave(Some(module), 1, 90);
-        assert!(admission.check(&name, module, 20).is_ok());
-        admission.leave(Some(module), 1, 10);
+        admission.leave(Some(module), owner, 1, 90);
+        assert!(admission.check(&name, module, owner, 20).is_ok());
+        admission.leave(Some(module), owner, 1, 10);
         assert!(admission.is_idle());
     }
 }

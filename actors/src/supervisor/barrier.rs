@@ -15,6 +15,7 @@ use interstice_abi::{
 
 use super::{
     Supervisor,
+    admission::shares::{GuestIndex, Load, Shares},
     change::{Asker, Change},
     pressure::Waiting,
 };
@@ -25,11 +26,12 @@ use crate::{
     record::Input,
 };
 
-/// Most inputs that wait behind a change: as many as a module may have admitted, for a few modules.
-const PARKED_MAX: usize = 32_768;
-
-/// Most bytes of arguments that wait behind a change.
-const PARKED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Most inputs that wait behind a change, as many as a module may have admitted, for a few modules; and most bytes of their
+/// arguments. Each guest has its share of both.
+const PARKED_MAX: Load = Load {
+    places: 32_768,
+    bytes: 256 * 1024 * 1024,
+};
 
 /// Something that waits for its place in the order of inputs.
 pub(crate) enum Parked {
@@ -44,28 +46,49 @@ pub(crate) enum Parked {
     },
     /// A timer is due.
     Timer(ModuleName, TimerId),
-    /// A connection came or went.
-    Connection(NodeId, Event),
+    /// A connection came or went, of a key with this number.
+    Connection(NodeId, Event, Option<GuestIndex>),
     /// A change of the catalogue.
     Change(Change, Asker),
 }
 
 impl Parked {
+    /// Whether its client has gone while it waited: then it ends here, and nobody reads an answer.
+    fn is_of_nobody(&self) -> bool {
+        let Self::Request {
+            request, replies, ..
+        } = self
+        else {
+            return false;
+        };
+        let has_gone = replies.is_closed();
+        if has_gone {
+            // The request counts as under way until it is answered.
+            replies.send(Response {
+                id: request.id,
+                body: Err(Failure::new(Code::Unavailable, "the client has gone")),
+            });
+        }
+        has_gone
+    }
+
     /// Bytes of its arguments.
-    fn bytes(&self) -> usize {
-        match self {
+    fn bytes(&self) -> u64 {
+        let bytes = match self {
             Self::Request { request, .. } => request.body.arguments().len(),
             Self::Timer(..) | Self::Connection(..) | Self::Change(..) => 0,
-        }
+        };
+        u64::try_from(bytes).unwrap_or(u64::MAX)
     }
 }
 
 /// Whether inputs pass.
 #[derive(Default)]
 pub(crate) struct Barrier {
-    parked: VecDeque<Parked>,
-    /// Bytes of the arguments of parked requests.
-    parked_bytes: usize,
+    /// Each with the key whose share it takes.
+    parked: VecDeque<(Parked, Option<GuestIndex>)>,
+    /// How many those are, and whose.
+    shares: Shares,
     /// A change is being made.
     running: bool,
     /// The last ticket before the change that waits in front.
@@ -104,7 +127,7 @@ impl Barrier {
             .cloned()
             .unwrap_or_else(|| Failure::new(Code::Unavailable, "the node is stopping"));
         let (mut requests, mut changes) = (0, 0);
-        for parked in self.parked.drain(..) {
+        for (parked, _) in self.parked.drain(..) {
             match parked {
                 Parked::Request {
                     request, replies, ..
@@ -122,7 +145,7 @@ impl Barrier {
                 Parked::Timer(..) | Parked::Connection(..) => {}
             }
         }
-        self.parked_bytes = 0;
+        self.shares = Shares::default();
         self.running = false;
         (requests, changes)
     }
@@ -141,24 +164,38 @@ impl Supervisor {
     /// Parks an input, and lets it pass when it can.
     pub(crate) fn park(&mut self, input: Parked, ctx: &mut Context<Self>) {
         let bytes = input.bytes();
+        let guest = match &input {
+            Parked::Request { peer, .. } => self.guest_of(peer),
+            Parked::Connection(_, _, guest) => *guest,
+            Parked::Timer(..) | Parked::Change(..) => None,
+        };
+        let fits = self.barrier.shares.check(guest, bytes, PARKED_MAX);
         match input {
             Parked::Request {
                 request, replies, ..
-            } if self.barrier.parked.len() >= PARKED_MAX
-                || self.barrier.parked_bytes.saturating_add(bytes) > PARKED_BYTES_MAX =>
-            {
+            } if fits.is_err() => {
                 let text = "too much waits for a change of the node's modules; try again later";
                 replies.send(Response {
                     id: request.id,
                     body: Err(Failure::new(Code::Busy, text)),
                 });
             }
+            // It is passed over, as one beyond its share of a module's queue.
+            Parked::Connection(_, Event::Connect, _) if fits.is_err() => {}
             input => {
-                self.barrier.parked_bytes += bytes;
-                self.barrier.parked.push_back(input);
+                self.admission.guests.begin_another(guest);
+                self.barrier.shares.enter(guest, bytes);
+                self.barrier.parked.push_back((input, guest));
             }
         }
         self.pass_barrier(ctx);
+    }
+
+    /// What waits in front, for its turn.
+    fn unpark(&mut self) -> Option<(Parked, Option<GuestIndex>)> {
+        let (input, guest) = self.barrier.parked.pop_front()?;
+        self.barrier.shares.leave(guest, 1, input.bytes());
+        Some((input, guest))
     }
 
     /// Lets pass what can: inputs up to the next change, and that change once everything before it has ended.
@@ -166,23 +203,24 @@ impl Supervisor {
         while !self.barrier.running {
             match self.barrier.parked.front() {
                 None => return,
-                Some(Parked::Change(..)) => {
+                Some((Parked::Change(..), _)) => {
                     self.send_out();
                     if !self.admission.is_idle() || self.checkpoints.is_freezing() {
                         self.press(Waiting::Change, ctx);
                         return;
                     }
-                    if let Some(Parked::Change(change, asker)) = self.barrier.parked.pop_front() {
+                    if let Some((Parked::Change(change, asker), _)) = self.unpark() {
                         self.barrier.running = true;
                         self.barrier.pressed = None;
                         self.start_change(change, asker, ctx);
                     }
                 }
                 Some(_) => {
-                    if let Some(input) = self.barrier.parked.pop_front() {
-                        self.barrier.parked_bytes =
-                            self.barrier.parked_bytes.saturating_sub(input.bytes());
-                        self.take(input, ctx);
+                    if let Some((input, guest)) = self.unpark() {
+                        if !input.is_of_nobody() {
+                            self.take(input, ctx);
+                        }
+                        self.admission.guests.end(guest, 1);
                     }
                 }
             }
@@ -195,21 +233,11 @@ impl Supervisor {
                 peer,
                 request,
                 replies,
-            } => {
-                if replies.is_closed() {
-                    // It may have waited here for long, and nobody reads the answer.
-                    replies.send(Response {
-                        id: request.id,
-                        body: Err(Failure::new(Code::Unavailable, "the client has gone")),
-                    });
-                    return;
-                }
-                self.placed_request(&peer, request, replies);
-            }
+            } => self.placed_request(&peer, request, replies),
             Parked::Timer(module, timer) => self.stamp_timer(&module, timer),
-            Parked::Connection(node, event) => {
+            Parked::Connection(node, event, guest) => {
                 if self.refuses().is_ok() || event == Event::Disconnect {
-                    self.stamp_connection(&node, &event);
+                    self.stamp_connection(&node, &event, guest);
                 }
             }
             Parked::Change(change, asker) => ctx

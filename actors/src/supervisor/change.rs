@@ -57,6 +57,8 @@ pub(crate) enum Change {
     },
     /// A module failed too often.
     Quarantine(Quarantine),
+    /// A module that failed too often starts again, if it is still the same binary.
+    SecondChance(ModuleName, [u8; 32]),
 }
 
 impl Change {
@@ -84,6 +86,7 @@ impl Change {
             Self::Quarantine(quarantine) => {
                 format!("module `{}` failed too often", quarantine.module)
             }
+            Self::SecondChance(module, _) => format!("module `{module}` had its second chance"),
         }
     }
 }
@@ -133,6 +136,8 @@ pub(crate) struct ChangeContext {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) stamper: Stamper,
     pub(crate) forget_timers: Vec<ModuleName>,
+    /// Modules that are quarantined now, with the hash of their binary.
+    pub(crate) quarantined: Vec<(ModuleName, [u8; 32])>,
 }
 
 impl Handler<TakeChange> for Supervisor {
@@ -156,6 +161,7 @@ impl Supervisor {
             catalogue: self.catalogue.clone(),
             stamper: self.stamper,
             forget_timers: Vec::new(),
+            quarantined: Vec::new(),
         };
         let work = async move {
             let what = change.describe();
@@ -172,13 +178,13 @@ impl Supervisor {
         };
         // Not through the mailbox: what modules have told meanwhile of their timers comes after the change.
         ctx.wait(work.into_actor(self).map(|done, supervisor, ctx| {
-            supervisor.finish_change(done);
+            supervisor.finish_change(done, ctx);
             supervisor.after_endings(ctx);
         }));
     }
 
     /// Takes over what a change has made.
-    pub(crate) fn finish_change(&mut self, done: ChangeDone) {
+    pub(crate) fn finish_change(&mut self, done: ChangeDone, ctx: &mut Context<Self>) {
         let ChangeDone {
             context,
             asker,
@@ -189,6 +195,9 @@ impl Supervisor {
         self.admission.forget_modules();
         for module in &context.forget_timers {
             self.timers.forget(module);
+        }
+        for (module, hash) in context.quarantined {
+            self.promise_second_chance(module, hash, ctx);
         }
         self.barrier.done();
         asker.tell(outcome);
@@ -211,15 +220,8 @@ impl ChangeContext {
                 .quarantine(quarantine)
                 .await
                 .map(|()| ResponseBody::Done),
-            Change::Load(module) => {
-                let installed = self.catalogue.installed();
-                if let Some(found) = installed.get(&module) {
-                    check_dependencies(&found.schema, &installed)?;
-                }
-                self.begin_again(&module)?;
-                let called = self.load(&module).await?;
-                called.map(|_| ResponseBody::Done)
-            }
+            Change::SecondChance(module, hash) => self.second_chance(&module, hash).await,
+            Change::Load(module) => self.start_again(&module).await,
             Change::Remove(module) => self.remove(&module).await.map(|()| ResponseBody::Done),
             Change::Grant {
                 module,
@@ -229,6 +231,43 @@ impl ChangeContext {
                 .grant(&module, target, change)
                 .map(ResponseBody::Called),
         }
+    }
+
+    /// Starts a stopped module, and runs its load.
+    async fn start_again(&mut self, module: &ModuleName) -> Result<ResponseBody, Failure> {
+        let installed = self.catalogue.installed();
+        if let Some(found) = installed.get(module) {
+            check_dependencies(&found.schema, &installed)?;
+        }
+        self.begin_again(module)?;
+        let called = self.load(module).await?;
+        called.map(|_| ResponseBody::Done)
+    }
+
+    /// Starts a module that is still quarantined with the same binary.
+    async fn second_chance(
+        &mut self,
+        module: &ModuleName,
+        hash: [u8; 32],
+    ) -> Result<ResponseBody, Failure> {
+        let is_quarantined = self.catalogue.installed().get(module).is_some_and(|found| {
+            found.hash == hash && matches!(found.state, ModuleState::Quarantined { .. })
+        });
+        if !is_quarantined {
+            return Ok(ResponseBody::Done);
+        }
+        let started = self.start_again(module).await;
+        if let Err(failure) = &started {
+            let text = format!("the module was started again and its load failed: {failure}");
+            self.shared.lines.warn(Some(module), None, &text);
+        }
+        let installed = self.catalogue.installed();
+        let found = installed.get(module);
+        if found.is_some_and(|found| found.state != ModuleState::Loaded) {
+            // What it needs is not there.
+            self.quarantined.push((module.clone(), hash));
+        }
+        started
     }
 
     /// A change is answered when its records are synced.

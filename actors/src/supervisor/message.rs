@@ -8,7 +8,7 @@ use actix::prelude::Message;
 use interstice_abi::id::{ModuleName, TimerId};
 use tokio::sync::oneshot;
 
-use super::catalogue::ModuleIndex;
+use super::{admission::shares::GuestIndex, catalogue::ModuleIndex};
 use crate::ingress::{Batch, Peer};
 
 /// Places that have ended, and what a module has to tell, in batches.
@@ -25,14 +25,21 @@ pub(crate) struct Endings {
 
 impl Endings {
     /// A place has ended.
-    pub(crate) fn add(&mut self, home: Option<ModuleIndex>, bytes: u64, what: EndedPlace) {
+    pub(crate) fn add(
+        &mut self,
+        home: Option<ModuleIndex>,
+        guest: Option<GuestIndex>,
+        bytes: u64,
+        what: EndedPlace,
+    ) {
         match self.ended.last_mut() {
-            Some(last) if last.home == home && last.what == what => {
+            Some(last) if (last.home, last.guest, last.what) == (home, guest, what) => {
                 last.places += 1;
                 last.bytes = last.bytes.saturating_add(bytes);
             }
             _ => self.ended.push(Ended {
                 home,
+                guest,
                 places: 1,
                 bytes,
                 what,
@@ -60,6 +67,8 @@ pub(crate) struct Quarantine {
 pub(crate) struct Ended {
     /// The module that it was counted under.
     pub(crate) home: Option<ModuleIndex>,
+    /// Whose share it was.
+    pub(crate) guest: Option<GuestIndex>,
     /// How many have ended.
     pub(crate) places: u64,
     /// The bytes that were counted for them.
@@ -143,7 +152,7 @@ mod tests {
             (None, 0, EndedPlace::Read),
             (module, 16, EndedPlace::Committed),
         ] {
-            endings.add(home, bytes, what);
+            endings.add(home, None, bytes, what);
         }
         let told: Vec<_> = endings
             .ended

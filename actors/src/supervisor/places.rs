@@ -32,7 +32,7 @@ impl Supervisor {
         let Some(first) = turn.pending.front().map(|step| step.module) else {
             return;
         };
-        self.admission.enter(turn.home, turn.bytes);
+        self.admission.enter(turn.home, turn.guest, turn.bytes);
         for module in turn.held.iter().copied().filter(|module| *module != first) {
             self.outgoing.add(module, NewPlace::Hold(turn.ticket));
         }

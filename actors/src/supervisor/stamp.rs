@@ -7,7 +7,7 @@ use interstice_abi::id::{Seq, StepIndex};
 
 use super::Supervisor;
 use crate::{
-    module::turn::{PendingStep, Ticket, Turn, Waiter, pending::Budget},
+    module::turn::{Origin, PendingStep, Ticket, Turn, Waiter, pending::Budget},
     one_or_more::OneOrMore,
     record::{Input, Outcome, Record, Start, StepRecord},
     shared::Shared,
@@ -90,6 +90,7 @@ impl Supervisor {
             seq: self.stamper.seq(&self.shared),
             timestamp_ms: self.stamper.timestamp_ms(now_ms),
             catalogue: self.batched_catalogue(),
+            origin: Origin::of(&input),
             input: Some(input),
             held: self
                 .catalogue
@@ -97,12 +98,14 @@ impl Supervisor {
             pending: steps.into_iter().collect(),
             next_step: StepIndex(0),
             budget: Budget::from(&self.config.limits),
+            left: self.config.turn_time(),
             failed: 0,
             dropped: 0,
             refused: None,
             waiter,
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             home,
+            guest: None,
         }
     }
 

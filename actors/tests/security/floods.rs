@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use interstice_abi::{
-    event::RowEvent,
-    failure::Code,
+    event::{Event, RowEvent},
+    failure::{Code, Failure},
     wire::{Ack, RequestBody},
 };
 use interstice_client::Identity;
@@ -22,10 +22,10 @@ use crate::{
     raw::Raw,
 };
 
-/// Requests of a flood: at the deadline of [`DEADLINE_MS`] each, they keep a module busy for three minutes.
-const FLOOD: u64 = 600;
+/// Requests of a flood: at the deadline of [`DEADLINE_MS`] each, they keep a module busy for two minutes.
+const FLOOD: u64 = 1200;
 
-const DEADLINE_MS: u64 = 300;
+const DEADLINE_MS: u64 = 100;
 
 /// Longer than anything takes here on a machine under load, and far shorter than the flood.
 const SOON: Duration = Duration::from_secs(45);
@@ -34,7 +34,7 @@ const SOON: Duration = Duration::from_secs(45);
 fn victim() -> GuestModule {
     let spin = Op::Repeat {
         register: 3,
-        times: 10_000_000.into(),
+        times: 3_000_000.into(),
         body: vec![Op::Set(4, arg(1))],
     };
     let again = insert("links", [0.into(), arg(1).plus(1)]);
@@ -72,10 +72,15 @@ async fn world(drain_ms: u64) -> (World, Peer) {
 
 /// A stranger that asks for as much as it can.
 async fn flood(world: &World, body: RequestBody) -> Raw {
+    flood_of(world, &Identity::generate(), body).await
+}
+
+/// The same, of a key that may have other connections.
+async fn flood_of(world: &World, key: &Identity, body: RequestBody) -> Raw {
     let address = format!("/ip4/127.0.0.1/tcp/{}", world.port())
         .parse()
         .unwrap();
-    let mut raw = Raw::greeted_at(&address, &Identity::generate()).await;
+    let mut raw = Raw::greeted_at(&address, key).await;
     for id in 0..FLOOD {
         raw.ask(2 + id, body.clone()).await;
     }
@@ -115,6 +120,68 @@ async fn queries_of_a_client_that_has_gone_do_not_run() {
     drop(raw);
     soon(owner.call("victim", "mark", &[1, 1])).await.unwrap();
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_that_fills_its_share_of_a_module_leaves_room_for_others() {
+    let mut world = World::configured(|config| {
+        config.limits.deadline_ms = DEADLINE_MS;
+        config.admission.turns_per_module_max = 16;
+    });
+    world.start().await;
+    let owner = world.owner().await;
+    owner.install(&victim()).await;
+    let key = Identity::generate();
+    let mut greedy = flood_of(&world, &key, slow()).await;
+    // It gets 7 of the 14 places for guests, and a few more as some end.
+    let busy =
+        |failure: &Failure| failure.code == Code::Busy && failure.message.contains("of this key");
+    for _ in 0..FLOOD / 2 {
+        let failure = loop {
+            let failure = soon(greedy.answer()).await.unwrap().body.unwrap_err();
+            if failure.code != Code::Deadline {
+                break failure;
+            }
+        };
+        assert!(busy(&failure), "{failure}");
+    }
+    let mut second = flood_of(&world, &key, slow()).await;
+    let failure = soon(second.answer()).await.unwrap().body.unwrap_err();
+    assert!(busy(&failure), "a second connection of the key: {failure}");
+    let other = world.stranger().await;
+    let (of_other, of_owner) = tokio::join!(
+        soon(other.call("victim", "mark", &[1, 1])),
+        soon(owner.call("victim", "mark", &[2, 2])),
+    );
+    of_other.unwrap();
+    of_owner.unwrap();
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_come_and_go_take_their_share_of_the_module_that_hears_of_them() {
+    let mut world = World::configured(|config| {
+        config.limits.deadline_ms = DEADLINE_MS;
+        config.admission.turns_per_module_max = 16;
+    });
+    world.start().await;
+    let owner = world.owner().await;
+    let porter = GuestModule::new("porter")
+        .table(GuestTable::new("Marks", &["value"]))
+        .reducer("mark", 2, vec![must(insert("marks", [arg(0), arg(1)]))])
+        .on_connection(Event::Connect, "greets", vec![Op::LoopForever]);
+    owner.install(&porter).await;
+    let key = Identity::generate();
+    let mut connections = Vec::new();
+    for _ in 0..60 {
+        connections.push(world.client(&key).await);
+    }
+    let in_flight = owner.node().await.turns_in_flight;
+    assert!(in_flight <= 8, "{in_flight} turns for one key");
+    soon(owner.call("porter", "mark", &[1, 1])).await.unwrap();
+    drop(connections);
+    soon(world.stop()).await;
+    world.replay().await.expect("the log replays");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,6 +256,27 @@ async fn a_node_stops_in_the_middle_of_a_cascade_and_its_next_start_goes_on_with
     world.replay().await.expect("the log replays");
     world.start().await;
     soon(world.stop()).await;
+    world.replay().await.expect("the log replays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cascade_ends_when_its_time_is_used_up_and_the_log_says_which_steps_were_dropped() {
+    let mut world = World::configured(|config| {
+        config.limits.deadline_ms = 10_000;
+        config.turn_ms = 500;
+    });
+    world.start().await;
+    world.owner().await.install(&victim()).await;
+    let stranger = world.stranger().await;
+    let called = soon(stranger.call("victim", "feed", &[0])).await.unwrap();
+    assert!(called.dropped > 0, "{called:?}");
+    assert_eq!(called.failed, 0, "{called:?}");
+    stranger.call("victim", "mark", &[1, 1]).await.unwrap();
+    let links = stranger.rows("victim", "links").await.unwrap();
+    world.crash().await;
+    let stranger = world.stranger().await;
+    assert_eq!(stranger.rows("victim", "links").await.unwrap(), links);
+    world.stop().await;
     world.replay().await.expect("the log replays");
 }
 

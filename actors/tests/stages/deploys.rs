@@ -10,8 +10,8 @@ use interstice_abi::{
 
 use crate::common::{
     guest::{GuestModule, GuestTable},
-    op::{Op, arg, call, insert, must, reg, when_equal},
-    peer::Order,
+    op::{Op, arg, call, insert, must, reg, schedule, when_equal},
+    peer::{Order, Peer},
     world::World,
 };
 
@@ -178,6 +178,78 @@ async fn a_load_that_fails_is_reported_and_the_module_stays() {
     let peer = world.owner().await;
     assert_eq!(peer.rows("stiff", "rows").await, Ok(vec![vec![1, 5]]));
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_that_strangers_cause_do_not_quarantine_and_those_of_an_owners_timers_do() {
+    let mut world = World::started().await;
+    let owner = world.owner().await;
+    let [source, weak] = source_and_weak();
+    let source = source.reducer("ring", 0, vec![Op::Trap]).reducer(
+        "later",
+        0,
+        vec![must(schedule("ring", 0))],
+    );
+    owner.install(&source).await;
+    owner.install(&weak).await;
+    let stranger = world.stranger().await;
+    for _ in 0..40 {
+        let called = stranger.call("source", "put", &[0]).await;
+        assert_eq!(called.expect("commits").failed, 1);
+        let called = stranger.call("source", "later", &[]).await;
+        called.expect("commits");
+    }
+    owner
+        .status_when("source", |status| status.counters.faults == 40)
+        .await;
+    for module in ["source", "weak"] {
+        assert_eq!(owner.status(module).await.state, ModuleState::Loaded);
+    }
+    let said = owner.lines("weak").await;
+    assert!(
+        said.iter()
+            .any(|line| line.text.contains("the module goes on serving")),
+        "the log says how often it failed"
+    );
+    for _ in 0..16 {
+        let called = owner.call("source", "later", &[]).await;
+        called.expect("commits");
+    }
+    owner
+        .status_when("source", |status| status.state != ModuleState::Loaded)
+        .await;
+    world.stop().await;
+    world.replay().await.expect("the log replays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantined_module_has_a_second_chance_and_then_another_later() {
+    let mut world = World::configured(|config| config.second_chance_ms = 300);
+    world.start().await;
+    let peer = world.owner().await;
+    let [source, weak] = source_and_weak();
+    peer.install(&source).await;
+    peer.install(&weak).await;
+    let fail = async |peer: &Peer| {
+        while peer.status("weak").await.state == ModuleState::Loaded {
+            let called = peer.call("source", "put", &[0]).await;
+            called.expect("commits");
+        }
+    };
+    let serves_again = async |peer: &Peer, key: u64| {
+        peer.status_when("weak", |status| status.state == ModuleState::Loaded)
+            .await;
+        let called = peer.call("weak", "put", &[key]).await;
+        called.expect("it serves");
+    };
+    fail(&peer).await;
+    serves_again(&peer, 1000).await;
+    fail(&peer).await;
+    world.restart().await;
+    let peer = world.owner().await;
+    serves_again(&peer, 1001).await;
+    world.stop().await;
+    world.replay().await.expect("the log replays");
 }
 
 /// A module that clients make fault, and one whose reactions do.

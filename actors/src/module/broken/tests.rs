@@ -84,6 +84,7 @@ fn rows(ticket: u64, replies: &Replies) -> NewPlace {
     NewPlace::Rows(Box::new(ReadRows {
         ticket: Ticket(ticket),
         module: ModuleIndex(0),
+        guest: None,
         table: TableId(0),
         mode: RowsMode::Alone(None),
         limit: 1,

@@ -58,6 +58,7 @@ fn counted(ticket: u64, count: &Arc<AtomicUsize>) -> NewPlace {
     NewPlace::Pass(Box::new(Pass {
         ticket: Ticket(ticket),
         module: ModuleIndex(0),
+        guest: None,
         then: Box::new(move || {
             count.fetch_add(1, Ordering::SeqCst);
         }),

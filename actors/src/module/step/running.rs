@@ -46,6 +46,8 @@ pub(crate) struct Ended {
     /// A crash or a limit, as opposed to an error that the guest returned.
     pub(crate) is_fault: bool,
     pub(crate) of_load: bool,
+    /// How long a reaction has run, in microseconds, what it called included. Of other steps it is not known.
+    pub(crate) running_us: u64,
 }
 
 /// Where a record stands.
@@ -107,6 +109,7 @@ impl Prepared {
             result: Ok(()),
             is_fault: false,
             of_load: self.of_load,
+            running_us: 0,
         }
     }
 
@@ -123,6 +126,7 @@ impl Prepared {
             result: Err(failure),
             is_fault,
             of_load: self.of_load,
+            running_us: 0,
         }
     }
 }
@@ -146,6 +150,7 @@ pub(crate) async fn execute<A>(
     let entry = catalogue.entry(pending.module);
     let arguments = pending.arguments.into_bytes();
     let called = entry.and_then(|entry| call_effect(entry, &function, &arguments));
+    let is_timed = matches!(pending.what, StepKind::Event(_));
     let request = Box::new(StepRequest {
         function: function.clone(),
         caller: pending.caller,
@@ -157,11 +162,15 @@ pub(crate) async fn execute<A>(
         bytes_held: 0,
         depth: 0,
         began: prepared.began,
-        is_timed: false,
+        is_timed,
     });
     let outcome = module.run(request, outside).await;
+    let running_us = outcome.running_us;
     if let Err(failure) = outcome.result {
-        return prepared.failed(module, failure, outcome.is_fault);
+        return Ended {
+            running_us,
+            ..prepared.failed(module, failure, outcome.is_fault)
+        };
     }
     let name = module.binary().schema.name.clone();
     let mut effects = prepared.removed;
@@ -184,6 +193,7 @@ pub(crate) async fn execute<A>(
         result: Ok(()),
         is_fault: false,
         of_load: prepared.of_load,
+        running_us,
     }
 }
 

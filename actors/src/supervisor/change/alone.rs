@@ -16,7 +16,7 @@ use crate::{
     module::{
         NewPlace, Places, gone,
         turn::{
-            PendingStep, Turn, Waiter,
+            Origin, PendingStep, Turn, Waiter,
             pending::{Budget, Pending},
         },
     },
@@ -62,10 +62,12 @@ impl ChangeContext {
             seq: self.stamper.seq(&self.shared),
             timestamp_ms: self.stamper.timestamp_ms(now_ms()),
             catalogue: Apart::new(self.catalogue.clone()),
+            origin: Origin::of(&input),
             input: Some(input),
             pending: Pending::one(step),
             next_step: StepIndex(0),
             budget: Budget::from(&self.config.limits),
+            left: self.config.turn_time(),
             held: reach.clone(),
             failed: 0,
             dropped: 0,
@@ -73,6 +75,7 @@ impl ChangeContext {
             waiter: Waiter::Node(waiter),
             bytes: 0,
             home: None,
+            guest: None,
         };
         let mut turn = Some(Box::new(turn));
         for held in reach {

@@ -42,8 +42,9 @@ impl ChangeContext {
             reason: reason.clone(),
         };
         self.set_state(&module, ModuleState::Quarantined { reason }, input)
-            .await
-            .map(|_| ())
+            .await?;
+        self.quarantined.push((module, hash));
+        Ok(())
     }
 
     /// Stops a module: its instance, its ephemeral rows and its watches go, its other data stay.

@@ -81,15 +81,18 @@ impl Supervisor {
             rows.start(around);
             return Ok(());
         };
-        self.admission.check(&self.name_of(index), index, 0)?;
+        let guest = self.guest_of(peer);
+        self.admission
+            .check(&self.name_of(index), index, guest, 0)?;
         let pass = Pass {
             ticket: self.stamper.ticket(),
             module: index,
+            guest,
             then: Box::new(move || rows.start(around)),
             replies: replies.clone(),
             request,
         };
-        self.admission.enter(Some(index), 0);
+        self.admission.enter(Some(index), guest, 0);
         self.outgoing.add(index, NewPlace::Pass(Box::new(pass)));
         Ok(())
     }

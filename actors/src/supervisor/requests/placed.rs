@@ -30,6 +30,7 @@ use crate::{
     record::Input,
     supervisor::{
         Supervisor,
+        admission::shares::GuestIndex,
         catalogue::{
             ModuleIndex,
             fingerprints::{check_function, other_rows},
@@ -56,6 +57,14 @@ impl Supervisor {
                 id,
                 body: Err(failure),
             });
+        }
+    }
+
+    /// Whose share of the queues a client's requests take.
+    pub(in crate::supervisor) fn guest_of(&self, peer: &Peer) -> Option<GuestIndex> {
+        match peer.standing {
+            Standing::Owner => None,
+            Standing::Guest => self.connections.get(&peer.connection).copied().flatten(),
         }
     }
 
@@ -99,7 +108,8 @@ impl Supervisor {
             );
             return Err(Failure::new(Code::TooLarge, text));
         }
-        self.admission.check(&module, index, bytes)?;
+        let guest = self.guest_of(peer);
+        self.admission.check(&module, index, guest, bytes)?;
         let caller_is_owner = peer.standing == Standing::Owner;
         let arguments: Arc<[u8]> = call.arguments.into();
         let step = PendingStep::of_call(caller_of(peer), index, reducer.clone(), arguments.clone());
@@ -115,7 +125,8 @@ impl Supervisor {
             request: id,
             ack: call.ack,
         };
-        let turn = self.new_turn(input, OneOrMore::one(step), waiter);
+        let mut turn = self.new_turn(input, OneOrMore::one(step), waiter);
+        turn.guest = guest;
         self.place_turn(turn);
         Ok(())
     }
@@ -154,13 +165,15 @@ impl Supervisor {
         } = called;
         check_function(call.signature, signature, ("query", &name, module.as_str()))?;
         let bytes = u64::try_from(call.arguments.len()).unwrap_or(u64::MAX);
-        self.admission.check(&module, index, bytes)?;
+        let guest = self.guest_of(peer);
+        self.admission.check(&module, index, guest, bytes)?;
         let query_reach = self.entry(index)?.query_reach.clone();
         let ticket = self.stamper.ticket();
         let query = ClientQuery {
             ticket,
             catalogue: self.batched_catalogue(),
             module: index,
+            guest,
             query: name,
             caller: caller_of(peer),
             arguments: call.arguments.into(),
@@ -170,7 +183,7 @@ impl Supervisor {
             request: id,
             ack: call.ack,
         };
-        self.admission.enter(Some(index), bytes);
+        self.admission.enter(Some(index), guest, bytes);
         for module in query_reach.iter().skip(1) {
             self.outgoing.add(*module, NewPlace::Hold(ticket));
         }
@@ -190,7 +203,8 @@ impl Supervisor {
             self.check_rows(module, table, row_type)?;
         }
         let name = self.name_of(module);
-        self.admission.check(&name, module, 0)?;
+        let guest = self.guest_of(peer);
+        self.admission.check(&name, module, guest, 0)?;
         let mode = match wanted.pages {
             Pages::Alone(after) => RowsMode::Alone(after),
             Pages::Together => RowsMode::Reading(About {
@@ -203,6 +217,7 @@ impl Supervisor {
         let rows = ReadRows {
             ticket: self.stamper.ticket(),
             module,
+            guest,
             table,
             mode,
             limit: wanted.limit,
@@ -211,7 +226,7 @@ impl Supervisor {
             replies: replies.clone(),
             request: id,
         };
-        self.admission.enter(Some(module), 0);
+        self.admission.enter(Some(module), guest, 0);
         self.outgoing.add(module, NewPlace::Rows(Box::new(rows)));
         Ok(())
     }
@@ -227,10 +242,13 @@ impl Supervisor {
         if let Some(row_type) = wanted.row_type {
             self.check_rows(module, table, row_type)?;
         }
-        self.admission.check(&self.name_of(module), module, 0)?;
+        let guest = self.guest_of(peer);
+        self.admission
+            .check(&self.name_of(module), module, guest, 0)?;
         let watch = StartWatch {
             ticket: self.stamper.ticket(),
             module,
+            guest,
             table,
             table_name,
             row_type: wanted.row_type,
@@ -241,7 +259,7 @@ impl Supervisor {
             request: id,
             replies: replies.clone(),
         };
-        self.admission.enter(Some(module), 0);
+        self.admission.enter(Some(module), guest, 0);
         self.outgoing.add(module, NewPlace::Watch(Box::new(watch)));
         Ok(())
     }
