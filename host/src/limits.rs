@@ -23,7 +23,7 @@ pub struct Limits {
     /// Largest argument list, and largest result of a query, in bytes.
     pub arguments_bytes_max: u64,
     /// Most bytes that one step can hold, in all modules that it calls: rows before and after each change, timers, and arguments
-    /// of calls. They stay in memory until the step ends and become one record of the log.
+    /// of calls that others subscribe to. They stay in memory until the step ends and become one record of the log.
     pub step_bytes_max: u64,
     /// Most bytes of rows and arguments that a turn's waiting reactions can hold; the reactions beyond it are dropped.
     pub turn_bytes_max: u64,

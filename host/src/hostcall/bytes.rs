@@ -1,8 +1,8 @@
 //! Counts the bytes that a step holds, and refuses what would go beyond [`Limits::step_bytes_max`].
 //!
-//! A step holds rows before and after each change, for its record and to undo it; timers; and the arguments of calls, which
-//! subscribers may be handed. The count goes along with calls, so the limit is one for all modules of a step. What an undone
-//! call held is let go. Only lengths are counted, never memory, so a replay ends a step where the node did.
+//! A step holds rows before and after each change, for its record and to undo it; timers; arguments of calls that others
+//! subscribe to; and answers of other nodes. The count goes along with calls, so the limit is one for all modules of a step.
+//! What an undone call held is let go. Only lengths are counted, never memory, so a replay ends a step where the node did.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -78,18 +78,14 @@ pub(super) fn count_cleared(
     })
 }
 
-/// Counts the arguments of a call into another module.
+/// Whether the step may make a call: what that adds may take the step beyond the limit once.
 ///
 /// # Errors
-/// `TooLarge` beyond the limit.
-pub(super) fn count_call(
-    step: &mut Step,
-    limits: &Limits,
-    arguments: usize,
-) -> Result<(), Failure> {
+/// `TooLarge` when the step is beyond the limit.
+pub(super) fn check_room(step: &mut Step, limits: &Limits) -> Result<(), Failure> {
     match limits.step_bytes {
         StepBytes::Written => Ok(()),
-        StepBytes::Held => count_bytes(step, limits, arguments as u64),
+        StepBytes::Held => count_bytes(step, limits, 0),
     }
 }
 

@@ -13,7 +13,7 @@ use wasmtime::{Caller, Linker};
 
 use super::{
     Claim, Guest, Halt, Slot,
-    bytes::{count_call, held_by_callee},
+    bytes::{check_room, held_by_callee},
     enter, finish,
     guest::no_step,
     open,
@@ -126,12 +126,8 @@ fn check(guest: &mut Guest, kind: CallKind, request: &CallRequest) -> Result<Cal
         );
         return Err(Failure::new(Code::CallCycle, message).into());
     }
-    // What another node answers is counted when it is there: until then it takes nothing, and beyond the limit nobody is asked.
-    let arguments = match request.node {
-        None => request.arguments.len(),
-        Some(_) => 0,
-    };
-    count_call(step, limits, arguments)?;
+    // What a call adds is counted when it is there, so beyond the limit nobody is asked.
+    check_room(step, limits)?;
     step.calls_made = step.calls_made.saturating_add(1);
     Ok(CallContext {
         turn: step.turn.clone(),

@@ -155,6 +155,17 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// The bytes of its rows or arguments: what a step holds of it.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        match self {
+            Self::Change { change, .. } => change.row_bytes(),
+            Self::Called { arguments, .. } => arguments.len() as u64,
+        }
+    }
+}
+
 /// How an execution ended without a result.
 pub(super) enum Stopped {
     /// Refused before the guest ran.

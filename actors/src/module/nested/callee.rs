@@ -50,7 +50,10 @@ pub(crate) async fn run_called<A>(
         outcome.effects.clear();
         return outcome;
     }
-    outcome.effects.extend(called);
+    if let Some(called) = called {
+        outcome.bytes_held = outcome.bytes_held.saturating_add(called.held_bytes());
+        outcome.effects.push(called);
+    }
     let counters = match kind {
         CallKind::Reducer => module.tables().counters_since(savepoint).collect(),
         CallKind::Query => Vec::new(),
