@@ -5,8 +5,6 @@ mod others;
 mod owned;
 mod timers;
 
-use std::time::Duration;
-
 use interstice_abi::wire::Ack;
 use interstice_client::{Client, Identity};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -16,11 +14,8 @@ use crate::{
     book::{Book, Done, Event},
     follow::{self, Follower},
     load::{encoded, first_amount},
-    node::Node,
+    node::{Node, PATIENCE},
 };
-
-/// More than an answer is ever late.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Rows per page.
 const PAGE: u32 = 1000;

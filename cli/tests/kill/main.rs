@@ -10,10 +10,15 @@
 
 mod book;
 mod check;
+#[path = "../shared/follow.rs"]
 mod follow;
 mod load;
+mod modules;
+#[path = "../shared/node.rs"]
+#[allow(dead_code, reason = "each test binary uses its own part")]
 mod node;
 mod owner;
+#[path = "../shared/random.rs"]
 mod random;
 
 use std::{
@@ -25,7 +30,8 @@ use book::{Book, Event, Orders};
 use follow::Follower;
 use interstice_client::Identity;
 use load::{CLIENTS, Load, Round};
-use node::{Modules, Node, Place};
+use modules::Modules;
+use node::{DEADLINE, Node, Place};
 use owner::Owner;
 use random::Random;
 use tokio::task::JoinHandle;
@@ -35,9 +41,6 @@ const KILLS: u64 = 24;
 
 /// Kills after which a fresh node begins, because checks take longer the more there is.
 const KILLS_PER_LIFE: u64 = 60;
-
-/// Longer than anything takes on a machine under load.
-const DEADLINE: Duration = Duration::from_secs(120);
 
 fn number_of(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()

@@ -9,7 +9,7 @@ use interstice_abi::{
 };
 use interstice_client::{Client, Error};
 
-use crate::{book::Orders, node::Modules, random::Random};
+use crate::{book::Orders, modules::Modules, random::Random};
 
 /// The owner in one round.
 pub(crate) struct Owner {

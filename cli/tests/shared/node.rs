@@ -1,17 +1,25 @@
-//! The process that is killed, where it lives, and the modules that it runs.
+//! The process of a real node, where it lives, and how clients reach it.
 
 use std::{
     fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    time::Duration,
 };
 
-use interstice_cli::build::{Builder, Talk};
 use interstice_client::{Client, ConnectOptions, Identity, Target};
 use tempfile::TempDir;
+
+/// Longer than anything takes on a machine under load.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
+
+/// More than an answer is ever late.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name of every node.
+pub(crate) const NAME: &str = "killed";
 
 /// Bytes of the log between two checkpoints: a few dozen calls.
 const CHECKPOINT_BYTES: i64 = 8192;
@@ -31,23 +39,17 @@ pub(crate) struct Node {
     pub(crate) address: String,
 }
 
-/// The binaries.
-#[derive(Clone)]
-pub(crate) struct Modules {
-    pub(crate) vault: Arc<[u8]>,
-    pub(crate) ledger: Arc<[u8]>,
-    pub(crate) mirror: Arc<[u8]>,
-    pub(crate) echo: Arc<[u8]>,
-    /// The second version of `echo`: its table has one column more.
-    pub(crate) echo_2: Arc<[u8]>,
-}
-
 impl Place {
     pub(crate) fn new() -> Self {
         Self {
             home: tempfile::tempdir().expect("a folder"),
             port: free_port(),
         }
+    }
+
+    /// Its folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.home.path()
     }
 
     /// The owner's key.
@@ -57,18 +59,30 @@ impl Place {
 
     /// Starts the process.
     pub(crate) fn spawn(&self) -> Child {
-        let program = std::env::var("INTERSTICE_PROGRAM");
-        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_interstice-cli").into());
-        Command::new(program)
-            .env("INTERSTICE_HOME", self.home.path())
-            .env_remove("INTERSTICE_NODE")
-            .args(["up", "--name", "killed", "--local", "--json", "--port"])
+        self.command()
+            .args(["up", "--name", NAME, "--local", "--json", "--port"])
             .arg(self.port.to_string())
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
             .expect("the program starts")
+    }
+
+    /// Runs a command of this home to its end.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        let output = self.command().args(words).output();
+        output.expect("the program runs")
+    }
+
+    fn command(&self) -> Command {
+        let program = std::env::var("INTERSTICE_PROGRAM");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_interstice-cli").into());
+        let mut command = Command::new(program);
+        command
+            .env("INTERSTICE_HOME", self.home.path())
+            .env_remove("INTERSTICE_NODE")
+            .stdin(Stdio::null());
+        command
     }
 
     /// Starts the process and waits until it says where it listens.
@@ -130,6 +144,11 @@ impl Node {
             .status();
         assert!(sent.expect("kill runs").success());
     }
+
+    /// Waits until the process has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.child.wait().expect("it ends")
+    }
 }
 
 impl Drop for Node {
@@ -146,7 +165,7 @@ pub(crate) async fn connect(
 ) -> Result<Client, interstice_client::Error> {
     let target: Target = address.parse().expect("an address");
     let options = ConnectOptions {
-        deadline: crate::DEADLINE,
+        deadline: DEADLINE,
         ..ConnectOptions::default()
     };
     Client::connect(identity, &target, &options).await
@@ -158,69 +177,4 @@ fn free_port() -> u16 {
     let mut ports = first..first + 1000;
     let free = ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
     free.expect("not all of them are taken")
-}
-
-impl Modules {
-    /// Builds them as `deploy` does.
-    pub(crate) fn build() -> Self {
-        let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../modules");
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../modules");
-        let built = |target: &Path, folder: &Path| {
-            let built = Builder::new(target, Talk::Quiet).module(folder);
-            let module = built.unwrap_or_else(|problem| unreachable!("{problem}"));
-            Arc::from(module.wasm)
-        };
-        let second = tempfile::tempdir().expect("a folder");
-        second_echo(&modules, second.path());
-        Self {
-            vault: built(&target, &modules.join("vault")),
-            ledger: built(&target, &modules.join("ledger")),
-            mirror: built(&target, &modules.join("mirror")),
-            echo: built(&target, &modules.join("echo")),
-            echo_2: built(&target, second.path()),
-        }
-    }
-}
-
-/// Writes the crate of the second version of `echo`.
-fn second_echo(modules: &Path, into: &Path) {
-    let read = |path: &str| fs::read_to_string(modules.join(path)).expect("the module is there");
-    let write = |path: &str, text: &str| {
-        fs::write(into.join(path), text).expect("a crate is written");
-    };
-    let changed = |text: &str, from: &str, to: &str| {
-        assert!(text.contains(from), "the module has changed: {from}");
-        text.replace(from, to)
-    };
-    fs::create_dir_all(into.join("src/bindings")).expect("a crate is written");
-    let sdk = modules.join("../sdk").display().to_string();
-    let manifest = changed(&read("echo/Cargo.toml"), "../../sdk", &sdk);
-    let manifest = changed(&manifest, "version = \"0.1.0\"", "version = \"0.2.0\"");
-    let workspace = read("Cargo.toml");
-    let profile = workspace
-        .split_once("[profile.release]")
-        .expect("has one")
-        .1;
-    write(
-        "Cargo.toml",
-        &format!("{manifest}\n[workspace]\n\n[profile.release]{profile}"),
-    );
-    write("Cargo.lock", &read("Cargo.lock"));
-    write("build.rs", &read("echo/build.rs"));
-    write(
-        "src/bindings/mirror.toml",
-        &read("echo/src/bindings/mirror.toml"),
-    );
-    let source = read("echo/src/lib.rs");
-    let source = changed(
-        &source,
-        "    pub heard: u64,\n}",
-        "    pub heard: u64,\n    /// 7 where it came before the column.\n    #[default(7)]\n    pub grade: u64,\n}",
-    );
-    let source = changed(
-        &source,
-        "Echo { id: 0, heard }",
-        "Echo { id: 0, heard, grade: 9 }",
-    );
-    write("src/lib.rs", &source);
 }

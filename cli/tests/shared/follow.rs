@@ -14,7 +14,10 @@ use interstice_abi::{
 };
 use interstice_client::{Client, Error, Identity, Watch};
 
-use crate::{check::PATIENCE, node, random::Random};
+use crate::{
+    node::{self, PATIENCE},
+    random::Random,
+};
 
 /// A watcher and the table as it has seen it.
 pub(crate) struct Follower {
