@@ -305,6 +305,8 @@ impl State {
         let text = format_line(line);
         if self.written > FILE_BYTES_MAX {
             self.rotate();
+        } else if self.file.is_none() {
+            self.open();
         }
         if let Some(file) = &mut self.file {
             self.written += u64::try_from(text.len()).unwrap_or(0);
@@ -317,8 +319,15 @@ impl State {
         self.file = None;
         // Losing the older lines is better than losing the newer ones.
         let _ = fs::rename(&self.path, rotated(&self.path));
-        self.file = append_private(&self.path).ok().map(BufWriter::new);
-        self.written = 0;
+        self.open();
+    }
+
+    /// Opens the file, to write behind what is in it. Where that fails, the next line tries again.
+    fn open(&mut self) {
+        let file = append_private(&self.path);
+        self.file = file.ok().map(BufWriter::new);
+        let length = fs::metadata(&self.path).map(|metadata| metadata.len());
+        self.written = length.unwrap_or(0);
     }
 }
 
