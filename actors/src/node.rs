@@ -7,6 +7,8 @@
 
 mod inside;
 
+mod log;
+
 mod run;
 
 pub(crate) mod assemble;
@@ -33,6 +35,7 @@ pub use self::error::NodeError;
 pub use self::ground::Ground;
 #[doc(hidden)]
 pub use self::inside::Inside;
+pub use self::log::NodeLog;
 use self::run::{Ready, run};
 pub use crate::{
     backup::restore::{Adopt, RestoreError, Restored, restore},
@@ -69,6 +72,7 @@ pub struct Node {
     addresses: Vec<String>,
     port: u16,
     door: Arc<dyn FrontDoor>,
+    log: NodeLog,
     stop: Stop,
     thread: JoinHandle<Result<(), NodeError>>,
 }
@@ -166,12 +170,14 @@ impl Node {
                 addresses,
                 port,
                 door,
+                log,
             }) => Ok(Self {
                 id,
                 name,
                 addresses,
                 port,
                 door,
+                log,
                 stop,
                 thread,
             }),
@@ -205,6 +211,12 @@ impl Node {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its log, for what the program around it has to say.
+    #[must_use]
+    pub fn log(&self) -> NodeLog {
+        self.log.clone()
     }
 
     /// A way into the node that does not go over its network.

@@ -33,7 +33,7 @@ pub(crate) struct Shared {
     /// The record of steps.
     pub(crate) log: Log,
     /// What modules and the node say.
-    pub(crate) lines: Lines,
+    pub(crate) lines: Arc<Lines>,
     /// Who watches which table.
     pub(crate) watchers: Watchers,
     /// Tables that clients read page by page.
@@ -60,7 +60,7 @@ impl Shared {
         seed: [u8; 32],
         epoch: Epoch,
         log: Log,
-        lines: Lines,
+        lines: Arc<Lines>,
         remote: Arc<dyn Remote>,
         lane: Lane,
     ) -> Self {

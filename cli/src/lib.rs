@@ -6,7 +6,8 @@
 //! 1. [`args`]: what can be typed; [`app`]: what every command is given; [`ask`], [`output`], [`problem`].
 //! 2. [`home`]: where files lie; [`registry`], [`address`], [`target`]: which node is meant.
 //! 3. [`build`]: from a module's crate to its binary; [`module_schema`]: from there to its schema; [`sources`]: the SDK that this program carries.
-//! 4. [`session`]: the conversation with a node; [`node_process`]: a node in this process or one of its own.
+//! 4. [`session`]: the conversation with a node; [`node_process`]: a node in this process or one of its own; [`reports`]: what
+//!    such a node reports.
 //! 5. [`benchmark`]: loads, and what came of them.
 //! 6. [`signature`], [`json`], [`schema_text`], [`clock`]: values and schemas as people see them.
 
@@ -25,6 +26,7 @@ pub mod node_process;
 pub mod output;
 pub mod problem;
 pub mod registry;
+pub mod reports;
 pub mod schema_text;
 pub mod session;
 pub mod signature;

@@ -16,7 +16,7 @@ use std::{
 use interstice_abi::id::{NodeId, check_name};
 use interstice_actors::{
     config::Config,
-    node::{self, Listen, Node, StartOptions, keep_files_private},
+    node::{self, Listen, Node, NodeLog, StartOptions, keep_files_private},
 };
 use serde_json::Value as Json;
 
@@ -240,6 +240,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// The node's log.
+    #[must_use]
+    pub fn log(&self) -> NodeLog {
+        self.node.log()
+    }
+
     /// Stops the node at once when something after its start has failed.
     pub fn abandon(self) {
         (self.stop)();

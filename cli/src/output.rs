@@ -98,7 +98,7 @@ impl Output {
     /// # Errors
     /// When standard output is closed or full.
     pub fn json_line(&self, value: &Json) -> Outcome<()> {
-        self.line(escape::json(value.to_string()))
+        self.line(escaped_json(value))
     }
 
     /// A table for people: columns under `header`, a line per row. Of a very long cell only the beginning is shown.
@@ -156,7 +156,7 @@ impl Output {
             return;
         }
         if self.is_json() {
-            talk(&escape::json(problem.to_json().to_string()));
+            talk(&escaped_json(&problem.to_json()));
             return;
         }
         let label = self.paint("error:", "31");
@@ -205,7 +205,14 @@ impl Output {
     }
 }
 
-fn talk(text: &str) {
+/// A JSON document in a line, in which everything that does not show as itself is escaped.
+#[must_use]
+pub fn escaped_json(value: &Json) -> String {
+    escape::json(value.to_string())
+}
+
+/// A line on standard error, which must be clean.
+pub(crate) fn talk(text: &str) {
     if TALK_IS_CLOSED.load(Ordering::Relaxed) {
         return;
     }

@@ -104,7 +104,7 @@ pub(super) fn start_actors(
         seed_of(key)?,
         recovered.epoch,
         log,
-        lines,
+        Arc::new(lines),
         ground.remote,
         Lane::start(workers).map_err(|error| NodeError::Broken {
             problem: format!("the threads for long work cannot be started: {error}"),

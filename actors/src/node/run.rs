@@ -17,7 +17,9 @@ use interstice_abi::{
 use libp2p::identity::Keypair;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Ground, Listen, NodeError, StartOptions, Stop, assemble::start_actors, door::Door};
+use super::{
+    Ground, Listen, NodeError, NodeLog, StartOptions, Stop, assemble::start_actors, door::Door,
+};
 use crate::{
     config::Config,
     directory::Directory,
@@ -39,6 +41,7 @@ pub(super) struct Ready {
     pub(super) addresses: Vec<String>,
     pub(super) port: u16,
     pub(super) door: Arc<dyn FrontDoor>,
+    pub(super) log: NodeLog,
 }
 
 /// The life of a node, on the thread of its system.
@@ -109,6 +112,7 @@ pub(super) async fn run(
         addresses,
         port,
         door,
+        log: NodeLog::new(&started.shared.lines),
     });
     stop.0.notified().await;
     network.stop_accepting().await;

@@ -12,6 +12,7 @@ use crate::{
     node_process::{self, Run, is_locked},
     problem::{Outcome, Problem},
     registry::Registry,
+    reports::LogFormat,
     sources::Sources,
 };
 
@@ -42,6 +43,9 @@ pub(crate) struct Example {
     /// Run in the background; returns when the node answers
     #[arg(long)]
     detach: bool,
+    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says what is reported
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 impl Which {
@@ -122,7 +126,7 @@ impl Example {
         up::start(
             app,
             Start { node, run, modules },
-            &Manner::new(self.detach, true),
+            &Manner::new(self.detach, true).with_log_format(self.log_format),
             &self.which.hints(),
         )
         .await

@@ -5,7 +5,7 @@ mod remote;
 
 use clap::{Args, Subcommand};
 
-use crate::{app::App, problem::Outcome};
+use crate::{app::App, problem::Outcome, reports::LogFormat};
 
 /// The commands below `node`.
 #[derive(Debug, Subcommand)]
@@ -101,6 +101,9 @@ pub(crate) struct Start {
     /// Listen on the loopback address only; example nodes always do
     #[arg(long)]
     local: bool,
+    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says what is reported
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
 }
 
 /// Measure the way to a node and back

@@ -13,6 +13,7 @@ use crate::{
     build::Module,
     node_process::{self, EndSignal, LocalNode, Run, Running},
     problem::{Kind, Outcome, Problem},
+    reports::{self, LogFormat, Reports},
     session::Session,
     target::Target,
 };
@@ -56,6 +57,9 @@ pub(crate) struct Manner {
     /// Listen on the loopback address only; a node that is made so stays so (`listen` in its node.toml)
     #[arg(long)]
     local: bool,
+    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says what is reported
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     /// Set by a node's starter, which reads one line and leaves
     #[arg(long, hide = true)]
     detached: bool,
@@ -101,8 +105,25 @@ impl Manner {
             detach,
             no_mdns: false,
             local,
+            log_format: None,
             detached: false,
         }
+    }
+
+    /// The same, with reports that look so.
+    pub(crate) const fn with_log_format(mut self, format: Option<LogFormat>) -> Self {
+        self.log_format = format;
+        self
+    }
+
+    /// How reports look; `None` where nobody reads them but in the node's log.
+    fn reports(&self, app: &App) -> Option<LogFormat> {
+        let like_data = if app.output.is_json() {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        };
+        (!self.detached).then(|| self.log_format.unwrap_or(like_data))
     }
 
     pub(crate) const fn listen(&self) -> Listen {
@@ -129,6 +150,20 @@ pub(crate) async fn start(
         warn_of_loads(app, &report);
         return print(app, &report, hints);
     }
+    let reports = reports::begin(manner.reports(app))?;
+    let ended = run(app, &start, manner, hints, &reports).await;
+    reports.end();
+    ended
+}
+
+/// Runs a node in this process until it ends.
+async fn run(
+    app: &App,
+    start: &Start,
+    manner: &Manner,
+    hints: &[String],
+    reports: &Reports,
+) -> Outcome<()> {
     // Before anybody is told that the node runs, and could end it.
     let mut end = EndSignal::listen()?;
     if manner.detached {
@@ -137,7 +172,8 @@ pub(crate) async fn start(
         end = end.or_hangup()?;
     }
     let running = node_process::start(app, &start.node, &start.run)?;
-    let report = match settle(app, &start, &running).await {
+    reports.attach(running.log());
+    let report = match settle(app, start, &running).await {
         Ok(report) => report,
         Err(problem) => {
             running.abandon();

@@ -24,5 +24,6 @@ mod offline;
 mod past;
 mod place;
 mod replay;
+mod reports;
 mod source;
 mod talk;

@@ -58,6 +58,28 @@ impl Place {
         command
     }
 
+    /// The program in a shell that has run `setting`.
+    pub(crate) fn shell(&self, setting: &str, words: &[&str]) -> Command {
+        let program = self.command(words);
+        let script = format!("{setting} && exec \"$0\" \"$@\"");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &script])
+            .arg(program.get_program())
+            .args(words)
+            .current_dir(self.path())
+            .envs(
+                program
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .env_remove("INTERSTICE_NODE")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        shell
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, words: &[&str]) -> Ran {
         let output = self.command(words).output().expect("the program runs");

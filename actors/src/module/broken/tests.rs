@@ -41,7 +41,7 @@ pub(in crate::module) fn shared(folder: &TempDir) -> Arc<Shared> {
         [0; 32],
         Epoch(1),
         log,
-        lines,
+        Arc::new(lines),
         Arc::new(NotConnected),
         lane,
     ))

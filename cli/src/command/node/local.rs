@@ -129,7 +129,7 @@ pub(super) async fn start(app: &App, command: &Start) -> Outcome<()> {
         return Err(Registry::read(&app.home)?.unknown(&command.name));
     };
     let local = command.local || node.name.ends_with(EXAMPLE_SUFFIX);
-    let manner = Manner::new(command.detach, local);
+    let manner = Manner::new(command.detach, local).with_log_format(command.log_format);
     let start = up::Start {
         run: Run {
             listen: manner.listen(),
