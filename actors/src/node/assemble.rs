@@ -6,9 +6,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
-use interstice_abi::id::{ModuleName, NodeId};
+use interstice_abi::id::{ModuleName, NodeId, Seq};
 use interstice_host::{
-    log::{Cut, Held, Log, Opened},
+    log::{Cut, Held, Log, LogPosition, Opened},
     store::Store,
     wasm::Engine,
 };
@@ -60,6 +60,7 @@ pub(super) fn start_actors(
     stop: Stop,
     ground: Ground,
 ) -> Result<Started, NodeError> {
+    let has_run = directory.path("node.log").exists();
     let lines = Lines::open(&directory.path("node.log")).map_err(|error| NodeError::Directory {
         path: directory.path("node.log"),
         problem: error.to_string(),
@@ -97,6 +98,10 @@ pub(super) fn start_actors(
         compiles: Compiles::default(),
     };
     let recovered = recover(&installer, config, &store, &opened, |from| log.read(from))?;
+    if has_run && opened.end == LogPosition(0) && recovered.last_seq == Seq(0) {
+        let text = "the folder has neither a log nor tables, though the node has run in it before; it had no modules, and begins empty at turn 0";
+        lines.warn(None, None, text);
+    }
     say_recovered(&lines, &opened, &recovered);
     begin_to_run(&store).map_err(|problem| NodeError::Store { problem })?;
     let shared = Arc::new(Shared::new(

@@ -139,3 +139,49 @@ async fn the_key_of_another_node_is_refused() {
     let seen = examine(world.directory()).expect("looks");
     assert!(parts(&seen).contains(&Part::Key), "{seen:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn schemas_that_are_missing_or_damaged_are_made_again() {
+    let (mut world, mut ledger) = killed().await;
+    let stored = |world: &World| -> BTreeMap<PathBuf, Vec<u8>> {
+        let paths = below(world, "modules", "schema").into_iter();
+        paths
+            .map(|path| (path.clone(), fs::read(path).expect("reads")))
+            .collect()
+    };
+    let before = stored(&world);
+    assert_eq!(before.len(), below(&world, "modules", "wasm").len());
+    let mut paths = before.keys();
+    flip(paths.next().expect("one"), 60);
+    fs::remove_file(paths.next().expect("another")).expect("it goes");
+    let looked = all_files(world.directory());
+    assert!(examine(world.directory()).expect("looks").is_healthy());
+    assert_eq!(
+        all_files(world.directory()),
+        looked,
+        "looking changes nothing"
+    );
+    world.start_on(ground()).await.expect("it starts");
+    ledger.check(&world.owner().await, "schemas").await;
+    world.end().await.expect("it ends in order");
+    assert_eq!(stored(&world), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_modules_that_has_lost_its_log_says_that_it_begins_empty() {
+    let mut world = World::configured(|_| {});
+    let said = |world: &World| {
+        let said = fs::read_to_string(world.directory().join("node.log"));
+        said.expect("reads").contains("begins empty")
+    };
+    for lost in [false, true] {
+        if lost {
+            for folder in ["log", "db"] {
+                fs::remove_dir_all(world.directory().join(folder)).expect("it goes");
+            }
+        }
+        world.start_on(ground()).await.expect("it starts");
+        world.end().await.expect("it ends in order");
+        assert_eq!(said(&world), lost);
+    }
+}
