@@ -364,14 +364,19 @@ impl StepRecord {
         Ok(())
     }
 
+    /// The effect of this record that a start reacts to.
+    pub(crate) fn started_by(&self, start: &Start) -> Option<&Effect> {
+        match &start.arguments {
+            StartArguments::Inline(_) => None,
+            StartArguments::Effect(place) => self.effects.get(usize::try_from(*place).ok()?),
+        }
+    }
+
     /// The arguments of the start at `place`.
     pub(crate) fn start_arguments(&self, start: &Start) -> Option<Arguments> {
         match &start.arguments {
             StartArguments::Inline(bytes) => Some(Arguments::Whole(Arc::clone(bytes))),
-            StartArguments::Effect(place) => {
-                let effect = self.effects.get(usize::try_from(*place).ok()?)?;
-                Some(Arguments::of(effect))
-            }
+            StartArguments::Effect(_) => self.started_by(start).map(Arguments::of),
         }
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct Left {
     /// Empty for a load.
     pub(crate) reducer: Arc<str>,
     pub(crate) arguments: Arguments,
+    /// What it reacts to, where its arguments come from that.
+    pub(crate) effect: Option<Effect>,
     /// Whether it belongs to a load.
     pub(crate) of_load: bool,
     /// See [`PendingStep::releases`](crate::module::turn::PendingStep::releases).
@@ -480,6 +482,7 @@ impl Recovery<'_> {
                 module: start.module.clone(),
                 reducer,
                 arguments,
+                effect: step.started_by(start).cloned(),
                 of_load: start.of_load,
                 releases,
             });

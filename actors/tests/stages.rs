@@ -19,6 +19,8 @@ mod crimes;
 mod deploys;
 #[path = "stages/durability.rs"]
 mod durability;
+#[path = "stages/growth.rs"]
+mod growth;
 #[path = "stages/history.rs"]
 mod history;
 #[path = "stages/open_streams.rs"]

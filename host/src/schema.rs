@@ -10,7 +10,9 @@ mod binding;
 mod check;
 mod difference;
 mod events;
+mod projection;
 mod shape;
+mod view;
 
 #[cfg(test)]
 mod tests;
@@ -18,5 +20,6 @@ mod tests;
 pub use assemble::assemble;
 pub use binding::{check_binding, still_needed};
 pub use difference::{Effect, Line, SchemaDifference, Sign, added_value, difference};
+pub use view::{Asked, View};
 
 pub(crate) use binding::timer_runs;

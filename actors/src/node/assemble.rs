@@ -283,10 +283,14 @@ fn resume(
                 StepKind::Event(left.reducer)
             };
             let module = catalogue.index_of(&left.module)?;
+            let arguments = match &left.effect {
+                Some(effect) => catalogue.handed_over(module, effect),
+                None => left.arguments,
+            };
             Some(PendingStep {
                 of_load: left.of_load,
                 releases: left.releases,
-                ..PendingStep::of_node(&shared.id, module, what, left.arguments)
+                ..PendingStep::of_node(&shared.id, module, what, arguments)
             })
         })
         .collect();

@@ -81,9 +81,14 @@ impl Neighbours {
             touched: touched.clone(),
             answers: self.answers.clone(),
         });
-        let request = self.way.request(&self.node, request, context);
-        let outcome = run_called(&mut module, kind, &way, request, outside, &touched).await;
+        let function = request.function.clone();
+        let request = self.way.request(&self.node, entry, kind, request, context);
+        let mut outcome = run_called(&mut module, kind, &way, request, outside, &touched).await;
         slot.put(module);
+        if kind == CallKind::Query {
+            let result = outcome.result;
+            outcome.result = result.map(|result| self.way.result(entry, &function, result));
+        }
         if outcome.result.is_ok() {
             self.touched.merge(&touched);
         } else {
@@ -130,11 +135,13 @@ impl Outside for Neighbours {
         })
     }
 
-    fn read(&mut self, request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
+    fn read(&mut self, mut request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             let (_, entry) = self.way.callee(&request.module)?;
+            let asked = self.way.ask(entry, &mut request);
             let read = |module: &mut _| read_public(module, &request);
-            entry.installed.address.with(read)?
+            let answer = entry.installed.address.with(read)??;
+            self.way.answer(entry, asked, answer)
         })
     }
 

@@ -10,6 +10,8 @@ mod routes;
 
 mod reach;
 
+mod views;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -22,6 +24,7 @@ use interstice_abi::{
     schema::{ModuleSchema, Version},
     wire::ModuleState,
 };
+use interstice_host::schema::View;
 
 use self::{fingerprints::Fingerprints, reach::closure, routes::subscriptions};
 use crate::{module::home::ModuleAddress, one_or_more::OneOrMore, supervisor::grants::Grants};
@@ -70,6 +73,8 @@ pub(crate) struct Entry<A = ModuleAddress> {
     rows: Vec<[Vec<Subscriber>; 3]>,
     /// Who reacts to calls, by reducer.
     calls: HashMap<String, Vec<Subscriber>>,
+    /// How it sees modules that have grown since it was compiled against them.
+    views: Vec<(ModuleName, Arc<View>)>,
 }
 
 /// A reducer that is told of something.
@@ -110,6 +115,7 @@ impl<A> Catalogue<A> {
                 calls: HashMap::new(),
                 reach: Arc::new([]),
                 query_reach: Arc::new([]),
+                views: Vec::new(),
                 installed,
             })
             .collect();
@@ -132,6 +138,8 @@ impl<A> Catalogue<A> {
             let start = ModuleIndex(u32::try_from(index).unwrap_or(u32::MAX));
             let reach = closure(start, &[&calls, &wakes]);
             let query_reach = closure(start, &[&calls]);
+            let views = entries.get(index);
+            let views = views.map(|entry| entry.find_views(&entries, &by_name));
             if let Some(entry) = entries.get_mut(index) {
                 for subscribers in entry
                     .rows
@@ -143,6 +151,7 @@ impl<A> Catalogue<A> {
                 }
                 entry.reach = reach;
                 entry.query_reach = query_reach;
+                entry.views = views.unwrap_or_default();
             }
         }
         Arc::new(Self { entries, by_name })

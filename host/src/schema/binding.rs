@@ -1,24 +1,32 @@
 //! What others rely on: bindings made from an earlier look at a module, and pending timers.
 
 use interstice_abi::{
+    event::Event,
     failure::{Code, Failure},
-    id::ModuleName,
     schema::{
         Dependency, IndexSchema, ModuleSchema, QuerySchema, ReducerSchema, TableSchema, Visibility,
     },
-    types::Field,
+    types::{Field, TypeSet},
 };
 
-use super::shape;
+use super::{
+    shape::{self, Rule},
+    view::with_defaults,
+};
 use crate::table::Timer;
 
-/// Checks that `provider` has all that the binding `dependency` relies on, with the same shape: a version that
-/// satisfies it, and its tables, reducers and queries.
+/// Checks that `provider` has all that the binding `dependency` of `holder` relies on: a version that satisfies it, and its
+/// tables, reducers and queries, as they were or grown in a way that a [`View`](super::View) bridges.
 ///
 /// # Errors
-/// `SchemaConflict` with the first thing that is missing or different, and how to get it.
-pub fn check_binding(dependency: &Dependency, provider: &ModuleSchema) -> Result<(), Failure> {
+/// `SchemaConflict` with the first thing that is missing or does not fit, and how to get it.
+pub fn check_binding(
+    holder: &ModuleSchema,
+    dependency: &Dependency,
+    provider: &ModuleSchema,
+) -> Result<(), Failure> {
     let module = &provider.name;
+    let with_defaults = with_defaults(provider);
     let conflict = |problem: String| {
         Failure::new(
             Code::SchemaConflict,
@@ -45,12 +53,14 @@ pub fn check_binding(dependency: &Dependency, provider: &ModuleSchema) -> Result
         }
     }
     for reducer in &dependency.reducers {
-        if let Some(problem) = reducer_problem(reducer, dependency, provider) {
+        if let Some(problem) =
+            reducer_problem(holder, reducer, dependency, provider, &with_defaults)
+        {
             return Err(conflict(format!("reducer `{}`: {problem}", reducer.name)));
         }
     }
     for query in &dependency.queries {
-        if let Some(problem) = query_problem(query, dependency, provider) {
+        if let Some(problem) = query_problem(query, dependency, provider, &with_defaults) {
             return Err(conflict(format!("query `{}`: {problem}", query.name)));
         }
     }
@@ -64,12 +74,15 @@ pub fn check_binding(dependency: &Dependency, provider: &ModuleSchema) -> Result
 /// `SchemaConflict` naming the dependent or the timer.
 pub fn still_needed<'a>(
     new: &ModuleSchema,
-    dependents: impl IntoIterator<Item = (&'a ModuleName, &'a Dependency)>,
+    dependents: impl IntoIterator<Item = (&'a ModuleSchema, &'a Dependency)>,
     timers: &[Timer],
 ) -> Result<(), Failure> {
     for (dependent, dependency) in dependents {
-        check_binding(dependency, new).map_err(|mut failure| {
-            failure.message = format!("module `{dependent}` relies on this: {}", failure.message);
+        check_binding(dependent, dependency, new).map_err(|mut failure| {
+            failure.message = format!(
+                "module `{}` relies on this: {}",
+                dependent.name, failure.message
+            );
             failure
         })?;
     }
@@ -106,7 +119,8 @@ fn table_problem(
     for (place, column) in wanted.fields.iter().enumerate() {
         match known.fields.get(place) {
             Some(there) if there.name == column.name => {
-                if !shape::same(&column.ty, &dependency.types, &there.ty, &provider.types) {
+                let (seen, known) = (&there.ty, &column.ty);
+                if !shape::fits(Rule::Seen, seen, &provider.types, known, &dependency.types) {
                     return Some(format!(
                         "column `{}` is {} there and {} in the binding, or its type has changed",
                         column.name, there.ty, column.ty
@@ -122,30 +136,30 @@ fn table_problem(
             None => return Some(format!("column `{}` is gone", column.name)),
         }
     }
-    if let Some(added) = known.fields.get(wanted.fields.len()) {
-        return Some(format!("column `{}` is not in the binding", added.name));
-    }
     if known.primary_key != wanted.primary_key {
         return Some("it has another primary key".into());
     }
-    // Scans name an index by its place, so the binding's indexes must come first, in its order.
-    let fits = |(place, index): (usize, &IndexSchema)| {
-        known.indexes.get(place).is_some_and(|there| {
+    let fits = |index: &&IndexSchema| {
+        known.indexes.iter().any(|there| {
             there.field == index.field
                 && there.kind == index.kind
                 && (there.unique || !index.unique)
         })
     };
-    if !wanted.indexes.iter().enumerate().all(fits) {
-        return Some("its indexes are not those of the binding".into());
-    }
-    None
+    let missing = wanted.indexes.iter().find(|index| !fits(index))?;
+    let column = wanted.fields.get(usize::from(missing.field));
+    Some(format!(
+        "its index on `{}` is gone or another",
+        column.map_or("", |column| &column.name)
+    ))
 }
 
 fn reducer_problem(
+    holder: &ModuleSchema,
     wanted: &ReducerSchema,
     dependency: &Dependency,
     provider: &ModuleSchema,
+    with_defaults: &TypeSet,
 ) -> Option<String> {
     let Some(known) = provider.reducer(&wanted.name) else {
         return Some("it is gone".into());
@@ -153,23 +167,43 @@ fn reducer_problem(
     if !known.events.is_empty() {
         return Some("it reacts to events and cannot be called".into());
     }
-    arguments_problem(&wanted.arguments, dependency, &known.arguments, provider)
+    let (ours, theirs) = (&wanted.arguments, &known.arguments);
+    let problem = arguments_problem(ours, dependency, theirs, with_defaults);
+    if problem.is_some() {
+        return problem;
+    }
+    let call = Event::Call {
+        module: dependency.module.clone(),
+        reducer: wanted.name.clone(),
+    };
+    let reacts = |reducer: &ReducerSchema| reducer.events.contains(&call);
+    let reported = shape::list_fits(
+        Rule::Seen,
+        shape::types_of(theirs),
+        &provider.types,
+        shape::types_of(ours),
+        &dependency.types,
+    );
+    (!reported && holder.reducers.iter().any(reacts))
+        .then(|| "calls of it are reported with other arguments".into())
 }
 
 fn query_problem(
     wanted: &QuerySchema,
     dependency: &Dependency,
     provider: &ModuleSchema,
+    with_defaults: &TypeSet,
 ) -> Option<String> {
     let Some(known) = provider.query(&wanted.name) else {
         return Some("it is gone".into());
     };
-    let problem = arguments_problem(&wanted.arguments, dependency, &known.arguments, provider);
+    let (ours, theirs) = (&wanted.arguments, &known.arguments);
+    let problem = arguments_problem(ours, dependency, theirs, with_defaults);
     if problem.is_some() {
         return problem;
     }
-    let (left, right) = (&dependency.types, &provider.types);
-    (!shape::same(&wanted.result, left, &known.result, right)).then(|| {
+    let (reader, types) = (&dependency.types, &provider.types);
+    (!shape::fits(Rule::Seen, &known.result, types, &wanted.result, reader)).then(|| {
         format!(
             "it returns {} there and {} in the binding, or that type has changed",
             known.result, wanted.result
@@ -183,15 +217,16 @@ fn arguments_problem(
     wanted: &[Field],
     dependency: &Dependency,
     known: &[Field],
-    provider: &ModuleSchema,
+    with_defaults: &TypeSet,
 ) -> Option<String> {
-    let same = shape::same_list(
+    let taken = shape::list_fits(
+        Rule::Given,
         shape::types_of(wanted),
         &dependency.types,
         shape::types_of(known),
-        &provider.types,
+        with_defaults,
     );
-    if !same {
+    if !taken {
         return Some("it takes other arguments".into());
     }
     let moved = wanted.iter().zip(known).find(|(field, there)| {

@@ -1,4 +1,4 @@
-//! Whether two types of two schemas have the same values and the same bytes.
+//! Whether two types of two schemas have the same values and the same bytes, or one has grown out of the other.
 //!
 //! Names of types and where they are defined do not matter; the names of their fields and variants do, where both
 //! sides have names. Works on a list instead of recursing, so no type is too deep for it.
@@ -7,8 +7,54 @@ use std::collections::BTreeSet;
 
 use interstice_abi::types::{ColumnType, Field, Fields, TypeKind, TypeSet, Variant};
 
+use super::difference::added_value;
+
+/// How far the right type may have moved away from the left one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// Not at all.
+    Same,
+    /// Stored values of the left type are values of the right one: enums may have more variants at their end.
+    Stored,
+    /// Values of the left type are handed to a reader of the right one, which may lack the last fields of structs.
+    Seen,
+    /// Values of the left type are given to a function that takes the right one: enums may have more variants at their end, and
+    /// structs more fields that have a value to fill in.
+    Given,
+}
+
+impl Rule {
+    fn allows_variants(self, left: usize, right: usize) -> bool {
+        match self {
+            Self::Same | Self::Seen => left == right,
+            Self::Stored | Self::Given => left <= right,
+        }
+    }
+
+    fn allows_fields(self, left: &[Field], right: &[Field]) -> bool {
+        match self {
+            Self::Same | Self::Stored => left.len() == right.len(),
+            Self::Seen => left.len() >= right.len(),
+            Self::Given => right
+                .get(left.len()..)
+                .is_some_and(|added| added.iter().all(|field| added_value(field).is_some())),
+        }
+    }
+}
+
 /// Whether `left`, of the types `left_types`, and `right` have the same shape.
 pub(super) fn same(
+    left: &ColumnType,
+    left_types: &TypeSet,
+    right: &ColumnType,
+    right_types: &TypeSet,
+) -> bool {
+    fits(Rule::Same, left, left_types, right, right_types)
+}
+
+/// Whether `left`, of the types `left_types`, can stand for `right` under `rule`.
+pub(super) fn fits(
+    rule: Rule,
     left: &ColumnType,
     left_types: &TypeSet,
     right: &ColumnType,
@@ -26,7 +72,7 @@ pub(super) fn same(
                 let (Some(a), Some(b)) = definitions else {
                     return false;
                 };
-                kinds(&a.kind, &b.kind, &mut open)
+                kinds(rule, &a.kind, &b.kind, &mut open)
             }
             (ColumnType::Vec(a), ColumnType::Vec(b))
             | (ColumnType::Option(a), ColumnType::Option(b)) => {
@@ -63,6 +109,20 @@ pub(super) fn same_list<'a>(
             .all(|(left, right)| same(left, left_types, right, right_types))
 }
 
+/// Whether each type of a list can stand for the one at its place in another list, of the same length.
+pub(super) fn list_fits<'a>(
+    rule: Rule,
+    left: impl ExactSizeIterator<Item = &'a ColumnType>,
+    left_types: &TypeSet,
+    right: impl ExactSizeIterator<Item = &'a ColumnType>,
+    right_types: &TypeSet,
+) -> bool {
+    left.len() == right.len()
+        && left
+            .zip(right)
+            .all(|(left, right)| fits(rule, left, left_types, right, right_types))
+}
+
 /// The types of fields, for [`same_list`].
 pub(super) fn types_of(fields: &[Field]) -> impl ExactSizeIterator<Item = &ColumnType> {
     fields.iter().map(|field| &field.ty)
@@ -70,26 +130,35 @@ pub(super) fn types_of(fields: &[Field]) -> impl ExactSizeIterator<Item = &Colum
 
 type Pairs<'a> = Vec<(&'a ColumnType, &'a ColumnType)>;
 
-fn kinds<'a>(left: &'a TypeKind, right: &'a TypeKind, open: &mut Pairs<'a>) -> bool {
+fn kinds<'a>(rule: Rule, left: &'a TypeKind, right: &'a TypeKind, open: &mut Pairs<'a>) -> bool {
     match (left, right) {
-        (TypeKind::Struct(a), TypeKind::Struct(b)) => same_fields(a, b, open),
+        (TypeKind::Struct(a), TypeKind::Struct(b)) => matching_fields(rule, a, b, open),
         (TypeKind::Enum(a), TypeKind::Enum(b)) => {
-            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| variants(a, b, open))
+            rule.allows_variants(a.len(), b.len())
+                && a.iter().zip(b).all(|(a, b)| variants(rule, a, b, open))
         }
         _ => false,
     }
 }
 
-fn variants<'a>(left: &'a Variant, right: &'a Variant, open: &mut Pairs<'a>) -> bool {
-    left.name == right.name && same_fields(&left.fields, &right.fields, open)
+fn variants<'a>(rule: Rule, left: &'a Variant, right: &'a Variant, open: &mut Pairs<'a>) -> bool {
+    left.name == right.name && matching_fields(rule, &left.fields, &right.fields, open)
 }
 
-fn same_fields<'a>(left: &'a Fields, right: &'a Fields, open: &mut Pairs<'a>) -> bool {
+fn matching_fields<'a>(
+    rule: Rule,
+    left: &'a Fields,
+    right: &'a Fields,
+    open: &mut Pairs<'a>,
+) -> bool {
     if let (Fields::Named(a), Fields::Named(b)) = (left, right) {
-        let names = |fields: &'a [Field]| fields.iter().map(|field| field.name.as_str());
-        if !names(a).eq(names(b)) {
-            return false;
-        }
+        let names = a.iter().zip(b).all(|(a, b)| a.name == b.name);
+        open.extend(
+            a.iter()
+                .map(|field| &field.ty)
+                .zip(b.iter().map(|field| &field.ty)),
+        );
+        return names && rule.allows_fields(a, b);
     }
     let (a, b) = (flat(left), flat(right));
     open.extend(a.iter().copied().zip(b.iter().copied()));
@@ -97,7 +166,7 @@ fn same_fields<'a>(left: &'a Fields, right: &'a Fields, open: &mut Pairs<'a>) ->
 }
 
 /// The types of fields. Binding files write several fields as one tuple and none as `Void`; the bytes are the same.
-fn flat(fields: &Fields) -> Vec<&ColumnType> {
+pub(super) fn flat(fields: &Fields) -> Vec<&ColumnType> {
     let types: Vec<&ColumnType> = fields.types().collect();
     match types.as_slice() {
         [ColumnType::Tuple(items)] => items.iter().collect(),

@@ -405,13 +405,16 @@ fn binding() -> Dependency {
 
 #[test]
 fn a_binding_fits_what_it_was_made_from_and_what_only_grew() {
-    assert_eq!(check_binding(&binding(), &schema()), Ok(()));
+    assert_eq!(check_binding(&schema(), &binding(), &schema()), Ok(()));
     let grown = bent(|p| {
         p.header.version.minor = 9;
         p.reducers.push(reducer("more"));
         p.reducers[0].capabilities.clear();
     });
-    assert_eq!(check_binding(&binding(), &grown.expect("good")), Ok(()));
+    assert_eq!(
+        check_binding(&schema(), &binding(), &grown.expect("good")),
+        Ok(())
+    );
     // Binding files write the fields of a variant as one tuple, and none as `Void`.
     let mut bound = binding();
     if let Some(shade) = bound.types.types.get_mut("Shade")
@@ -420,14 +423,14 @@ fn a_binding_fits_what_it_was_made_from_and_what_only_grew() {
         variants[0].fields = Fields::Tuple(vec![ColumnType::Void]);
     }
     bound.tables[0].indexes.clear();
-    assert_eq!(check_binding(&bound, &schema()), Ok(()));
+    assert_eq!(check_binding(&schema(), &bound, &schema()), Ok(()));
 }
 
 #[test]
 fn a_binding_that_does_not_fit_says_what_is_missing() {
     let check = |what: &str, bend: fn(&mut Pieces)| {
         let provider = bent(bend).expect("good in itself");
-        let failure = check_binding(&binding(), &provider).expect_err(what);
+        let failure = check_binding(&schema(), &binding(), &provider).expect_err(what);
         assert_eq!(failure.code, Code::SchemaConflict);
         assert!(failure.message.contains(what), "{failure}");
         assert!(failure.message.contains("bindings update"), "{failure}");
@@ -454,7 +457,7 @@ fn a_binding_that_does_not_fit_says_what_is_missing() {
     check("table `account`: it is private", |p| {
         p.table.visibility = Visibility::Private;
     });
-    check("indexes", |p| p.table.indexes.clear());
+    check("index on `shade`", |p| p.table.indexes.clear());
     check("column `shade`", |p| {
         let dark = Variant {
             name: "Dark".into(),
@@ -476,7 +479,7 @@ fn a_binding_does_not_fit_when_two_arguments_have_changed_places() {
         let (mut bound, mut provider) = (binding(), schema());
         two(&mut bound.reducers, ["from", "to"]);
         two(&mut provider.reducers, names);
-        check_binding(&bound, &provider).map_err(|failure| failure.message)
+        check_binding(&schema(), &bound, &provider).map_err(|failure| failure.message)
     };
     assert_eq!(check(["from", "to"]), Ok(()));
     assert_eq!(check(["payer", "payee"]), Ok(()), "other names are no harm");
@@ -489,7 +492,8 @@ fn a_binding_does_not_fit_when_two_arguments_have_changed_places() {
 
 #[test]
 fn what_dependents_and_timers_need_must_stay() {
-    let dependent = ModuleName::new("audit").expect("a name");
+    let mut dependent = schema();
+    dependent.name = ModuleName::new("audit").expect("a name");
     let timer = |of_load| Timer {
         id: TimerId(4),
         due_ms: 0,
@@ -603,8 +607,8 @@ proptest! {
         let Ok(bent) = assemble(descriptions) else {
             return Ok(());
         };
-        let _ = check_binding(&binding(), &bent);
-        let _ = still_needed(&bent, [(&bent.name, &binding())], &[]);
+        let _ = check_binding(&schema(), &binding(), &bent);
+        let _ = still_needed(&bent, [(&schema(), &binding())], &[]);
         let _ = difference(&bent, &schema()).to_string();
         let limits = RowLimits { row_bytes_max: 100, stateful_row_bytes_max: 100 };
         let old = Tables::new(Arc::new(schema()), limits).expect("fits");

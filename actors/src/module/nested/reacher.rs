@@ -47,6 +47,8 @@ pub(crate) struct Reacher {
 /// A call that is to be sent.
 struct Begun {
     callee: ModuleIndex,
+    /// The query, where the callee has grown and its results may have to be cut.
+    query: Option<String>,
     call: Box<NestedCall>,
     answer: oneshot::Receiver<(OutsideReply, Touched)>,
     /// Since when the guest waits.
@@ -106,7 +108,9 @@ impl Reacher {
         request: CallRequest,
         context: CallContext,
     ) -> Result<Begun, Failure> {
-        let (callee, _) = self.way.called(kind, &request)?;
+        let (callee, entry) = self.way.called(kind, &request)?;
+        let query = (kind == CallKind::Query && self.way.view_of(entry).is_some())
+            .then(|| request.function.clone());
         let (reply, answer) = oneshot::channel();
         let way = &self.way;
         let callers = self.callers.get_or_insert_with(|| way.callers_from_here());
@@ -115,11 +119,12 @@ impl Reacher {
             ticket: way.ticket,
             kind,
             way: way.to(callee, callers.clone()),
-            request: way.request(&self.shared.id, request, context),
+            request: way.request(&self.shared.id, entry, kind, request, context),
             reply,
         };
         Ok(Begun {
             callee,
+            query,
             call: Box::new(call),
             answer,
             waits_since,
@@ -129,11 +134,13 @@ impl Reacher {
     async fn reach(&self, begun: Begun) -> Result<OutsideReply, Failure> {
         let Begun {
             callee,
+            query,
             call,
             answer,
             waits_since,
         } = begun;
-        let installed = &self.way.entry(callee)?.installed;
+        let entry = self.way.entry(callee)?;
+        let installed = &entry.installed;
         let call = Traffic::Call(call);
         let visited = installed.address.visit(self.way.ticket, call, waits_since);
         let visited = visited.await;
@@ -148,6 +155,11 @@ impl Reacher {
             });
         };
         self.touched.merge(&touched);
+        if let Some(query) = query {
+            reply.result = reply
+                .result
+                .map(|result| self.way.result(entry, &query, result));
+        }
         // From elsewhere an answer takes its time, in which this guest does not run.
         reply.ended = reply.ended.filter(|_| visited);
         Ok(reply)
@@ -206,11 +218,12 @@ impl Outside for Reacher {
         })
     }
 
-    fn read(&mut self, request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
+    fn read(&mut self, mut request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>> {
         Box::pin(async move {
             self.make_way(None).await;
             let (_, entry) = self.way.callee(&request.module)?;
             let name = entry.installed.schema.name.clone();
+            let asked = self.way.ask(entry, &mut request);
             let (reply, answer) = oneshot::channel();
             let read = NestedRead {
                 ticket: self.way.ticket,
@@ -222,7 +235,8 @@ impl Outside for Reacher {
             if !address.visit(self.way.ticket, read, None).await {
                 self.expect_answer(entry.installed.place);
             }
-            answer.await.map_err(|_| gone(&name))?
+            let answer = answer.await.map_err(|_| gone(&name))??;
+            self.way.answer(entry, asked, answer)
         })
     }
 

@@ -10,7 +10,10 @@ use interstice_abi::{
     host_call::CallRequest,
     id::NodeId,
 };
-use interstice_host::module::{CallContext, CallKind, Caller, StepRequest};
+use interstice_host::{
+    module::{CallContext, CallKind, Caller, ForeignRead, StepRequest},
+    schema::{Asked, View},
+};
 
 use super::{callable, serving, trace::Trace};
 use crate::{
@@ -212,13 +215,25 @@ impl<A> Way<A> {
         Ok((index, entry))
     }
 
-    /// What the callee runs: the module at the end of this way is its caller.
+    /// How the module at the end of this way sees `provider`, where that differs from what `provider` is.
+    pub(crate) fn view_of(&self, provider: &Entry<A>) -> Option<&View> {
+        let reader = self.catalogue.entry(self.end())?;
+        let view = reader.view_of(&provider.installed.schema.name)?;
+        Some(view)
+    }
+
+    /// What `callee` runs: the module at the end of this way is its caller.
     pub(crate) fn request(
         &self,
         node: &NodeId,
-        request: CallRequest,
+        callee: &Entry<A>,
+        kind: CallKind,
+        mut request: CallRequest,
         context: CallContext,
     ) -> Box<StepRequest> {
+        if let Some(view) = self.view_of(callee) {
+            view.give(kind, &request.function, &mut request.arguments);
+        }
         let caller = self.catalogue.entry(self.end());
         let caller = Caller {
             node: node.clone(),
@@ -240,5 +255,36 @@ impl<A> Way<A> {
             began: None,
             is_timed: true,
         })
+    }
+
+    /// The result of a query of `callee` as the module at the end of this way knows it.
+    pub(crate) fn result(&self, callee: &Entry<A>, query: &str, result: Vec<u8>) -> Vec<u8> {
+        match self.view_of(callee) {
+            Some(view) => view.result(query, result),
+            None => result,
+        }
+    }
+
+    /// Names the index of a read as `provider` does; what its answer is, where rows in it are cut for the reader.
+    pub(crate) fn ask(&self, provider: &Entry<A>, request: &mut ForeignRead) -> Option<Asked> {
+        let view = self.view_of(provider)?;
+        let (table, _) = provider.installed.schema.table(&request.table)?;
+        view.ask(table, &mut request.read)
+    }
+
+    /// The answer of `provider` to a read as the module at the end of this way knows it.
+    ///
+    /// # Errors
+    /// None but for a mistake of ours.
+    pub(crate) fn answer(
+        &self,
+        provider: &Entry<A>,
+        asked: Option<Asked>,
+        answer: Vec<u8>,
+    ) -> Result<Vec<u8>, Failure> {
+        match (self.view_of(provider), asked) {
+            (Some(view), Some(asked)) => view.answer(asked, answer),
+            _ => Ok(answer),
+        }
     }
 }

@@ -53,7 +53,11 @@ pub(crate) fn starts<A>(
                 starts.dropped += 1;
                 continue;
             }
-            let arguments = Arguments::of(effect);
+            let mut arguments = catalogue.handed_over(subscriber.module, effect);
+            if !is_recorded {
+                // The record has them as they are handed over, and counts them so.
+                arguments = Arguments::Whole(arguments.into_bytes());
+            }
             let start = Start {
                 module: subscriber.name.clone(),
                 reducer: Arc::clone(&subscriber.reducer),

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use interstice_abi::id::StepIndex;
-use interstice_host::{limits::Limits, module::Effect, table::Change};
+use interstice_host::{limits::Limits, module::Effect, schema::View, table::Change};
 
 use super::PendingStep;
 use crate::{one_or_more::OneOrMore, record::StartArguments};
@@ -19,6 +19,32 @@ pub(crate) enum Arguments {
     Whole(Arc<[u8]>),
     /// The rows before and after an update.
     Rows(Arc<[u8]>, Arc<[u8]>),
+    /// What a subscriber sees of an effect of a module that has grown since: cut when the step runs, so that the rows stay shared.
+    Seen(Arc<Seen>),
+}
+
+/// An effect and how a subscriber sees it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    view: Arc<View>,
+    effect: Effect,
+}
+
+impl Seen {
+    fn cut(&self) -> Arc<[u8]> {
+        match &self.effect {
+            Effect::Change { change, .. } => {
+                let mut bytes = Vec::new();
+                for row in [&change.before, &change.after].into_iter().flatten() {
+                    bytes.extend_from_slice(&self.view.row(change.table, row));
+                }
+                bytes.into()
+            }
+            Effect::Called {
+                reducer, arguments, ..
+            } => self.view.reported(reducer, arguments).as_ref().into(),
+        }
+    }
 }
 
 impl Arguments {
@@ -42,19 +68,27 @@ impl Arguments {
         }
     }
 
-    /// How many bytes they are.
+    /// As [`Arguments::of`], for a subscriber that sees the effect's module by `view`.
+    pub(crate) fn seen(view: Arc<View>, effect: &Effect) -> Self {
+        let effect = effect.clone();
+        Self::Seen(Arc::new(Seen { view, effect }))
+    }
+
+    /// How many bytes they are, before anything is cut.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Whole(bytes) => bytes.len(),
             Self::Rows(before, after) => before.len() + after.len(),
+            Self::Seen(seen) => Self::of(&seen.effect).len(),
         }
     }
 
-    /// In one piece, which for an update is a copy.
+    /// In one piece, which for an update, and for what is cut, is a copy.
     pub(crate) fn into_bytes(self) -> Arc<[u8]> {
         match self {
             Self::Whole(bytes) => bytes,
             Self::Rows(before, after) => [before, after].concat().into(),
+            Self::Seen(seen) => seen.cut(),
         }
     }
 }

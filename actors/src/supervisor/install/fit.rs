@@ -33,7 +33,7 @@ pub(in crate::supervisor) fn check_dependencies(
                 ),
             ));
         };
-        check_binding(&new.name, dependency, &provider.schema)?;
+        check_binding(new, dependency, &provider.schema)?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ pub(super) fn check_dependents(
     {
         for dependency in &other.schema.dependencies {
             if dependency.node.is_none() && dependency.module == new.name.as_str() {
-                check_binding(&other.schema.name, dependency, new)?;
+                check_binding(&other.schema, dependency, new)?;
             }
         }
     }
@@ -58,10 +58,11 @@ pub(super) fn check_dependents(
 }
 
 fn check_binding(
-    holder: &ModuleName,
+    reader: &ModuleSchema,
     dependency: &Dependency,
     provider: &ModuleSchema,
 ) -> Result<(), Failure> {
+    let holder = &reader.name;
     if !provider.version.satisfies(dependency.version) {
         return Err(Failure::new(
             Code::SchemaConflict,
@@ -75,7 +76,7 @@ fn check_binding(
             ),
         ));
     }
-    schema::check_binding(dependency, provider).map_err(|failure| Failure {
+    schema::check_binding(reader, dependency, provider).map_err(|failure| Failure {
         message: format!(
             "module `{holder}` needs more of module `{}`: {failure}",
             dependency.module

@@ -9,7 +9,7 @@ use interstice_abi::{
 };
 
 use super::{Effect, SchemaDifference, Sign, pair, visibility};
-use crate::schema::shape;
+use crate::schema::shape::{self, Rule};
 
 /// Adds the lines for a table that both schemas have.
 pub(super) fn tables(
@@ -82,7 +82,7 @@ fn columns(
         let Some(field) = after.fields.get(now) else {
             continue;
         };
-        if !shape::same(&column.ty, &old.types, &field.ty, &new.types) {
+        if !shape::fits(Rule::Stored, &column.ty, &old.types, &field.ty, &new.types) {
             let what = if column.ty == field.ty {
                 format!("{shown}: the type {} has changed", column.ty)
             } else {
