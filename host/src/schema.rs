@@ -23,3 +23,4 @@ pub use difference::{Effect, Line, SchemaDifference, Sign, added_value, differen
 pub use view::{Asked, View};
 
 pub(crate) use binding::timer_runs;
+pub(crate) use difference::strict_difference;

@@ -9,6 +9,7 @@
 
 mod change;
 mod digest;
+mod extend;
 mod failures;
 mod index;
 mod journal;
@@ -17,6 +18,7 @@ mod migrate;
 mod one;
 mod page;
 mod pages;
+mod plan;
 mod read;
 mod run;
 mod scan;
@@ -43,7 +45,9 @@ use interstice_abi::{
 
 pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::{Digest, Hashed, Hashing};
+pub use extend::{Extended, Extending};
 pub use key_bytes::KeyBytes;
+pub use plan::{Fate, MovePlan, PlannedTable};
 pub use snapshot::Snapshot;
 pub use storage::{PageBytes, PageWrite};
 

@@ -176,7 +176,9 @@ fn index_methods(handle: &Handle<'_>) -> TokenStream {
         let number = u16::try_from(place + 1).unwrap_or(u16::MAX);
         let get_by = unique.then(|| {
             let method = format_ident!("get_by_{field}");
-            let doc = format!("The row whose `{field}` is `value`.");
+            let doc = format!(
+                "The row whose `{field}` is `value`; of several rows without a value the one with the smallest key."
+            );
             quote! {
                 #[doc = #doc]
                 #[must_use]

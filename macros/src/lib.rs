@@ -24,8 +24,9 @@ use proc_macro::TokenStream;
 /// Makes a struct a table: `#[table]`, `#[table(public)]`, `#[table(stateful)]`, `#[table(public, ephemeral)]`.
 ///
 /// One field has `#[primary_key]` or `#[primary_key(auto_inc)]`; others may have `#[index(hash)]` or
-/// `#[index(btree)]`, each with `unique` and `auto_inc`, and `#[default(…)]` with a const expression. A field with `auto_inc`
-/// that is 0 in an `insert` or `upsert` gets the next number; the key of a row that an `upsert` replaces stays.
+/// `#[index(btree)]`, each with `unique` and `auto_inc`, and `#[default(…)]` with a const expression. Under a `unique` index over an
+/// `Option`, several rows may have `None`. A field with `auto_inc` that is 0 in an `insert` or `upsert` gets the next number; the
+/// key of a row that an `upsert` replaces stays.
 #[proc_macro_attribute]
 pub fn table(attribute: TokenStream, item: TokenStream) -> TokenStream {
     table::expand(attribute.into(), item.into()).into()

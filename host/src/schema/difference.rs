@@ -1,8 +1,8 @@
 //! What a new version of a module changes, in words that a person reads before deploying it, and what of it the rows
 //! that are there survive.
 //!
-//! Rows survive when the old columns are the first of the new ones, with the same names and shapes, and every column
-//! added behind them is an `Option` or has a `#[default(…)]`. Everything but rows may change freely; what bindings and
+//! Rows survive when the old columns are the first of the new ones, with the same names and shapes (an enum may have more
+//! variants at its end), and every column added after them is an `Option` or has a `#[default(…)]`. Everything but rows may change freely; what bindings and
 //! timers need is checked elsewhere (`binding.rs`, `table/migrate.rs`).
 
 mod functions;
@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, fmt};
 
 use interstice_abi::schema::{ModuleSchema, Persistence, Visibility};
 
+use super::shape::Rule;
 use functions::{query_signature, reducer_signature};
 
 pub use tables::added_value;
@@ -142,6 +143,15 @@ impl fmt::Display for Line {
 /// What `new` changes of `old`.
 #[must_use]
 pub fn difference(old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
+    difference_under(Rule::Stored, old, new)
+}
+
+/// What `new` changes of `old`, where only columns of the very same type keep their rows.
+pub(crate) fn strict_difference(old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
+    difference_under(Rule::Same, old, new)
+}
+
+fn difference_under(rule: Rule, old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
     let mut lines = SchemaDifference::default();
     header(old, new, &mut lines);
     let pairs = pair(&old.tables, &new.tables, |table| &table.name);
@@ -160,7 +170,9 @@ pub fn difference(old: &ModuleSchema, new: &ModuleSchema) -> SchemaDifference {
                     Some("its rows would be lost"),
                 );
             }
-            (Some(before), Some(after)) => tables::tables(before, old, after, new, &mut lines),
+            (Some(before), Some(after)) => {
+                tables::tables(rule, (before, old), (after, new), &mut lines)
+            }
             (None, None) => {}
         }
     }

@@ -14,6 +14,8 @@ use interstice_abi::{
     types::{ColumnType, Field, Fields, TypeDefinition, TypeKind, TypeSet, Variant},
 };
 
+mod growth;
+
 use super::{assemble, check_binding, difference, still_needed};
 use crate::table::{RowLimits, Tables, Timer};
 use proptest::prelude::*;

@@ -9,18 +9,19 @@ use std::{collections::HashSet, sync::Arc};
 use interstice_abi::{schema::ModuleSchema, schema::TableSchema};
 
 use super::{
-    Tables,
+    Extended, Tables,
+    extend::{added_columns, extend},
     key_bytes::KeyBytes,
-    one::{Reading, Table},
-    pages::Pages,
+    one::{FieldIndex, Reading, Table},
+    plan::Strictness,
     storage,
 };
 use crate::schema::{self, Effect, SchemaDifference, Sign};
 
 impl Tables {
-    /// Moves the rows, counters and timers to `new`. With `wipe`, tables that do not fit start empty, and timers whose
-    /// reducer is gone are dropped; without it, either is refused. Ephemeral tables start empty. To be called while no
-    /// step is open.
+    /// Moves the rows, counters and timers to `new`. Tables that do not fit are refused unless they are empty, and so are timers
+    /// whose reducer is gone. With `wipe`, which older nodes have recorded, they are dropped: such tables start empty, with their
+    /// counters. Ephemeral tables start empty. To be called while no step is open.
     ///
     /// # Errors
     /// The tables as they were, and what does not fit.
@@ -29,44 +30,57 @@ impl Tables {
         reason = "a refused move gives the tables back; it happens once per deploy"
     )]
     pub fn migrate(
-        mut self,
+        self,
         new: Arc<ModuleSchema>,
         wipe: bool,
     ) -> Result<Self, (Self, SchemaDifference)> {
-        let mut difference = schema::difference(&self.schema, &new);
+        self.migrate_with(new, wipe, &Extended::default())
+    }
+
+    /// As [`Tables::migrate`], where some pages have been extended already.
+    ///
+    /// # Errors
+    /// As [`Tables::migrate`].
+    #[expect(
+        clippy::result_large_err,
+        reason = "a refused move gives the tables back; it happens once per deploy"
+    )]
+    pub fn migrate_with(
+        mut self,
+        new: Arc<ModuleSchema>,
+        wipe: bool,
+        extended: &Extended,
+    ) -> Result<Self, (Self, SchemaDifference)> {
         let mut next = match Self::new(Arc::clone(&new), self.limits) {
             Ok(next) => next,
             Err(failure) => {
+                let mut difference = schema::difference(&self.schema, &new);
                 difference.push(Sign::Changed, failure.message, Effect::Impossible);
                 return Err((self, difference));
             }
         };
-        let lost_timers: Vec<_> = self
-            .timers()
-            .into_iter()
-            .filter(|timer| !timer.of_load && !schema::timer_runs(&new, timer))
-            .collect();
-        for timer in &lost_timers {
-            let what = format!("timer {} for reducer {}", timer.id, timer.reducer);
-            difference.push(Sign::Removed, what, Effect::DropsTimer);
+        let plan = self.plan_for(
+            &next,
+            match wipe {
+                true => Strictness::AsRecorded,
+                false => Strictness::AsPromised,
+            },
+        );
+        if !wipe && !plan.is_compatible() {
+            return Err((self, plan.difference));
         }
-        self.check_unique(&next, &mut difference);
-        if !wipe && !difference.is_compatible() {
-            return Err((self, difference));
-        }
-        for timer in lost_timers {
+        for timer in plan.timers {
             self.take_timer(timer.id);
         }
-        let dropped = difference.dropped_tables();
         next.foreign = std::mem::take(&mut self.foreign);
         next.left = std::mem::take(&mut self.left);
         for mut old in std::mem::take(&mut self.tables) {
             let place = next.tables.iter().position(|table| table.name == old.name);
             match place {
-                Some(place) if !dropped.contains(old.name.as_str()) => {
-                    next.take_over(place, old, &new);
+                Some(place) if !plan.restarted.contains(old.name.as_str()) => {
+                    next.take_over(place, old, &new, extended);
                 }
-                Some(place) => next.start_empty(place, &old),
+                Some(place) => next.start_empty(place, &old, wipe),
                 None => {
                     for counter in &old.counters {
                         let column = old.column_name(counter.field);
@@ -85,7 +99,12 @@ impl Tables {
     }
 
     /// Adds a line for each unique index of `next` that rows here would break.
-    fn check_unique(&self, next: &Self, difference: &mut SchemaDifference) {
+    pub(super) fn check_unique(
+        &self,
+        next: &Self,
+        strictness: Strictness,
+        difference: &mut SchemaDifference,
+    ) {
         let dropped: Vec<String> = difference
             .dropped_tables()
             .into_iter()
@@ -106,7 +125,9 @@ impl Tables {
                     .indexes
                     .iter()
                     .any(|known| known.unique && known.field == index.field);
-                if index.unique && !was_unique && shares_value(old, table, number, schema, next) {
+                let none = index.none.filter(|_| strictness == Strictness::AsPromised);
+                let shared = |none| shares_value(old, table, number, none, (schema, next));
+                if index.unique && !was_unique && shared(none) {
                     let column = table.column_name(index.field);
                     let effect = Effect::DropsTable {
                         table: old.name.clone(),
@@ -120,7 +141,13 @@ impl Tables {
     }
 
     /// Moves what `old` has into the table at `place`.
-    fn take_over(&mut self, place: usize, mut old: Table, schema: &ModuleSchema) {
+    fn take_over(
+        &mut self,
+        place: usize,
+        mut old: Table,
+        schema: &ModuleSchema,
+        extended: &Extended,
+    ) {
         let Some(table) = self.tables.get_mut(place) else {
             return;
         };
@@ -140,13 +167,21 @@ impl Tables {
         if added.is_empty() {
             table.pages = pages;
         } else {
-            append_to_rows(&pages, &added, &mut table.pages);
+            let page_bytes = table.pages.page_bytes();
+            table.pages = extend(&pages, &added, page_bytes, extended.of(&table.name));
         }
-        if added.is_empty() && same_indexes(table, &old) {
-            for (index, known) in table.indexes.iter_mut().zip(old.indexes) {
-                index.rows = known.rows;
+        // What an index holds does not change with columns that it is not about.
+        let mut unknown = Vec::new();
+        for (number, index) in table.indexes.iter_mut().enumerate() {
+            let same =
+                |known: &&mut FieldIndex| known.field == index.field && known.kind == index.kind;
+            match old.indexes.iter_mut().find(same) {
+                Some(known) => std::mem::swap(&mut index.rows, &mut known.rows),
+                None => unknown.push(number),
             }
-        } else if let Err(damaged) = table.rebuild_indexes(&self.layout, &mut Reading::default()) {
+        }
+        let mut reading = Reading::default();
+        if let Err(damaged) = table.build_indexes(&self.layout, &unknown, &mut reading) {
             // The rows fit the old columns, and what was added is a checked default or `None`.
             tracing::error!(table = table.name, %damaged, "a moved row cannot be read; this is a bug");
         }
@@ -156,12 +191,15 @@ impl Tables {
         }
     }
 
-    /// Leaves the table at `place` empty, though `old` had rows.
-    fn start_empty(&mut self, place: usize, old: &Table) {
+    /// Leaves the table at `place` empty. Its counters go on, so that no value is used twice, unless a wipe begins them again.
+    fn start_empty(&mut self, place: usize, old: &Table, wipe: bool) {
         let keys = old.pages.stored();
         let Some(table) = self.tables.get_mut(place) else {
             return;
         };
+        if !wipe {
+            take_counters(table, old);
+        }
         for counter in &mut table.counters {
             counter.dirty = true;
         }
@@ -197,35 +235,6 @@ impl Tables {
             }
         }
     }
-}
-
-/// The bytes that rows of `columns` columns get behind them.
-fn added_columns(schema: &TableSchema, columns: usize) -> Vec<u8> {
-    let added = schema.fields.iter().skip(columns);
-    added
-        .filter_map(schema::added_value)
-        .flatten()
-        .copied()
-        .collect()
-}
-
-fn append_to_rows(from: &Pages, added: &[u8], to: &mut Pages) {
-    let mut longer = Vec::new();
-    for (key, row) in from.range(&[]) {
-        longer.clear();
-        longer.extend_from_slice(row);
-        longer.extend_from_slice(added);
-        to.put(key, &longer);
-    }
-}
-
-fn same_indexes(table: &Table, old: &Table) -> bool {
-    table.indexes.len() == old.indexes.len()
-        && table
-            .indexes
-            .iter()
-            .zip(&old.indexes)
-            .all(|(a, b)| a.field == b.field && a.kind == b.kind)
 }
 
 fn take_counters(table: &mut Table, old: &Table) {
@@ -272,13 +281,13 @@ fn start_counters(table: &mut Table, layout: &interstice_abi::walk::Layout) {
     }
 }
 
-/// Whether two rows of `old` would share a value in index `number` of `table`.
+/// Whether two rows of `old` would share a value other than `none` in index `number` of `table`.
 fn shares_value(
     old: &Table,
     table: &Table,
     number: usize,
-    schema: &TableSchema,
-    next: &Tables,
+    none: Option<&[u8]>,
+    (schema, next): (&TableSchema, &Tables),
 ) -> bool {
     let added = added_columns(schema, old.columns.len());
     let mut seen = HashSet::new();
@@ -289,6 +298,7 @@ fn shares_value(
         longer.extend_from_slice(row);
         longer.extend_from_slice(&added);
         table.read(&next.layout, &longer, &mut reading).is_ok()
+            && none != Some(reading.value(number))
             && !seen.insert(KeyBytes::from(reading.value(number)))
     })
 }

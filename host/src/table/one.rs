@@ -17,6 +17,9 @@ use super::{index::Index, pages::Pages};
 /// directory stays small and a checkpoint writes little more than what changed.
 const PAGE_BYTES: usize = 4096;
 
+/// The ordered bytes of `None`.
+const NONE: &[u8] = &[0];
+
 /// One table of a module.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -42,6 +45,8 @@ pub(super) struct FieldIndex {
     pub(super) field: usize,
     pub(super) kind: IndexKind,
     pub(super) unique: bool,
+    /// The ordered bytes of `None`, of which even a unique index may have several rows.
+    pub(super) none: Option<&'static [u8]>,
     pub(super) value: KeyType,
     pub(super) rows: Index,
 }
@@ -212,6 +217,10 @@ impl Table {
                 field,
                 kind: index.kind,
                 unique: index.unique,
+                none: match schema.fields.get(field)?.ty {
+                    ColumnType::Option(_) => Some(NONE),
+                    _ => None,
+                },
                 value: key_type(field)?,
                 rows: Index::new(index.kind),
             });
@@ -357,22 +366,35 @@ impl Table {
         layout: &Layout,
         reading: &mut Reading,
     ) -> Result<(), Damaged> {
-        let mut filled: Vec<Index> = self
-            .indexes
+        let all: Vec<usize> = (0..self.indexes.len()).collect();
+        self.build_indexes(layout, &all, reading)
+    }
+
+    /// Fills the indexes of these numbers from the rows.
+    pub(super) fn build_indexes(
+        &mut self,
+        layout: &Layout,
+        numbers: &[usize],
+        reading: &mut Reading,
+    ) -> Result<(), Damaged> {
+        let wanted = numbers
             .iter()
-            .map(|index| Index::new(index.kind))
-            .collect();
-        if !filled.is_empty() {
-            for (_, row) in self.pages.range(&[]) {
-                self.read(layout, row, reading)?;
-                for (number, index) in filled.iter_mut().enumerate() {
-                    let (place, value) = reading.place(number);
-                    index.insert(place, value);
-                }
+            .filter_map(|number| self.indexes.get(*number));
+        let mut filled: Vec<Index> = wanted.map(|index| Index::new(index.kind)).collect();
+        if filled.is_empty() {
+            return Ok(());
+        }
+        for (_, row) in self.pages.range(&[]) {
+            self.read(layout, row, reading)?;
+            for (number, index) in numbers.iter().zip(&mut filled) {
+                let (place, value) = reading.place(*number);
+                index.insert(place, value);
             }
         }
-        for (index, rows) in self.indexes.iter_mut().zip(filled) {
-            index.rows = rows;
+        for (number, rows) in numbers.iter().zip(filled) {
+            if let Some(index) = self.indexes.get_mut(*number) {
+                index.rows = rows;
+            }
         }
         Ok(())
     }

@@ -50,6 +50,11 @@ impl Page {
         self.keys.bytes().len() + self.rows.bytes().len()
     }
 
+    /// The bytes of its rows.
+    pub(super) fn row_bytes(&self) -> u64 {
+        u64::try_from(self.rows.bytes().len()).unwrap_or(u64::MAX)
+    }
+
     /// The bytes that it holds room for.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {

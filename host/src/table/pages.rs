@@ -84,6 +84,18 @@ impl Pages {
         self.slots.values().map(|slot| slot.page.clone()).collect()
     }
 
+    /// Where a page is split.
+    pub(super) fn page_bytes(&self) -> usize {
+        self.page_bytes
+    }
+
+    /// Adds a page behind all others.
+    pub(super) fn add(&mut self, bound: KeyBytes, page: Arc<Page>) {
+        self.rows += u64::try_from(page.len()).unwrap_or(u64::MAX);
+        self.bytes += page.row_bytes();
+        self.place(bound, page);
+    }
+
     pub(super) fn rows(&self) -> u64 {
         self.rows
     }

@@ -214,6 +214,7 @@ impl Table {
         }
         for (number, index) in self.indexes.iter().enumerate() {
             if index.unique
+                && index.none != Some(new.value(number))
                 && let Some(holder) = index.rows.first(new.value(number))
                 && holder != new.key
             {

@@ -209,13 +209,20 @@ impl Table {
         })
     }
 
+    fn is_option(&self, field: u16) -> bool {
+        let field = self.schema.fields.get(usize::from(field));
+        field.is_some_and(|field| matches!(field.ty, ColumnType::Option(_)))
+    }
+
     fn check_unique(&self, parts: &Parts) -> Result<(), Failure> {
         let schemas = self.schema.indexes.iter().zip(&self.indexes).enumerate();
         for ((number, (schema, index)), value) in schemas.zip(&parts.values) {
             let other = index.range(value.clone()..).next();
             let is_taken =
                 other.is_some_and(|(place, key)| place.starts_with(value) && *key != parts.key);
-            if schema.unique && is_taken {
+            // Several rows may have no value.
+            let is_none = self.is_option(schema.field) && **value == [0];
+            if schema.unique && is_taken && !is_none {
                 let message = format!(
                     "`{}` has another row whose `{}` is {}",
                     self.name,

@@ -1,7 +1,8 @@
 //! What a table's changes mean for its rows.
 //!
-//! Rows survive when the old columns are the first of the new ones, with the same names and shapes, and every column
-//! added behind them has a value to give to older rows. Indexes and visibility may change freely.
+//! Rows survive when the old columns are the first of the new ones, with the same names and shapes (an enum may have more
+//! variants at its end), and every column after them has a value to give to older rows. Indexes and visibility may change
+//! freely.
 
 use interstice_abi::{
     schema::{IndexKind, IndexSchema, ModuleSchema, Persistence, TableSchema},
@@ -13,17 +14,16 @@ use crate::schema::shape::{self, Rule};
 
 /// Adds the lines for a table that both schemas have.
 pub(super) fn tables(
-    before: &TableSchema,
-    old: &ModuleSchema,
-    after: &TableSchema,
-    new: &ModuleSchema,
+    rule: Rule,
+    (before, old): (&TableSchema, &ModuleSchema),
+    (after, new): (&TableSchema, &ModuleSchema),
     lines: &mut SchemaDifference,
 ) {
     let name = &before.name;
     // Rows of ephemeral tables do not outlive the module's stop, so nothing about them can be lost.
     let keeps = before.persistence != Persistence::Ephemeral;
     let mut changes = SchemaDifference::default();
-    columns(before, old, after, new, &mut changes);
+    columns(rule, (before, old), (after, new), &mut changes);
     let key = |table: &TableSchema| {
         let field = table.fields.get(usize::from(table.primary_key));
         field.map_or_else(String::new, |field| field.name.clone())
@@ -65,10 +65,9 @@ pub(super) fn tables(
 }
 
 fn columns(
-    before: &TableSchema,
-    old: &ModuleSchema,
-    after: &TableSchema,
-    new: &ModuleSchema,
+    rule: Rule,
+    (before, old): (&TableSchema, &ModuleSchema),
+    (after, new): (&TableSchema, &ModuleSchema),
     lines: &mut SchemaDifference,
 ) {
     let name = &before.name;
@@ -82,7 +81,7 @@ fn columns(
         let Some(field) = after.fields.get(now) else {
             continue;
         };
-        if !shape::fits(Rule::Stored, &column.ty, &old.types, &field.ty, &new.types) {
+        if !shape::fits(rule, &column.ty, &old.types, &field.ty, &new.types) {
             let what = if column.ty == field.ty {
                 format!("{shown}: the type {} has changed", column.ty)
             } else {

@@ -6,7 +6,7 @@ use interstice_abi::{
     codec::Column,
     id::TableId,
     schema::{IndexKind, ModuleSchema, Persistence},
-    types::{ColumnType, Field},
+    types::{ColumnType, Field, Fields, TypeDefinition, TypeKind, Variant},
 };
 
 use super::{
@@ -92,6 +92,118 @@ fn added_columns_are_filled_in_and_indexed() {
     9_i64.encode(&mut next);
     let stored = tables.insert(moved, &next).expect("inserts");
     assert_eq!(stored[..2], 201_u64.to_bytes(), "the counter goes on");
+}
+
+#[test]
+fn pages_that_were_extended_before_the_move_give_the_same_rows() {
+    let written_since = |tables: &mut Tables| {
+        let row = account(7, "written since", 7, 5, 3).to_bytes();
+        tables.update(ACCOUNT, &row).expect("updates");
+        tables.delete(ACCOUNT, &90_u64.to_bytes()).expect("deletes");
+        let row = account(0, "came since", 0, 5, 30).to_bytes();
+        tables.insert(ACCOUNT, &row).expect("inserts");
+        tables.commit();
+    };
+    let (mut plain, mut prepared) = (filled(), filled());
+    written_since(&mut plain);
+    let mut plain = plain.migrate(with_columns(), false).expect("fits");
+    let extending = prepared.extending(&with_columns());
+    assert!(!extending.is_empty());
+    assert!(prepared.extending(&changed(|_| {})).is_empty());
+    let extended = extending.run();
+    written_since(&mut prepared);
+    let moved = prepared.migrate_with(with_columns(), false, &extended);
+    let mut moved = moved.expect("fits");
+    assert_eq!(moved.digest(), plain.digest());
+    assert_eq!(rows(&moved, TableId(1)), rows(&plain, TableId(1)));
+    assert_eq!(moved.statistics(), plain.statistics());
+    let email = "came since".to_string().to_bytes();
+    let found = |tables: &Tables| {
+        let found = tables.get(TableId(1), 1, &email).expect("looks up");
+        found.map(<[u8]>::to_vec)
+    };
+    assert!(found(&moved).is_some(), "its index was taken along");
+    assert_eq!(found(&moved), found(&plain));
+    let mut disk = Disk::default();
+    disk.write(&moved.freeze());
+    let mut restored = Tables::new(with_columns(), LIMITS).expect("fits");
+    disk.restore(&mut restored);
+    assert_eq!(restored.digest(), moved.digest());
+}
+
+fn shades(names: &[&str]) -> Arc<ModuleSchema> {
+    changed(|schema| {
+        let variants = names.iter().map(|name| Variant {
+            name: (*name).into(),
+            fields: Fields::Unit,
+        });
+        let shade = TypeDefinition {
+            path: "bank".into(),
+            kind: TypeKind::Enum(variants.collect()),
+        };
+        schema.types.types.insert("Shade".into(), shade);
+        schema.tables[0].fields[3].ty = ColumnType::Named("Shade".into());
+    })
+}
+
+#[test]
+fn an_enum_grows_at_its_end_and_its_rows_stay() {
+    let mut tables = Tables::new(shades(&["Dark", "Light"]), LIMITS).expect("fits");
+    let row = |id: u64, shade: u8| {
+        let text = id.to_string();
+        let mut row = (id, text, i32::try_from(id).expect("small")).to_bytes();
+        row.push(shade);
+        row.push(0);
+        row
+    };
+    for id in 1..=100 {
+        tables.insert(ACCOUNT, &row(id, 1)).expect("inserts");
+    }
+    tables.commit();
+    let before = rows(&tables, ACCOUNT);
+    let (tables, _) = tables
+        .migrate(shades(&["Grey", "Dark", "Light"]), false)
+        .expect_err("the numbers of the variants would change");
+    let mut tables = tables
+        .migrate(shades(&["Dark", "Light", "Grey"]), false)
+        .expect("grown at its end");
+    assert_eq!(rows(&tables, ACCOUNT), before);
+    let refused = tables.insert(ACCOUNT, &row(101, 3));
+    refused.expect_err("there is no such variant");
+    tables
+        .insert(ACCOUNT, &row(101, 2))
+        .expect("the one that came");
+    tables.commit();
+    let mut disk = Disk::default();
+    disk.write(&tables.freeze());
+    let grown = shades(&["Dark", "Light", "Grey"]);
+    let mut restored = Tables::new(grown, LIMITS).expect("fits");
+    disk.restore(&mut restored);
+    assert_eq!(restored.digest(), tables.digest());
+}
+
+#[test]
+fn an_empty_table_begins_again_under_another_type() {
+    let strings = || {
+        changed(|schema| {
+            schema.tables[0].fields[0].ty = ColumnType::U32;
+            schema.tables[0].fields[3].ty = ColumnType::String;
+        })
+    };
+    let (mut tables, _) = filled().migrate(strings(), false).expect_err("rows");
+    let plan = tables.plan(&strings()).expect("is planned");
+    let dropped: Vec<(&str, u64)> = plan
+        .dropped()
+        .map(|(_, table)| (table.name.as_str(), table.rows))
+        .collect();
+    assert_eq!(dropped, [("account", 200)]);
+    tables.clear(ACCOUNT).expect("clears");
+    tables.commit();
+    assert!(tables.plan(&strings()).expect("is planned").is_compatible());
+    let mut tables = tables.migrate(strings(), false).expect("is empty");
+    let next = (0_u32, "a".to_string(), 0_i32, "b".to_string(), vec![0_u8]).to_bytes();
+    let stored = tables.insert(ACCOUNT, &next).expect("inserts");
+    assert_eq!(stored[..2], 201_u32.to_bytes(), "the counter goes on");
 }
 
 #[test]

@@ -68,6 +68,33 @@ fn a_refused_insert_spends_and_changes_nothing() {
 }
 
 #[test]
+fn rows_without_a_value_do_not_share_one_under_a_unique_index() {
+    for kind in [IndexKind::Hash, IndexKind::Btree] {
+        let mut schema = schema();
+        let email = ColumnType::Option(Box::new(ColumnType::String));
+        let fields = vec![
+            Field::new("id", ColumnType::U64),
+            Field::new("email", email),
+        ];
+        schema.tables.truncate(1);
+        schema.tables[0] = table("account", fields, Persistence::Logged);
+        schema.tables[0].indexes = vec![index(1, kind, true, false)];
+        let mut tables = Tables::new(Arc::new(schema), LIMITS).expect("fits");
+        let row = |id: u64, email: Option<&str>| (id, email.map(String::from)).to_bytes();
+        for (id, email) in [(1, None), (2, None), (3, Some("a")), (4, Some(""))] {
+            tables.insert(ACCOUNT, &row(id, email)).expect("inserts");
+        }
+        let failure = tables.insert(ACCOUNT, &row(5, Some("a")));
+        assert_eq!(failure.expect_err("taken").code, Code::Constraint);
+        tables.update(ACCOUNT, &row(3, None)).expect("updates");
+        tables.insert(ACCOUNT, &row(5, Some("a"))).expect("inserts");
+        let none = None::<String>.to_bytes();
+        let found = tables.get(ACCOUNT, 1, &none).expect("looks up");
+        assert_eq!(found, Some(row(1, None).as_slice()), "the first of them");
+    }
+}
+
+#[test]
 fn failures_name_table_and_key() {
     let mut tables = tables();
     inserted(&mut tables, &account(7, "a", 0, 0, 0)).expect("inserts");
