@@ -22,12 +22,7 @@ use interstice_host::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    base::Base,
-    directory::Directory,
-    record::{Input, Record},
-    shared::Shared,
-};
+use crate::{base::Base, directory::Directory, record::Record, shared::Shared};
 
 /// What a backup says of itself.
 const KIND: Kind = Kind {
@@ -169,9 +164,9 @@ impl Writer {
                 continue;
             }
             if let Record::Step(step) = &record
-                && let Some(Input::Install { hash, .. }) = &step.input
+                && let Some(input) = &step.input
             {
-                named.insert(*hash);
+                named.extend(input.installs().map(|(_, hash)| hash));
             }
             archive.item(&Part::Record { position, bytes })?;
             records += 1;

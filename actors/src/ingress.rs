@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use interstice_abi::{
     id::NodeId,
-    wire::{DeployOptions, Request, Standing, Welcome},
+    wire::{DeployHow, DeployOptions, Request, Standing, Welcome},
 };
 
 pub(crate) use connection::{Serving, Way, serve};
@@ -74,6 +74,17 @@ pub enum Work {
         wasm: Vec<u8>,
         /// What to do where it does not fit.
         options: DeployOptions,
+    },
+    /// A deploy of several modules, whose binaries are complete and have the hashes that were announced.
+    DeployAll {
+        /// The request's id.
+        id: u64,
+        /// The binaries.
+        modules: Vec<Vec<u8>>,
+        /// What to do where one does not fit.
+        options: DeployOptions,
+        /// Whether it is made or only planned.
+        how: DeployHow,
     },
 }
 

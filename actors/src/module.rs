@@ -50,7 +50,7 @@ use actix::prelude::{
 };
 use interstice_abi::{failure::Failure, id::ModuleName, wire::Ack};
 use interstice_host::module::Revocation;
-use interstice_host::table::{Hashed, Savepoint};
+use interstice_host::table::{Hashed, Savepoint, Tables};
 use tokio::sync::oneshot;
 
 use self::{
@@ -134,6 +134,8 @@ pub(crate) enum Order {
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.
     Reset(oneshot::Sender<()>),
+    /// Only while nothing runs: looks at the tables.
+    Look(Box<dyn FnOnce(&Tables) + Send>),
     /// The node takes no more turns: whoever waits here is told so.
     Abandon(Failure),
     /// Only while nothing runs: hand over everything; the actor ends.

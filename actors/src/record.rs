@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) use self::limits::NamedLimits;
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TimerId},
+    id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TableId, TimerId},
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
 };
@@ -230,6 +230,60 @@ pub(crate) enum Input {
         /// Whose connections were open.
         disconnected: Vec<NodeId>,
     },
+    /// Data that an upgrade drops go, before the upgrade.
+    Drop {
+        /// Whose.
+        module: ModuleName,
+        /// Which.
+        what: Dropping,
+    },
+    /// Several modules come or take the place of their older selves, together. None of them runs `init`.
+    InstallAll {
+        /// Which, those first that others need.
+        modules: Vec<Installing>,
+    },
+}
+
+/// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the first table that has any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Dropping {
+    /// The timers.
+    pub(crate) timers: Vec<TimerId>,
+    /// The tables, by the schema that the module has at this turn.
+    pub(crate) tables: Vec<TableId>,
+    /// Most rows.
+    pub(crate) rows_max: u64,
+    /// The bytes of rows at which it is enough.
+    pub(crate) bytes_max: u64,
+}
+
+/// A module of a set that is installed together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Installing {
+    /// Its name.
+    pub(crate) module: ModuleName,
+    /// Its version.
+    pub(crate) version: Version,
+    /// BLAKE3 of its binary, under which the binary is stored.
+    pub(crate) hash: [u8; 32],
+}
+
+impl Input {
+    /// The modules that it installs, with the hashes of their binaries.
+    pub(crate) fn installs(&self) -> impl Iterator<Item = (&ModuleName, [u8; 32])> {
+        let one = match self {
+            Self::Install { module, hash, .. } => Some((module, *hash)),
+            _ => None,
+        };
+        let all: &[Installing] = match self {
+            Self::InstallAll { modules } => modules,
+            _ => &[],
+        };
+        let all = all
+            .iter()
+            .map(|installing| (&installing.module, installing.hash));
+        one.into_iter().chain(all)
+    }
 }
 
 /// Bytes that a record shares with the step that it is of, in the format of [`interstice_abi::wire::bytes`].

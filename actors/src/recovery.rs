@@ -355,6 +355,16 @@ impl Recovery<'_> {
                 on_conflict,
                 ..
             } => self.install(module, hash, *on_conflict, seq)?,
+            Input::InstallAll { modules } => {
+                for installing in modules {
+                    self.install(
+                        &installing.module,
+                        &installing.hash,
+                        OnConflict::Refuse,
+                        seq,
+                    )?;
+                }
+            }
             Input::Remove { module } => {
                 self.state.modules.remove(module);
             }
@@ -383,7 +393,8 @@ impl Recovery<'_> {
                 first.map(|place| self.state.connected.swap_remove(place));
             }
             Input::NodeStart { .. } => self.state.connected.clear(),
-            Input::Call { .. } | Input::Timer { .. } => {}
+            // What is dropped stands in the step's effects.
+            Input::Call { .. } | Input::Timer { .. } | Input::Drop { .. } => {}
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ mod readings;
 mod resumed;
 #[path = "stages/rights.rs"]
 mod rights;
+#[path = "stages/sets.rs"]
+mod sets;
 #[path = "stages/timers.rs"]
 mod timers;
 #[path = "stages/upgrades.rs"]
@@ -39,6 +41,8 @@ mod upgrades;
 mod versions;
 #[path = "stages/watches.rs"]
 mod watches;
+#[path = "stages/wipes.rs"]
+mod wipes;
 
 use common::{
     guest::{GuestModule, GuestTable},

@@ -10,7 +10,7 @@ use interstice_abi::{
     id::{NodeId, Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, GrantChange, GrantEntry, GrantTarget,
+        Ack, Called, DeployOptions, DeployPlan, DeployReport, GrantChange, GrantEntry, GrantTarget,
         HistoryCursor, HistoryOrder, HistoryPage, LogLine, LogsMode, ModuleStatus, NodeStatus,
         RowFilter, RowsPage, Standing, TableAt,
     },
@@ -335,6 +335,40 @@ impl Session {
         )
     }
 
+    /// Installs or upgrades modules together: all of them or none.
+    ///
+    /// # Errors
+    /// What is wrong with a module, or does not fit; nothing has changed then.
+    pub async fn deploy_all(
+        &self,
+        wasms: &[&[u8]],
+        options: DeployOptions,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Outcome<Vec<DeployReport>> {
+        self.said(
+            self.client
+                .deploy_all(wasms, options, |done| progress(done.sent))
+                .await,
+        )
+    }
+
+    /// What a deploy of these modules would do.
+    ///
+    /// # Errors
+    /// What is wrong with a module.
+    pub async fn plan(
+        &self,
+        wasms: &[&[u8]],
+        options: DeployOptions,
+        mut progress: impl FnMut(u64) + Send,
+    ) -> Outcome<DeployPlan> {
+        self.said(
+            self.client
+                .plan(wasms, options, |done| progress(done.sent))
+                .await,
+        )
+    }
+
     /// Starts a module.
     ///
     /// # Errors
@@ -349,6 +383,14 @@ impl Session {
     /// What the node says.
     pub async fn unload(&self, module: &str) -> Outcome<()> {
         self.said(self.client.unload(module).await)
+    }
+
+    /// Stops a module although running ones need it.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub async fn unload_needed(&self, module: &str) -> Outcome<()> {
+        self.said(self.client.unload_needed(module).await)
     }
 
     /// Uninstalls a module and deletes its data.

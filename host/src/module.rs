@@ -127,7 +127,7 @@ impl Module {
         *self.tables.expect("the tables are back when nothing runs")
     }
 
-    /// Takes the tables out; until [`Module::give_back`] nothing may be asked of the module.
+    /// Takes the tables out; nothing may be asked of the module any more.
     #[must_use]
     #[expect(
         clippy::missing_panics_doc,
@@ -138,11 +138,6 @@ impl Module {
             .tables
             .take()
             .expect("the tables are back when nothing runs")
-    }
-
-    /// Puts back what [`Module::take_tables`] took; instances live on.
-    pub fn give_back(&mut self, tables: Tables) {
-        self.tables = Some(Box::new(tables));
     }
 
     /// From now on, exactly `revoked` is taken back.

@@ -84,12 +84,13 @@ impl Index {
             .map(|name| self.number(name))
             .collect();
         if let (Outcome::Committed, Some(input)) = (&step.outcome, &step.input) {
-            let hash = match input {
-                Input::Install { module, hash, .. } => Some((module, Some(*hash))),
+            let removed = match input {
                 Input::Remove { module } => Some((module, None)),
                 _ => None,
             };
-            if let Some((module, hash)) = hash {
+            let installs = input.installs();
+            let installed = installs.map(|(module, hash)| (module, Some(hash)));
+            for (module, hash) in installed.chain(removed) {
                 let arrival = Arrival {
                     seq: step.seq,
                     hash,
@@ -192,6 +193,7 @@ pub(super) fn for_each_step(
 
 /// The modules that a step is about: those that ran, whose tables it changed, whose life it changed, that react to it.
 pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
+    let installs = step.input.iter().flat_map(Input::installs);
     let input = step.input.as_ref().and_then(|input| match input {
         Input::Call { module, .. }
         | Input::Timer { module, .. }
@@ -200,8 +202,12 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
         | Input::Unload { module }
         | Input::Quarantine { module, .. }
         | Input::Remove { module }
+        | Input::Drop { module, .. }
         | Input::Grant { module, .. } => Some(module),
-        Input::Connect { .. } | Input::Disconnect { .. } | Input::NodeStart { .. } => None,
+        Input::Connect { .. }
+        | Input::Disconnect { .. }
+        | Input::NodeStart { .. }
+        | Input::InstallAll { .. } => None,
     });
     let effects = step.effects.iter().map(|effect| match effect {
         Effect::Change { module, .. } | Effect::Called { module, .. } => module,
@@ -209,6 +215,7 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
     let starts = step.starts.iter().map(|start| &start.module);
     input
         .into_iter()
+        .chain(installs.map(|(module, _)| module))
         .chain(step.ran.as_ref().map(|ran| &ran.module))
         .chain(effects)
         .chain(starts)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use interstice_abi::{
     failure::Failure,
-    id::{ModuleName, Seq},
+    id::{ModuleName, Seq, TableId},
     schema::ModuleSchema,
     wire::{
         HistoryBytes, HistoryCursor, HistoryEffect, HistoryInput, HistoryPage, HistoryReducer,
@@ -225,6 +225,24 @@ impl<'a> PageWriter<'a> {
             Input::Connect { node } => HistoryInput::Connect { node },
             Input::Disconnect { node } => HistoryInput::Disconnect { node },
             Input::NodeStart { .. } => HistoryInput::NodeStart,
+            Input::Drop { module, what } => {
+                let schema = self.schema(&module, seq).map(|(_, schema)| schema);
+                let name = |table: &TableId| {
+                    let known = schema.and_then(|schema| schema.tables.get(usize::from(table.0)));
+                    known.map_or_else(|| table.0.to_string(), |table| table.name.clone())
+                };
+                HistoryInput::Drop {
+                    tables: what.tables.iter().map(name).collect(),
+                    timers: what.timers,
+                    module,
+                }
+            }
+            Input::InstallAll { modules } => HistoryInput::InstallAll {
+                modules: modules
+                    .into_iter()
+                    .map(|installing| (installing.module, installing.version))
+                    .collect(),
+            },
         }
     }
 }

@@ -355,6 +355,13 @@ impl<'a> Window<'a> {
                 }) if *module == self.request.module => {
                     self.install(around, hash, *on_conflict, step.seq)?;
                 }
+                Some(Input::InstallAll { modules }) => {
+                    let mut modules = modules.iter();
+                    let ours = modules.find(|installing| installing.module == self.request.module);
+                    if let Some(ours) = ours {
+                        self.install(around, &ours.hash, OnConflict::Refuse, step.seq)?;
+                    }
+                }
                 Some(Input::Remove { module }) if *module == self.request.module => {
                     self.rows.clear();
                     self.bytes = 0;

@@ -6,7 +6,8 @@ use std::{sync::Arc, time::Instant};
 use interstice_abi::{
     failure::{Code, Failure},
     wire::{
-        DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody, Standing,
+        DeployHow, DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody,
+        Standing,
     },
 };
 
@@ -17,6 +18,9 @@ use super::{
 
 /// Largest first frame: a greeting has a program's name in it, and nobody has said yet who this is.
 pub(super) const GREETING_BYTES_MAX: u32 = 4096;
+
+/// Most modules that are deployed together: more than depend on each other in practice.
+const KEPT_MAX: usize = 64;
 
 /// Longest name of a client's program in bytes.
 const AGENT_BYTES_MAX: usize = 256;
@@ -38,6 +42,8 @@ pub(super) struct Session {
     replies: Replies,
     state: State,
     upload: Option<Upload>,
+    /// Uploads that wait to be deployed together.
+    kept: Vec<Upload>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,7 @@ impl Session {
             replies,
             state,
             upload,
+            kept: Vec::new(),
         }
     }
 
@@ -83,12 +90,14 @@ impl Session {
 
     /// When an upload has rested too long.
     pub(super) fn upload_deadline(&self) -> Option<Instant> {
-        self.upload.as_ref().map(Upload::deadline)
+        let kept = self.kept.iter().chain(&self.upload);
+        kept.map(Upload::deadline).max()
     }
 
     /// Gives an upload's memory back.
     pub(super) fn drop_upload(&mut self) {
         self.upload = None;
+        self.kept.clear();
     }
 
     /// Answers `request`, whose frame has `bytes`, or adds to `work` what the node is to do.
@@ -115,6 +124,10 @@ impl Session {
             RequestBody::UploadBegin { bytes, hash } => self.begin_upload(bytes, hash, now),
             RequestBody::UploadChunk { bytes } => self.take_piece(&bytes, now),
             RequestBody::Deploy { options } => return self.deploy(id, options, work),
+            RequestBody::UploadEnd => self.keep_upload(),
+            RequestBody::DeployAll { options, how } => {
+                return self.deploy_all(id, options, how, work);
+            }
             // It has no answer and takes no place, so only those that end something go on.
             RequestBody::Cancel { id: ended } => {
                 if self.replies.stream_cancelled(ended) {
@@ -282,6 +295,52 @@ impl Session {
             });
         match wasm {
             Ok(wasm) => work.push(Work::Deploy { id, wasm, options }),
+            Err(failure) => self.replies.more(Response {
+                id,
+                body: Err(failure),
+            }),
+        }
+        Ok(())
+    }
+}
+
+impl Session {
+    fn keep_upload(&mut self) -> Result<ResponseBody, Failure> {
+        self.owner("uploading a module")?;
+        let upload = self.upload.take().ok_or_else(no_upload)?;
+        upload.check()?;
+        if self.kept.len() >= KEPT_MAX {
+            let text = format!("at most {KEPT_MAX} modules are deployed together");
+            return Err(Failure::new(Code::TooLarge, text));
+        }
+        self.kept.push(upload);
+        Ok(ResponseBody::Done)
+    }
+
+    fn deploy_all(
+        &mut self,
+        id: u64,
+        options: DeployOptions,
+        how: DeployHow,
+        work: &mut Vec<Work>,
+    ) -> Result<(), Failure> {
+        let modules = self.owner("deploying modules").and_then(|()| {
+            let kept = std::mem::take(&mut self.kept).into_iter();
+            let modules: Vec<Vec<u8>> = kept.map(Upload::finish).collect::<Result<_, _>>()?;
+            if modules.is_empty() {
+                return Err(no_upload());
+            }
+            let bytes: usize = modules.iter().map(Vec::len).sum();
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.place(id, bytes, work).map(|()| modules)
+        });
+        match modules {
+            Ok(modules) => work.push(Work::DeployAll {
+                id,
+                modules,
+                options,
+                how,
+            }),
             Err(failure) => self.replies.more(Response {
                 id,
                 body: Err(failure),

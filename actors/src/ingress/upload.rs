@@ -77,8 +77,8 @@ impl Upload {
         Ok(())
     }
 
-    /// The whole binary.
-    pub(super) fn finish(self) -> Result<Vec<u8>, Failure> {
+    /// That the binary is whole and is what was announced.
+    pub(super) fn check(&self) -> Result<(), Failure> {
         if length(&self.wasm) < self.announced {
             let text = format!(
                 "{} of the {} bytes of the upload have arrived",
@@ -93,6 +93,12 @@ impl Upload {
                 "the upload does not have the hash that was announced; try again",
             ));
         }
+        Ok(())
+    }
+
+    /// The whole binary.
+    pub(super) fn finish(self) -> Result<Vec<u8>, Failure> {
+        self.check()?;
         Ok(self.wasm)
     }
 

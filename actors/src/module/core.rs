@@ -177,14 +177,9 @@ impl Core {
         self.spare = (touched.unused(), trace.unused());
     }
 
-    /// Takes the tables out while no actor drives this.
+    /// Takes the tables out while no actor drives this; none may from here on.
     pub(crate) fn take_tables(&mut self) -> Tables {
         self.module.take_tables()
-    }
-
-    /// Puts the tables back: an actor may drive this again.
-    pub(crate) fn give_back(&mut self, tables: Tables) {
-        self.module.give_back(tables);
     }
 
     /// Whether the first place has work, or is done and can go.
@@ -249,6 +244,7 @@ impl Core {
                 self.flush();
                 let _ = reply.send(());
             }
+            Order::Look(look) => look(self.module.tables()),
             Order::HandOver(_) => {}
         }
     }

@@ -149,7 +149,7 @@ impl Core {
         self.keep_spare(touched, trace);
         match what {
             StepKind::Timer(timer) => self.report_timer_ended(timer),
-            StepKind::Load(_) => self.report_timers_again(),
+            StepKind::Load(_) | StepKind::Drop(_) => self.report_timers_again(),
             StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => self.report_timers(),
         }
         turn.pending.extend(starts.pending);

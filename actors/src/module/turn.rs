@@ -21,7 +21,7 @@ use crate::{
     apart::Apart,
     ingress::Replies,
     one_or_more::OneOrMore,
-    record::{Input, Start, StartArguments},
+    record::{Dropping, Input, Start, StartArguments},
     supervisor::{
         admission::shares::GuestIndex,
         catalogue::{Catalogue, Entry, ModuleIndex},
@@ -144,7 +144,7 @@ impl PendingStep {
         let (reducer, is_load) = match &self.what {
             StepKind::Call(reducer) | StepKind::Event(reducer) => (Arc::clone(reducer), false),
             StepKind::Load(reducer) => (reducer.clone().unwrap_or_default(), true),
-            StepKind::Timer(_) | StepKind::Nothing => return None,
+            StepKind::Timer(_) | StepKind::Drop(_) | StepKind::Nothing => return None,
         };
         Some(Start {
             module: entry.installed.schema.name.clone(),
@@ -167,6 +167,8 @@ pub(crate) enum StepKind {
     Timer(interstice_abi::id::TimerId),
     /// The beginning of an instance's life: timers of the last load end, ephemeral rows go, then `load` runs, if there is one.
     Load(Option<Arc<str>>),
+    /// Nothing of the guest: data go that an upgrade drops.
+    Drop(Arc<Dropping>),
     /// Nothing of the guest: the place of a catalogue change in the module's history.
     Nothing,
 }
@@ -191,6 +193,8 @@ impl Origin {
                 ..
             }
             | Input::Install { .. }
+            | Input::InstallAll { .. }
+            | Input::Drop { .. }
             | Input::Load { .. }
             | Input::Unload { .. }
             | Input::Quarantine { .. }

@@ -163,6 +163,26 @@ impl World {
                 let step = PendingStep::of_node(&node, self.index(module)?, what, Vec::new());
                 return Ok(First::OfModule(step));
             }
+            Input::InstallAll { modules } => {
+                for installing in modules {
+                    self.install(
+                        &installing.module,
+                        &installing.hash,
+                        OnConflict::Refuse,
+                        seq,
+                    )?;
+                }
+                let first = modules.first();
+                let first = first.ok_or_else(|| Failure::internal("no module is installed"))?;
+                let index = self.index(&first.module)?;
+                let step = PendingStep::of_node(&node, index, StepKind::Nothing, Vec::new());
+                return Ok(First::OfModule(step));
+            }
+            Input::Drop { module, what } => {
+                let what = StepKind::Drop(Arc::new(what.clone()));
+                let step = PendingStep::of_node(&node, self.index(module)?, what, Vec::new());
+                return Ok(First::OfModule(step));
+            }
             Input::Load { module } => {
                 self.change(module, |found| found.state = ModuleState::Loaded)?;
                 let index = self.index(module)?;

@@ -40,8 +40,12 @@ use crate::{
 pub(crate) enum Change {
     /// A module comes or is upgraded.
     Install(Box<Install>),
+    /// Several modules come or are upgraded together.
+    InstallAll(Vec<Install>),
+    /// What installing modules would do is looked at; nothing changes.
+    Plan(Vec<Install>),
     /// A module stops and keeps its data.
-    Unload(ModuleName),
+    Unload(ModuleName, WhenNeeded),
     /// A module starts again.
     Load(ModuleName),
     /// A module goes, with its data.
@@ -61,15 +65,30 @@ pub(crate) enum Change {
     SecondChance(ModuleName, [u8; 32]),
 }
 
+/// What becomes of an unload of a module that running ones need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhenNeeded {
+    /// It is refused.
+    Refuse,
+    /// It is done.
+    Unload,
+}
+
 impl Change {
     /// What the node's log says once it is made.
     fn describe(&self) -> String {
+        let named = |install: &Install| {
+            let schema = &install.binary.schema;
+            format!("module `{}` {}", schema.name, schema.version)
+        };
         match self {
-            Self::Install(install) => {
-                let schema = &install.binary.schema;
-                format!("module `{}` {} is installed", schema.name, schema.version)
+            Self::Install(install) => format!("{} is installed", named(install)),
+            Self::InstallAll(installs) => {
+                let named: Vec<String> = installs.iter().map(named).collect();
+                format!("installed together: {}", named.join(", "))
             }
-            Self::Unload(module) => format!("module `{module}` is unloaded"),
+            Self::Plan(_) => String::new(),
+            Self::Unload(module, _) => format!("module `{module}` is unloaded"),
             Self::Load(module) => format!("module `{module}` is loaded"),
             Self::Remove(module) => format!("module `{module}` is removed with its data"),
             Self::Grant {
@@ -166,7 +185,7 @@ impl Supervisor {
         let work = async move {
             let what = change.describe();
             let outcome = context.make(change).await;
-            if outcome.is_ok() {
+            if outcome.is_ok() && !what.is_empty() {
                 context.shared.lines.message(None, None, &what);
             }
             let outcome = context.when_durable(outcome).await;
@@ -208,7 +227,13 @@ impl ChangeContext {
     async fn make(&mut self, change: Change) -> Result<ResponseBody, Failure> {
         match change {
             Change::Install(install) => self.install(*install).await.map(ResponseBody::Deployed),
-            Change::Unload(module) => {
+            Change::InstallAll(installs) => {
+                let reports = self.install_all(installs).await;
+                reports.map(ResponseBody::DeployedAll)
+            }
+            Change::Plan(installs) => self.plan_all(installs).await.map(ResponseBody::Planned),
+            Change::Unload(module, when_needed) => {
+                self.check_unload(&module, when_needed)?;
                 let input = Input::Unload {
                     module: module.clone(),
                 };
@@ -241,6 +266,7 @@ impl ChangeContext {
         }
         self.begin_again(module)?;
         let called = self.load(module).await?;
+        self.load_dependents(module).await?;
         called.map(|_| ResponseBody::Done)
     }
 

@@ -1,16 +1,21 @@
 //! Installing and upgrading modules.
 //!
-//! Prepared outside: the binary is compiled, described and checked on a thread of its own, and stored and synced under its
-//! hash. What depends on the node's state is checked with the node at rest; a refusal puts everything back as it was.
+//! What can be prepared outside is (`install/prepared.rs`). What depends on the node's state is checked with the node at rest,
+//! before anything is touched: first that the modules fit each other (`install/fit.rs`), then that data stay or may go.
 
 pub(crate) mod compiling;
 pub(crate) mod installer;
 
+pub(super) mod prepared;
+
+mod dropping;
+
 pub(super) mod fit;
+
+mod planned;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
@@ -19,10 +24,13 @@ use interstice_abi::{
     schema::{ModuleSchema, Persistence},
     wire::{DeployOptions, DeployReport, ModuleState, OnConflict},
 };
-use interstice_host::{schema, table::Tables, wasm::Binary};
+use interstice_host::{
+    table::{Extended, MovePlan, Tables},
+    wasm::Binary,
+};
 use tokio::sync::oneshot;
 
-use self::fit::{check_authorities, check_dependencies, check_dependents};
+use self::dropping::{All, dropped_lines};
 use crate::{
     directory::Reserved,
     module::{
@@ -32,11 +40,10 @@ use crate::{
         turn::{PendingStep, StepKind},
         watch::watchers::Upgraded,
     },
-    record::Input,
+    record::{Input, Installing},
     supervisor::{
-        Supervisor,
         catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
-        change::{Asker, Change, ChangeContext, TakeChange, granting::revocations},
+        change::{ChangeContext, granting::revocations},
         grants::Grants,
     },
 };
@@ -45,128 +52,226 @@ use crate::{
 pub(crate) struct Install {
     /// What was compiled.
     pub(crate) binary: Arc<Binary>,
-    /// Keeps the stored binary until a record names it, or the install is refused.
-    pub(crate) _stored: Reserved,
+    /// Keeps the stored binary until a record names it, or the install is refused; `None` where it is only planned.
+    pub(crate) _stored: Option<Reserved>,
     /// What to do where it does not fit.
     pub(crate) options: DeployOptions,
+    /// Rows of its older self that have got their new columns already.
+    pub(crate) extended: Extended,
 }
 
-impl Supervisor {
-    /// Prepares an uploaded binary beside the node, then lets the install wait for its turn.
-    pub(crate) fn prepare_deploy(
-        &mut self,
-        wasm: Vec<u8>,
-        options: DeployOptions,
-        asker: Asker,
-        ctx: &mut Context<Self>,
-    ) {
-        if let Err(failure) = self.refuses() {
-            asker.tell(Err(failure));
-            return;
+impl Install {
+    pub(super) fn schema(&self) -> &Arc<ModuleSchema> {
+        &self.binary.schema
+    }
+
+    pub(super) fn name(&self) -> &ModuleName {
+        &self.binary.schema.name
+    }
+
+    /// Whether it is new and begins with `init`.
+    fn runs_init(&self, before: &All) -> bool {
+        let mut reducers = self.schema().reducers.iter();
+        !before.contains_key(self.name())
+            && reducers.any(|reducer| reducer.events.contains(&Event::Init))
+    }
+
+    fn recorded(&self) -> Installing {
+        Installing {
+            module: self.name().clone(),
+            version: self.schema().version,
+            hash: self.binary.hash,
         }
-        let installer = self.installer.clone();
-        let limits = self.config.limits.clone();
-        let supervisor = ctx.address();
-        let work = async move {
-            match installer.prepare(wasm, limits).await {
-                Ok((binary, stored)) => {
-                    let install = Install {
-                        binary,
-                        _stored: stored,
-                        options,
-                    };
-                    supervisor.do_send(TakeChange(Change::Install(Box::new(install)), asker));
-                }
-                Err(failure) => asker.tell(Err(failure)),
-            }
-        };
-        actix::spawn(work);
     }
 }
 
 impl ChangeContext {
     /// Installs or upgrades a module, then loads it.
     pub(crate) async fn install(&mut self, install: Install) -> Result<DeployReport, Failure> {
-        let new = install.binary.schema.clone();
+        let reports = self.install_all(vec![install]).await?;
+        let report = reports.into_iter().next();
+        report.ok_or_else(|| Failure::internal("an install has no report"))
+    }
+
+    /// Installs or upgrades several modules together, then loads them: all, or none.
+    pub(crate) async fn install_all(
+        &mut self,
+        mut installs: Vec<Install>,
+    ) -> Result<Vec<DeployReport>, Failure> {
+        fit::in_order(&mut installs)?;
         let before = self.catalogue.installed();
-        check_dependencies(&new, &before)?;
-        check_dependents(&new, &before)?;
-        check_authorities(&new, &before)?;
-        let old = before.get(&new.name).cloned();
-        let (tables, changes, old_module) = match &old {
-            None => (
-                Tables::new(new.clone(), self.config.limits.rows())?,
-                Vec::new(),
-                None,
-            ),
-            Some(old) => {
-                let (tables, changes) = self.upgraded(&install, old).await?;
-                (tables, changes, Some(old))
+        let schemas = || installs.iter().map(|install| install.schema().as_ref());
+        fit::check(schemas(), &before)?;
+        if installs.len() > 1 && installs.iter().any(|install| install.runs_init(&before)) {
+            return self.install_one_by_one(installs, &before).await;
+        }
+        let plans = self.agreed_plans(&installs, &before).await?;
+        for (install, plan) in installs.iter().zip(&plans) {
+            if let (Some(old), Some(plan)) = (before.get(install.name()), plan) {
+                self.drop_data(old, plan).await?;
             }
-        };
+        }
         let since = self.next_seq();
-        let grants = Grants::asked_by(&new, since, old_module.map(|old| &old.grants));
+        let mut installed = before.clone();
+        for install in &installs {
+            let entry = self.place(install, since, &installed).await?;
+            installed.insert(install.name().clone(), entry);
+            self.forget_timers.push(install.name().clone());
+        }
+        let previous = self.catalogue.clone();
+        self.adopt(Catalogue::new(installed));
+        self.begin(&installs, &before, previous).await?;
+        let mut reports = Vec::new();
+        for (install, plan) in installs.iter().zip(&plans) {
+            let old = before.get(install.name());
+            if let Some(old) = old {
+                self.end_changed_watches(&old.schema, install.schema());
+            }
+            let mut report = report(install, since, old, plan.as_ref());
+            if let Err(failure) = self.load(install.name()).await? {
+                report.load_failure = Some(failure.to_string());
+            }
+            if old.is_some_and(|old| old.state != ModuleState::Loaded) {
+                self.load_dependents(install.name()).await?;
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
+    /// The turn that installs, and `init` where a single new module has one; its failure undoes the install.
+    async fn begin(
+        &mut self,
+        installs: &[Install],
+        before: &All,
+        previous: Arc<Catalogue>,
+    ) -> Result<(), Failure> {
+        let Some(first) = installs.first() else {
+            return Ok(());
+        };
+        let name = first.name();
+        let input = match installs {
+            [one] => Input::Install {
+                module: name.clone(),
+                version: one.schema().version,
+                hash: one.binary.hash,
+                // What does not fit was dropped before.
+                on_conflict: OnConflict::Refuse,
+            },
+            all => Input::InstallAll {
+                modules: all.iter().map(Install::recorded).collect(),
+            },
+        };
+        let init = match before.get(name) {
+            None => self.init_reducer(name),
+            Some(_) => None,
+        };
+        let index = self.catalogue.find(name.as_str())?;
+        let what = init.map_or(StepKind::Nothing, StepKind::Event);
+        let step = PendingStep::of_node(&self.shared.id, index, what, Vec::new());
+        let Err(failure) = self.run_alone(input, name, step).await? else {
+            return Ok(());
+        };
+        let refused = std::mem::replace(&mut self.catalogue, previous);
+        if let Some(entry) = refused
+            .index_of(name)
+            .and_then(|index| refused.entry(index))
+        {
+            let (reply, handed_over) = oneshot::channel();
+            entry.installed.address.do_send(Order::HandOver(reply));
+            if let Ok(core) = handed_over.await {
+                self.shared.lane.discard(core);
+            }
+        }
+        Err(Failure {
+            message: format!("`init` of module `{name}` failed, so it is not installed: {failure}"),
+            ..failure
+        })
+    }
+
+    /// New modules of which some run `init` come one after the other, those first that others need. When one is refused, those before
+    /// it go again.
+    async fn install_one_by_one(
+        &mut self,
+        installs: Vec<Install>,
+        before: &All,
+    ) -> Result<Vec<DeployReport>, Failure> {
+        fit::check_all_are_new(&installs, before)?;
+        let mut reports: Vec<DeployReport> = Vec::new();
+        for install in installs {
+            let name = install.name().clone();
+            match Box::pin(self.install(install)).await {
+                Ok(report) => reports.push(report),
+                Err(failure) => {
+                    for report in reports.iter().rev() {
+                        self.remove(&report.module).await?;
+                    }
+                    return Err(Failure {
+                        message: format!("module `{name}`: {failure}; nothing is installed"),
+                        ..failure
+                    });
+                }
+            }
+        }
+        Ok(reports)
+    }
+
+    /// The plans of all upgrades. Nothing is dropped that nobody has agreed to.
+    async fn agreed_plans(
+        &self,
+        installs: &[Install],
+        before: &All,
+    ) -> Result<Vec<Option<MovePlan>>, Failure> {
+        let mut plans = Vec::new();
+        for install in installs {
+            let plan = match before.get(install.name()) {
+                Some(old) => Some(self.move_plan(old, install.schema()).await?),
+                None => None,
+            };
+            if let Some(plan) = &plan
+                && !plan.is_compatible()
+                && install.options.on_conflict == OnConflict::Refuse
+            {
+                return Err(does_not_fit(install.name(), plan));
+            }
+            plans.push(plan);
+        }
+        Ok(plans)
+    }
+
+    /// Starts the actor of a module that comes or takes the place of its older self.
+    async fn place(
+        &self,
+        install: &Install,
+        since: Seq,
+        installed: &All,
+    ) -> Result<Installed, Failure> {
+        let new = install.schema();
+        let old = installed.get(&new.name);
+        let tables = match old {
+            None => Tables::new(new.clone(), self.config.limits.rows())?,
+            Some(old) => self.moved(install, old).await?,
+        };
+        let grants = Grants::asked_by(new, since, old.map(|old| &old.grants));
         let mut module = self
             .installer
             .module(install.binary.clone(), tables, &self.config);
         module.set_revoked(revocations(&grants));
-        let place = match &old {
+        let place = match old {
             Some(old) => old.place,
-            None => self.installer.place(&new, &places(&before), &self.config),
+            None => self.installer.place(new, &places(installed), &self.config),
         };
         let core = Core::new(new.name.clone(), self.shared.clone(), module);
-        let address = self.installer.start(core, place);
-        let mut installed = before;
-        let entry = Installed {
+        Ok(Installed {
             schema: new.clone(),
-            fingerprints: Arc::new(Fingerprints::of(&new)),
+            fingerprints: Arc::new(Fingerprints::of(new)),
             hash: install.binary.hash,
             state: ModuleState::Loaded,
             grants,
             since,
             place,
-            address: address.clone(),
-        };
-        installed.insert(new.name.clone(), entry);
-        let previous = self.catalogue.clone();
-        self.adopt(Catalogue::new(installed));
-        let mut report = report(&install, since, changes);
-        report.replaced = old.as_ref().map(|old| old.schema.version);
-        self.forget_timers.push(new.name.clone());
-
-        let input = Input::Install {
-            module: new.name.clone(),
-            version: new.version,
-            hash: install.binary.hash,
-            on_conflict: install.options.on_conflict,
-        };
-        let init = if old.is_none() {
-            self.init_reducer(&new.name)
-        } else {
-            None
-        };
-        let what = init.map_or(StepKind::Nothing, StepKind::Event);
-        let index = self.catalogue.find(new.name.as_str())?;
-        let step = PendingStep::of_node(&self.shared.id, index, what, Vec::new());
-        if let Err(failure) = self.run_alone(input, &new.name, step).await? {
-            self.catalogue = previous;
-            let (reply, handed_over) = oneshot::channel();
-            address.do_send(Order::HandOver(reply));
-            if let Ok(core) = handed_over.await {
-                self.shared.lane.discard(core);
-            }
-            return Err(Failure {
-                message: format!("`init` failed, so the module is not installed: {failure}"),
-                ..failure
-            });
-        }
-        if let Some(old) = &old {
-            self.end_changed_watches(&old.schema, &new);
-        }
-        if let Err(failure) = self.load(&new.name).await? {
-            report.load_failure = Some(failure.to_string());
-        }
-        Ok(report)
+            address: self.installer.start(core, place),
+        })
     }
 
     fn next_seq(&self) -> Seq {
@@ -178,63 +283,21 @@ impl ChangeContext {
         entry.reducers_on(&Event::Init).next().map(Into::into)
     }
 
-    /// Takes the tables out of the old actor and moves them to the new schema. After a refusal the old module goes on as it
-    /// was, its instance included: no record would tell replay that it began again.
-    async fn upgraded(
-        &mut self,
-        install: &Install,
-        old: &Installed,
-    ) -> Result<(Tables, Vec<String>), Failure> {
-        let new = install.binary.schema.clone();
-        let name = &new.name;
-        let wipe = install.options.on_conflict == OnConflict::Wipe;
+    /// Takes the tables out of the old actor and moves them to the new schema, which the plan has found to be possible.
+    async fn moved(&self, install: &Install, old: &Installed) -> Result<Tables, Failure> {
+        let name = install.name();
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
         let mut core = handed_over.await.map_err(|_| gone(name))?;
-        let tables = core.take_tables();
-        let needed: Vec<String> = tables
-            .timers()
-            .into_iter()
-            .filter(|timer| !timer.of_load)
-            .map(|timer| timer.reducer)
-            .collect();
-        let missing = needed.iter().find(|reducer| {
-            new.reducer(reducer)
-                .is_none_or(|found| !found.arguments.is_empty())
-        });
-        let refused = match missing {
-            Some(reducer) if !wipe => {
-                let text = format!(
-                    "a pending timer of module `{name}` needs reducer `{reducer}` without arguments, which the new version lacks"
-                );
-                (tables, Failure::new(Code::SchemaConflict, text))
-            }
-            _ => match tables.migrate(new.clone(), wipe) {
-                Ok(mut tables) => {
-                    tables.begin_new_trees();
-                    let difference = schema::difference(&old.schema, &new);
-                    return Ok((
-                        tables,
-                        difference.lines.iter().map(ToString::to_string).collect(),
-                    ));
-                }
-                Err((tables, difference)) => {
-                    let text = format!(
-                        "the new version of module `{name}` does not fit its data, and nothing was changed:\n{difference}"
-                    );
-                    (tables, Failure::new(Code::SchemaConflict, text))
-                }
-            },
+        let moved = core.take_tables();
+        let moved = moved.migrate_with(install.schema().clone(), false, &install.extended);
+        let Ok(mut tables) = moved else {
+            self.shared.broken(name);
+            let text = format!("the data of module `{name}` did not move as planned");
+            return Err(Failure::internal(text));
         };
-        let (tables, failure) = refused;
-        core.give_back(tables);
-        let address = self.installer.start(*core, old.place);
-        let mut installed = self.catalogue.installed();
-        if let Some(entry) = installed.get_mut(name) {
-            entry.address = address;
-        }
-        self.catalogue = Catalogue::new(installed);
-        Err(failure)
+        tables.begin_new_trees();
+        Ok(tables)
     }
 
     /// Watches end whose clients cannot read the rows that are there from here on. A client that
@@ -266,12 +329,45 @@ impl ChangeContext {
     }
 }
 
-/// The report of an install, filled in by [`ChangeContext::install`].
-fn report(install: &Install, seq: Seq, changes: Vec<String>) -> DeployReport {
+/// The refusal of an upgrade that would drop data.
+pub(super) fn does_not_fit(name: &ModuleName, plan: &MovePlan) -> Failure {
+    let rows = plan
+        .dropped()
+        .map(|(_, table)| format!("{} ({} rows)", table.name, table.rows));
+    let rows: Vec<String> = rows.collect();
+    let mut dropped = match rows.as_slice() {
+        [] => String::new(),
+        rows => format!("the tables {}", rows.join(", ")),
+    };
+    if !plan.timers.is_empty() {
+        let and = if dropped.is_empty() { "" } else { " and " };
+        dropped.push_str(&format!("{and}{} pending timers", plan.timers.len()));
+    }
+    Failure::new(
+        Code::SchemaConflict,
+        format!(
+            "the new version of module `{name}` does not fit its data, and nothing was changed:\n{}\n`deploy --wipe` would drop \
+             {dropped}; `deploy --dry-run` shows it all",
+            plan.difference
+        ),
+    )
+}
+
+fn report(
+    install: &Install,
+    seq: Seq,
+    old: Option<&Installed>,
+    plan: Option<&MovePlan>,
+) -> DeployReport {
+    let mut changes = Vec::new();
+    if let Some(plan) = plan {
+        changes.extend(plan.difference.lines.iter().map(ToString::to_string));
+        changes.extend(dropped_lines(plan));
+    }
     DeployReport {
-        module: install.binary.schema.name.clone(),
-        version: install.binary.schema.version,
-        replaced: None,
+        module: install.name().clone(),
+        version: install.schema().version,
+        replaced: old.map(|old| old.schema.version),
         seq,
         changes,
         load_failure: None,

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::{Code, Failure},
-    wire::{LogsMode, Request, RequestBody, Response, ResponseBody},
+    wire::{DeployHow, LogsMode, Request, RequestBody, Response, ResponseBody},
 };
 
 use self::{batched::Batched, sight::owner};
@@ -29,7 +29,8 @@ use crate::{
     supervisor::{
         Supervisor,
         barrier::Parked,
-        change::{Asker, Change, TakeChange},
+        change::{Asker, Change, TakeChange, WhenNeeded},
+        install::prepared::DeployOrder,
     },
 };
 
@@ -48,14 +49,31 @@ impl Supervisor {
                 Work::Request(request) => self.request(&peer, request, &replies, ctx),
                 Work::Deploy { id, wasm, options } => {
                     self.prepare_deploy(
-                        wasm,
+                        vec![wasm],
                         options,
+                        DeployOrder::One,
                         Asker::Client {
                             replies: replies.clone(),
                             request: id,
                         },
                         ctx,
                     );
+                }
+                Work::DeployAll {
+                    id,
+                    modules,
+                    options,
+                    how,
+                } => {
+                    let asker = Asker::Client {
+                        replies: replies.clone(),
+                        request: id,
+                    };
+                    let order = match how {
+                        DeployHow::Install => DeployOrder::Together,
+                        DeployHow::Plan => DeployOrder::Plan,
+                    };
+                    self.prepare_deploy(modules, options, order, asker, ctx);
                 }
             }
         }
@@ -215,7 +233,12 @@ impl Supervisor {
     fn change_of(&self, body: RequestBody) -> Result<Change, Failure> {
         let named = |module: &str| self.catalogue.find(module).map(|index| self.name_of(index));
         match body {
-            RequestBody::Unload { module } => Ok(Change::Unload(named(&module)?)),
+            RequestBody::Unload { module } => {
+                Ok(Change::Unload(named(&module)?, WhenNeeded::Refuse))
+            }
+            RequestBody::UnloadNeeded { module } => {
+                Ok(Change::Unload(named(&module)?, WhenNeeded::Unload))
+            }
             RequestBody::Load { module } => Ok(Change::Load(named(&module)?)),
             RequestBody::Remove { module } => Ok(Change::Remove(named(&module)?)),
             RequestBody::ChangeGrant {

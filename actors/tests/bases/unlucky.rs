@@ -45,7 +45,7 @@ async fn grants_and_the_states_of_modules_are_restored() {
         change: GrantChange::Revoke,
     };
     owner.request(revoked).await.expect("it is revoked");
-    let unload = RequestBody::Unload {
+    let unload = RequestBody::UnloadNeeded {
         module: "second".into(),
     };
     owner.request(unload).await.expect("it is unloaded");

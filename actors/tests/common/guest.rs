@@ -229,6 +229,12 @@ impl GuestModule {
         self
     }
 
+    /// The module with its tables alone.
+    pub(crate) fn without_reducers(mut self) -> Self {
+        self.reducers.clear();
+        self
+    }
+
     /// A reducer that clients and modules call with `numbers` arguments.
     pub(crate) fn reducer(self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
         let arguments = (0..numbers)

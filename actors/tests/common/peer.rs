@@ -11,9 +11,9 @@ use interstice_abi::{
     id::{Position, Seq},
     schema::ModuleSchema,
     wire::{
-        Ack, Called, DeployOptions, DeployReport, HistoryCursor, HistoryOrder, HistoryPage,
-        LogLine, LogsMode, ModuleStatus, NodeStatus, OnConflict, RequestBody, RowFilter, TableAt,
-        WatchEvent, WatchedChange,
+        Ack, Called, DeployOptions, DeployPlan, DeployReport, HistoryCursor, HistoryOrder,
+        HistoryPage, LogLine, LogsMode, ModuleStatus, NodeStatus, OnConflict, RequestBody,
+        RowFilter, TableAt, WatchEvent, WatchedChange,
     },
 };
 use interstice_client::{Client, ConnectOptions, Error, Identity, Target, Watch};
@@ -95,6 +95,33 @@ impl Peer {
         deployed.unwrap_or_else(|failure| {
             unreachable!("module `{}` is refused: {failure}", module.name)
         })
+    }
+
+    /// A deploy of several modules together.
+    pub(crate) async fn deploy_all(
+        &self,
+        modules: &[GuestModule],
+    ) -> Result<Vec<DeployReport>, Failure> {
+        let wasms: Vec<Vec<u8>> = modules.iter().map(GuestModule::wasm).collect();
+        let wasms: Vec<&[u8]> = wasms.iter().map(Vec::as_slice).collect();
+        let options = DeployOptions::default();
+        within(self.client.deploy_all(&wasms, options, |_| {}))
+            .await
+            .map_err(failure)
+    }
+
+    /// What a deploy of these modules would do.
+    pub(crate) async fn plan(
+        &self,
+        modules: &[GuestModule],
+        on_conflict: OnConflict,
+    ) -> Result<DeployPlan, Failure> {
+        let wasms: Vec<Vec<u8>> = modules.iter().map(GuestModule::wasm).collect();
+        let wasms: Vec<&[u8]> = wasms.iter().map(Vec::as_slice).collect();
+        let options = DeployOptions { on_conflict };
+        within(self.client.plan(&wasms, options, |_| {}))
+            .await
+            .map_err(failure)
     }
 
     /// A durable call.
@@ -320,6 +347,7 @@ impl Peer {
         let done = async {
             match body {
                 RequestBody::Unload { module } => client.unload(&module).await,
+                RequestBody::UnloadNeeded { module } => client.unload_needed(&module).await,
                 RequestBody::Load { module } => client.load(&module).await,
                 RequestBody::Remove { module } => client.remove(&module).await,
                 RequestBody::Grants { module } => client.grants(&module).await.map(drop),

@@ -132,6 +132,7 @@ impl FrontDoor for Door {
         for work in batch.work {
             match work {
                 Work::Request(request) => self.request(request, &batch.replies),
+                Work::DeployAll { .. } => panic!("not asked in these tests"),
                 Work::Deploy { id, wasm, .. } => {
                     self.tell(Seen::Deployed(wasm));
                     let report = DeployReport {

@@ -43,10 +43,10 @@ async fn a_refused_deploy_leaves_the_running_instance_and_its_counts() {
     peer.install(&keeper()).await;
     assert_eq!((memory(&world).await, memory(&world).await), (1, 2));
     let mut other = keeper();
-    other.tables[1] = GuestTable::new("Own", &["value", "more"]).private();
+    other.tables[0] = GuestTable::new("Rows", &["memory", "more"]).auto_inc();
     peer.deploy(&other, OnConflict::Refuse)
         .await
-        .expect_err("the table has changed");
+        .expect_err("the table has rows");
     assert_eq!(memory(&world).await, 3, "the instance goes on");
     let counters = peer.status("keeper").await.counters;
     assert_eq!(counters.reducers, 3, "so does what is counted");
@@ -97,7 +97,7 @@ async fn an_instance_begins_again_in_a_replay_where_it_did_in_the_node() {
         "a call that was refused before it ran"
     );
     let named = || "keeper".to_string();
-    peer.request(RequestBody::Unload { module: named() })
+    peer.request(RequestBody::UnloadNeeded { module: named() })
         .await
         .expect("it runs");
     peer.request(RequestBody::Load { module: named() })

@@ -6,7 +6,8 @@ use interstice_abi::fingerprint::Fingerprint;
 use interstice_abi::id::Seq;
 use interstice_abi::schema::Description;
 use interstice_abi::wire::{
-    Ack, DeployOptions, GrantChange, GrantTarget, HistoryOrder, LogsMode, Request, RequestBody,
+    Ack, DeployHow, DeployOptions, GrantChange, GrantTarget, HistoryOrder, LogsMode, Request,
+    RequestBody,
 };
 use interstice_client::Identity;
 use serde::{Deserialize, Deserializer, de};
@@ -41,8 +42,11 @@ fn who(body: &RequestBody) -> Who {
         RequestBody::Logs { .. }
         | RequestBody::UploadBegin { .. }
         | RequestBody::UploadChunk { .. }
+        | RequestBody::UploadEnd
         | RequestBody::Deploy { .. }
+        | RequestBody::DeployAll { .. }
         | RequestBody::Unload { .. }
+        | RequestBody::UnloadNeeded { .. }
         | RequestBody::Load { .. }
         | RequestBody::Remove { .. }
         | RequestBody::Grants { .. }
@@ -112,7 +116,13 @@ fn untyped() -> Vec<RequestBody> {
         RequestBody::Deploy {
             options: DeployOptions::default(),
         },
+        RequestBody::UploadEnd,
+        RequestBody::DeployAll {
+            options: DeployOptions::default(),
+            how: DeployHow::Plan,
+        },
         RequestBody::Unload { module: module() },
+        RequestBody::UnloadNeeded { module: module() },
         RequestBody::Load { module: module() },
         RequestBody::Remove { module: module() },
         RequestBody::Grants { module: module() },

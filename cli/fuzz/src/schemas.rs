@@ -48,7 +48,8 @@ fn check_binding(accepted: &ModuleSchema) {
     assert_eq!(bound.module, accepted.name.as_str());
     assert_eq!(bound.version, accepted.version);
     assert_eq!(bound.tables.len(), view.tables.len());
-    schema::check_binding(accepted, &bound, accepted).expect("a module has what its own binding says");
+    schema::check_binding(accepted, &bound, accepted)
+        .expect("a module has what its own binding says");
 }
 
 /// What a binding file holds that was taken survives being written and read again.

@@ -1,9 +1,12 @@
-//! `deploy` and `publish`: a module's way onto one or more nodes.
+//! `deploy` and `publish`: the way of one or more modules onto one or more nodes.
 
-use std::path::{Path, PathBuf};
+mod plan;
+
+use std::path::PathBuf;
 
 use clap::Args;
-use interstice_abi::wire::{DeployOptions, DeployReport, OnConflict};
+use indicatif::ProgressBar;
+use interstice_abi::wire::{DeployOptions, DeployPlan, DeployReport, OnConflict};
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -18,16 +21,22 @@ use crate::{
 #[derive(Debug, Args)]
 #[command(
     long_about = "Build the crate at PATH (or take a .wasm file), upload it, and install it, or upgrade the module of that \
-        name. Data stay when the new schema fits the old one; otherwise nothing changes, and the difference is shown.",
+        name. Several modules are checked and installed together: all of them, or none. Data stay when the new schema fits the \
+        old one: columns may be added at the end of a table with a `#[default(…)]` or as an `Option`, enums may grow at their \
+        end, and an empty table may change as it likes. Modules that were compiled against the old version go on with what \
+        they know. Otherwise nothing changes, and the difference is shown.",
     after_help = "Examples:\n  \
         interstice-cli deploy ./bank\n  \
+        interstice-cli deploy ./bank --dry-run     shows what would change, and changes nothing\n  \
+        interstice-cli deploy ./bank ./audit       both together\n  \
         interstice-cli deploy bank.wasm --node garden --node shed\n  \
         interstice-cli deploy ./bank --all\n  \
-        interstice-cli deploy ./bank --wipe        drops the tables that do not fit"
+        interstice-cli deploy ./bank --wipe        drops the rows that do not fit, after showing which"
 )]
 pub(crate) struct Deploy {
-    /// A crate's folder, or a .wasm file
-    path: PathBuf,
+    /// Crates' folders, or .wasm files
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
     /// Deploy to every node of the registry
     #[arg(long)]
     all: bool,
@@ -50,9 +59,13 @@ pub(crate) struct Publish {
 /// How data that do not fit are treated.
 #[derive(Debug, Args)]
 pub(crate) struct How {
-    /// Drop the tables that do not fit the new schema, with their rows
+    /// Drop the rows of tables that do not fit the new schema, and timers whose reducer is gone. Subscribers and watchers see them
+    /// deleted, and so does history
     #[arg(long)]
     wipe: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Deploy {
@@ -73,23 +86,23 @@ impl Deploy {
                 names
             }
         };
-        deploy(app, &nodes, &self.path, &self.how).await
+        deploy(app, &nodes, &self.paths, &self.how).await
     }
 }
 
 impl Publish {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
-        deploy(app, std::slice::from_ref(&self.at), &self.path, &self.how).await
+        deploy(
+            app,
+            std::slice::from_ref(&self.at),
+            std::slice::from_ref(&self.path),
+            &self.how,
+        )
+        .await
     }
 }
 
-async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<()> {
-    if how.wipe {
-        ask::before(
-            app,
-            "drop every table that does not fit the new schema, with its rows",
-        )?;
-    }
+async fn deploy(app: &App, nodes: &[String], paths: &[PathBuf], how: &How) -> Outcome<()> {
     let options = DeployOptions {
         on_conflict: if how.wipe {
             OnConflict::Wipe
@@ -109,26 +122,34 @@ async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<
         }
     };
     // One that cannot be reached does not keep the others from it, but when it is the only one nothing need be built.
-    let reachable = sessions.iter().any(Result::is_ok);
-    let module = if reachable {
-        Some(app.builder().module(path)?)
-    } else {
-        None
-    };
+    let mut wasms = Vec::new();
+    if sessions.iter().any(Result::is_ok) {
+        for path in paths {
+            wasms.push(app.builder().module(path)?.wasm);
+        }
+    }
+    let wasms: Vec<&[u8]> = wasms.iter().map(Vec::as_slice).collect();
     let (mut reports, mut failed) = (Vec::new(), None);
     for session in sessions {
-        let result = match (session, &module) {
-            (Ok(session), Some(module)) => upload(app, &session, &module.wasm, options).await,
-            (Err(problem), _) => Err(problem),
-            (Ok(_), None) => continue,
+        let result = match session {
+            Ok(session) => {
+                let reports = &mut reports;
+                one_node(app, &session, (&wasms, options), how, reports).await
+            }
+            Err(problem) => Err(problem),
         };
         match result {
-            Ok(report) => reports.push(report),
+            Ok(()) => {}
             Err(problem) if nodes.len() > 1 => {
                 app.output.problem(&problem);
                 failed.get_or_insert(problem);
             }
-            Err(problem) => return Err(problem),
+            Err(problem) => {
+                if app.output.is_json() && !reports.is_empty() {
+                    app.output.json(&Json::Array(reports))?;
+                }
+                return Err(problem);
+            }
         }
     }
     if app.output.is_json() {
@@ -140,6 +161,100 @@ async fn deploy(app: &App, nodes: &[String], path: &Path, how: &How) -> Outcome<
     }
 }
 
+/// Deploys to one node, or shows what that would do. Before rows are dropped, shows which, and asks.
+async fn one_node(
+    app: &App,
+    session: &Session,
+    (wasms, options): (&[&[u8]], DeployOptions),
+    how: &How,
+    reports: &mut Vec<Json>,
+) -> Outcome<()> {
+    if how.dry_run {
+        let plan = planned(app, session, wasms, options).await?;
+        if app.output.is_json() {
+            reports.push(plan::json(session.label(), &plan));
+        } else {
+            let label = session.label();
+            app.output
+                .line(format!("on {label}, nothing is changed:"))?;
+            for line in plan::lines(&plan) {
+                app.output.line(line)?;
+            }
+        }
+        return match plan.refused {
+            Some(refused) => Err(about(app, session, Problem::from(refused))),
+            None => Ok(()),
+        };
+    }
+    if how.wipe {
+        let plan = planned(app, session, wasms, options).await?;
+        if let Some(refused) = plan.refused {
+            return Err(about(app, session, Problem::from(refused)));
+        }
+        if let Some(dropped) = plan::dropped(&plan) {
+            for line in plan::lines(&plan) {
+                app.output.say(line);
+            }
+            ask::before(app, &format!("drop {dropped}"))?;
+        }
+    }
+    match wasms {
+        [wasm] => reports.push(upload(app, session, wasm, options).await?),
+        wasms => reports.extend(upload_all(app, session, wasms, options).await?),
+    }
+    Ok(())
+}
+
+async fn planned(
+    app: &App,
+    session: &Session,
+    wasms: &[&[u8]],
+    options: DeployOptions,
+) -> Outcome<DeployPlan> {
+    let bar = bar(app, session, wasms);
+    let plan = session.plan(wasms, options, |done| bar.set_position(done));
+    let plan = plan.await;
+    bar.finish_and_clear();
+    plan.map_err(|problem| about(app, session, problem))
+}
+
+fn bar(app: &App, session: &Session, wasms: &[&[u8]]) -> ProgressBar {
+    let lengths = wasms.iter().map(|wasm| wasm.len());
+    let total = u64::try_from(lengths.sum::<usize>()).unwrap_or(u64::MAX);
+    app.output
+        .bar(&format!("uploading to {}", session.label()), total)
+}
+
+/// Says of which node a problem is, where there are several.
+fn about(app: &App, session: &Session, problem: Problem) -> Problem {
+    if app.nodes().len() > 1 {
+        problem.about(session.label())
+    } else {
+        problem
+    }
+}
+
+/// Uploads modules, installs them together, and says what has changed.
+async fn upload_all(
+    app: &App,
+    session: &Session,
+    wasms: &[&[u8]],
+    options: DeployOptions,
+) -> Outcome<Vec<Json>> {
+    let bar = bar(app, session, wasms);
+    let reports = session.deploy_all(wasms, options, |done| bar.set_position(done));
+    let reports = reports.await;
+    bar.finish_and_clear();
+    let reports = reports.map_err(|problem| about(app, session, problem))?;
+    for report in &reports {
+        say(app, session, report)?;
+    }
+    Ok(reports
+        .iter()
+        .map(|report| to_json(session, report))
+        .collect())
+}
+
 /// Uploads a module, installs it, and says what has changed.
 pub(crate) async fn upload(
     app: &App,
@@ -147,21 +262,12 @@ pub(crate) async fn upload(
     wasm: &[u8],
     options: DeployOptions,
 ) -> Outcome<Json> {
-    let total = u64::try_from(wasm.len()).unwrap_or(u64::MAX);
-    let bar = app
-        .output
-        .bar(&format!("uploading to {}", session.label()), total);
+    let bar = bar(app, session, &[wasm]);
     let result = session
         .deploy(wasm, options, |done| bar.set_position(done))
         .await;
     bar.finish_and_clear();
-    let report = result.map_err(|problem| {
-        if app.nodes().len() > 1 {
-            problem.about(session.label())
-        } else {
-            problem
-        }
-    })?;
+    let report = result.map_err(|problem| about(app, session, problem))?;
     say(app, session, &report)?;
     Ok(to_json(session, &report))
 }

@@ -22,13 +22,17 @@ pub(crate) struct Remove {
 /// Stop a module and keep its data
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  interstice-cli unload local bank\n  interstice-cli load local bank       starts it again"
+    after_help = "Examples:\n  interstice-cli unload local bank\n  interstice-cli load local bank       starts it again, \
+        and runs `load` of the modules that need it again"
 )]
 pub(crate) struct Unload {
     /// The node
     at: String,
     /// The module
     module: String,
+    /// Stop it although running modules need it; their calls and reads of it fail until it is loaded again
+    #[arg(long)]
+    force: bool,
 }
 
 /// Start a stopped or quarantined module, or install one
@@ -64,7 +68,11 @@ impl Remove {
 impl Unload {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open_as_owner(app, Some(&self.at)).await?;
-        session.unload(&self.module).await?;
+        if self.force {
+            session.unload_needed(&self.module).await?;
+        } else {
+            session.unload(&self.module).await?;
+        }
         done(app, &session, &self.module, "unloaded")
     }
 }

@@ -96,10 +96,16 @@ fn what_does_not_fit_is_refused(place: &Place) {
         Some(2),
         "nothing has changed"
     );
+    let planned = place.fails(1, &["deploy", "greeter", "--dry-run"]);
+    assert!(planned.contains("does not fit"), "{planned}");
+    let plan = place.json(&["deploy", "greeter", "--dry-run", "--wipe"]);
+    let table = &plan[0]["modules"][0]["tables"][0];
+    assert_eq!(table["fate"], json!("dropped"), "{plan}");
+    assert_eq!(table["rows"], json!(2), "{plan}");
+    let refused = place.fails(1, &["deploy", "greeter", "--wipe"]);
     assert!(
-        place
-            .fails(1, &["deploy", "greeter", "--wipe"])
-            .contains("--yes")
+        refused.contains("--yes") && refused.contains("note of greeter with its 2 rows"),
+        "{refused}"
     );
     place.ok(&["deploy", "greeter", "--wipe", "--yes"]);
     assert_eq!(place.json(&["query", "greeter", "list"]), json!([]));

@@ -103,7 +103,7 @@ impl Owner {
 
     async fn change_ledger(&mut self) {
         if *self.orders.ledger_runs.last() {
-            match end(self.client.unload("ledger").await) {
+            match end(self.client.unload_needed("ledger").await) {
                 End::Sure => self.orders.ledger_runs.sure(false),
                 End::Open => self.orders.ledger_runs.open(false),
                 End::Refused => {}

@@ -22,7 +22,8 @@ use alloc::{string::String, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 pub use admin::{
-    DeployOptions, DeployReport, GrantEntry, GrantTarget, LogLevel, LogLine, OnConflict, Subject,
+    DeployHow, DeployOptions, DeployPlan, DeployReport, GrantEntry, GrantTarget, LogLevel, LogLine,
+    ModulePlan, OnConflict, Subject, TableFate, TablePlan,
 };
 pub use history::{
     HistoryBytes, HistoryCursor, HistoryEffect, HistoryInput, HistoryOrder, HistoryPage,
@@ -173,7 +174,7 @@ pub enum RequestBody {
         /// What to do where it does not fit.
         options: DeployOptions,
     },
-    /// Stops a module, keeps its data. Owners only. Answer: [`ResponseBody::Done`].
+    /// Stops a module, keeps its data; refused while running modules need it. Owners only. Answer: [`ResponseBody::Done`].
     Unload {
         /// The module.
         module: String,
@@ -321,6 +322,23 @@ pub enum RequestBody {
         /// the client names one; of the first page, for all.
         row_type: Option<Fingerprint>,
     },
+    /// Ends the upload and keeps it on this stream for [`RequestBody::DeployAll`]; another one may begin. Owners only. Answer:
+    /// [`ResponseBody::Done`].
+    UploadEnd,
+    /// Installs or upgrades all modules that were uploaded and kept, together, or says what that would do. Owners only. Answer:
+    /// [`ResponseBody::DeployedAll`] or [`ResponseBody::Planned`].
+    DeployAll {
+        /// What to do where one does not fit.
+        options: DeployOptions,
+        /// Whether it is done.
+        how: DeployHow,
+    },
+    /// Stops a module although others need it, whose calls and reads then fail until it is back. Owners only. Answer:
+    /// [`ResponseBody::Done`].
+    UnloadNeeded {
+        /// The module.
+        module: String,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -414,6 +432,10 @@ pub enum ResponseBody {
     History(HistoryPage),
     /// A table as it was.
     TableAt(TableAt),
+    /// The outcome of a deploy of several modules, those first that others need.
+    DeployedAll(Vec<DeployReport>),
+    /// What a deploy would do.
+    Planned(DeployPlan),
 }
 
 /// Who answers.

@@ -236,12 +236,24 @@ impl Client {
         }
     }
 
-    /// Stops a module, keeps its data. Owners only.
+    /// Stops a module, keeps its data. Refused while running modules need it. Owners only.
     ///
     /// # Errors
     /// [`Error::Failed`] and [`Error::OutcomeUnknown`].
     pub async fn unload(&self, module: &str) -> Result<(), Error> {
         self.done(RequestBody::Unload {
+            module: module.to_string(),
+        })
+        .await
+    }
+
+    /// Stops a module although running ones need it: their calls and reads of it fail until it is loaded again, which runs their
+    /// `load` as well. Owners only.
+    ///
+    /// # Errors
+    /// As [`Client::unload`].
+    pub async fn unload_needed(&self, module: &str) -> Result<(), Error> {
+        self.done(RequestBody::UnloadNeeded {
             module: module.to_string(),
         })
         .await

@@ -16,7 +16,7 @@ use std::{
 use futures::{AsyncRead, AsyncReadExt as _};
 use interstice_abi::{
     failure::{Code, Failure},
-    wire::{FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody},
+    wire::{DeployHow, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -269,7 +269,11 @@ fn changes(body: &RequestBody) -> Option<&'static str> {
     match body {
         RequestBody::Call { .. } | RequestBody::CallAs { .. } => Some("call"),
         RequestBody::Deploy { .. } => Some("deploy"),
-        RequestBody::Unload { .. } => Some("unload"),
+        RequestBody::Unload { .. } | RequestBody::UnloadNeeded { .. } => Some("unload"),
+        RequestBody::DeployAll {
+            how: DeployHow::Install,
+            ..
+        } => Some("deploy"),
         RequestBody::Load { .. } => Some("load"),
         RequestBody::Remove { .. } => Some("remove"),
         RequestBody::ChangeGrant { .. } => Some("change of grants"),

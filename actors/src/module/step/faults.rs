@@ -51,7 +51,7 @@ impl Core {
     pub(super) fn count(&mut self, turn: &mut Turn, what: &StepKind, ended: &Ended) {
         let of_owner = ended.of_load || turn.origin == Origin::Owner;
         let counts = match what {
-            StepKind::Call(_) | StepKind::Nothing => None,
+            StepKind::Call(_) | StepKind::Drop(_) | StepKind::Nothing => None,
             StepKind::Load(_) => Some(true),
             StepKind::Event(_) => Some(of_owner),
             StepKind::Timer(timer) => {

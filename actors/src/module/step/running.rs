@@ -11,7 +11,7 @@ use interstice_abi::{
 };
 use interstice_host::{
     module::{Effect, Module, Outside, StepRequest, TurnContext},
-    table::{Counter, Savepoint},
+    table::{Counter, Savepoint, Tables},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
         nested::{touched::Touched, trace::Trace},
         turn::{PendingStep, StepKind},
     },
-    record::{Input, Outcome, Ran, Start, StepRecord},
+    record::{Dropping, Input, Outcome, Ran, Start, StepRecord},
     supervisor::catalogue::{Catalogue, Entry, ModuleIndex},
 };
 
@@ -80,6 +80,10 @@ pub(crate) fn prepare<A>(
             module.tables_mut().drop_timers_of_load();
             (reducer.clone(), true)
         }
+        StepKind::Drop(what) => {
+            drop_data(module.tables_mut(), what);
+            (None, false)
+        }
         StepKind::Nothing => (None, false),
     };
     let name = &module.binary().schema.name;
@@ -96,6 +100,24 @@ pub(crate) fn prepare<A>(
         of_load,
         removed,
         began: None,
+    }
+}
+
+/// Deletes data that an upgrade drops.
+fn drop_data(tables: &mut Tables, what: &Dropping) {
+    for timer in &what.timers {
+        tables.take_timer(*timer);
+    }
+    let (mut rows_left, mut bytes_left) = (what.rows_max, what.bytes_max);
+    for table in &what.tables {
+        match tables.delete_some(*table, rows_left, bytes_left) {
+            Ok((rows, bytes)) => {
+                rows_left = rows_left.saturating_sub(rows);
+                bytes_left = bytes_left.saturating_sub(bytes);
+            }
+            // The tables are those of the schema that the module has.
+            Err(failure) => tracing::error!(%failure, "rows could not be dropped; this is a bug"),
+        }
     }
 }
 

@@ -5,14 +5,16 @@
 
 use interstice_abi::{
     failure::{Code, Failure},
+    fingerprint::Fingerprint,
     id::{ModuleName, Seq},
+    schema::Persistence,
     wire::ModuleState,
 };
 use tokio::sync::oneshot;
 
-use super::ChangeContext;
+use super::{ChangeContext, WhenNeeded};
 use crate::{
-    module::{Order, gone},
+    module::{Order, gone, watch::watchers::Upgraded},
     record::Input,
     supervisor::{
         Quarantine,
@@ -44,6 +46,77 @@ impl ChangeContext {
         self.set_state(&module, ModuleState::Quarantined { reason }, input)
             .await?;
         self.quarantined.push((module, hash));
+        Ok(())
+    }
+
+    /// The running modules that need `module`, those first that others of them need.
+    fn dependents(&self, module: &ModuleName) -> Vec<ModuleName> {
+        let needs = |other: &Installed| {
+            let mut dependencies = other.schema.dependencies.iter();
+            other.schema.name != *module
+                && dependencies.any(|dependency| {
+                    dependency.node.is_none() && dependency.module == module.as_str()
+                })
+        };
+        let running = self.catalogue.in_order_of_dependencies().into_iter();
+        let running = running.filter_map(|index| self.catalogue.entry(index));
+        running
+            .filter(|entry| needs(&entry.installed))
+            .map(|entry| entry.installed.schema.name.clone())
+            .collect()
+    }
+
+    /// A module that running ones need is stopped only when that is asked for; their names are in the refusal, or in the log.
+    pub(super) fn check_unload(
+        &self,
+        module: &ModuleName,
+        when_needed: WhenNeeded,
+    ) -> Result<(), Failure> {
+        let dependents = self.dependents(module);
+        let first = dependents.first();
+        let Some(first) = first else {
+            return Ok(());
+        };
+        let names = listed(&dependents);
+        match when_needed {
+            WhenNeeded::Refuse => Err(Failure::new(
+                Code::SchemaConflict,
+                format!(
+                    "module `{module}` is needed by {names}; unload what needs it first (`unload <node> {first}`), or give \
+                     `--force`: then their calls and reads of it fail until it is loaded again"
+                ),
+            )),
+            WhenNeeded::Unload => {
+                let text = format!("{names} need this module and fail until it is loaded again");
+                self.shared.lines.warn(Some(module), None, &text);
+                Ok(())
+            }
+        }
+    }
+
+    /// Runs `load` again in the running modules that need one that was stopped and is back. What goes wrong there is in their logs.
+    pub(in crate::supervisor) async fn load_dependents(
+        &mut self,
+        module: &ModuleName,
+    ) -> Result<(), Failure> {
+        for dependent in self.dependents(module) {
+            // A load empties ephemeral tables, which no change tells.
+            let installed = self.catalogue.installed();
+            let schema = installed.get(&dependent).map(|found| found.schema.clone());
+            let changed = |table: &str, _: Option<Fingerprint>| {
+                let found = schema.as_ref().and_then(|schema| schema.table(table));
+                match found {
+                    Some((_, table)) if table.persistence == Persistence::Ephemeral => {
+                        Upgraded::Empty
+                    }
+                    _ => Upgraded::Same,
+                }
+            };
+            let (watchers, log) = (&self.shared.watchers, &self.shared.log);
+            watchers.end_changed(log, &dependent, changed);
+            // A failing `load` is reported in the module's log, and the module stays.
+            let _ = self.load(&dependent).await?;
+        }
         Ok(())
     }
 
@@ -96,24 +169,18 @@ impl ChangeContext {
     }
 
     /// Removes a module with its data, unless another one needs it.
-    pub(super) async fn remove(&mut self, module: &ModuleName) -> Result<(), Failure> {
+    pub(in crate::supervisor) async fn remove(
+        &mut self,
+        module: &ModuleName,
+    ) -> Result<(), Failure> {
         let mut installed = self.catalogue.installed();
-        let needs = |other: &&Installed| {
-            other.state == ModuleState::Loaded
-                && other.schema.dependencies.iter().any(|dependency| {
-                    dependency.node.is_none() && dependency.module == module.as_str()
-                })
-        };
-        let dependents = installed.values().filter(needs);
-        let dependents: Vec<String> = dependents
-            .map(|other| format!("`{}`", other.schema.name))
-            .collect();
+        let dependents = self.dependents(module);
         if !dependents.is_empty() {
             return Err(Failure::new(
                 Code::SchemaConflict,
                 format!(
                     "module `{module}` is needed by {}; unload or remove what needs it first",
-                    dependents.join(", ")
+                    listed(&dependents)
                 ),
             ));
         }
@@ -135,4 +202,9 @@ impl ChangeContext {
         self.shared.watchers.end_module(module, &why);
         Ok(())
     }
+}
+
+fn listed(names: &[ModuleName]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }

@@ -17,7 +17,7 @@ use crate::{
     directory::Directory,
     lines::now_ms,
     module::{checkpoint::Frozen, lane::make_way},
-    record::{Input, Record},
+    record::Record,
     shared::Shared,
 };
 
@@ -191,9 +191,10 @@ impl Writer {
         for entry in self.shared.log.read(self.shared.log.start()) {
             let (_, bytes) = entry.map_err(|error| error.to_string())?;
             if let Ok(Record::Step(step)) = Record::decode(&bytes)
-                && let Some(Input::Install { hash, .. }) = step.input
+                && let Some(input) = step.input
             {
-                unnamed.retain(|unnamed| *unnamed != hash);
+                let installs = |hash| input.installs().any(|(_, installed)| installed == hash);
+                unnamed.retain(|unnamed| !installs(*unnamed));
             }
         }
         let mut dropped = 0_usize;

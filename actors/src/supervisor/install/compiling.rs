@@ -55,7 +55,15 @@ impl Installer {
         Ok((binary, reserved))
     }
 
-    async fn compile(&self, wasm: Arc<[u8]>, limits: Limits) -> Result<Arc<Binary>, Failure> {
+    /// Compiles and checks a binary.
+    ///
+    /// # Errors
+    /// What is wrong with the binary; `Deadline` when it takes too long.
+    pub(super) async fn compile(
+        &self,
+        wasm: Arc<[u8]>,
+        limits: Limits,
+    ) -> Result<Arc<Binary>, Failure> {
         let ended = || Failure::internal("the compiler has ended without a word");
         let place = self.compiles.0.clone().acquire_owned().await;
         let place = place.map_err(|_| ended())?;

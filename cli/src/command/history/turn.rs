@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use interstice_abi::{
     failure::Failure,
-    id::{ModuleName, Seq},
+    id::{ModuleName, Seq, TimerId},
     schema::ModuleSchema,
     types::ColumnType,
     wire::{
@@ -296,17 +296,12 @@ impl Input {
                 version,
                 hash,
                 on_conflict,
-            } => {
-                let input = about("install", &module);
-                let wipe = on_conflict == OnConflict::Wipe;
-                let flag = if wipe { " --wipe" } else { "" };
-                let hash = blake3::Hash::from_bytes(hash).to_hex().to_string();
-                let json = with(input.json, "version", version.to_string().into());
-                Self {
-                    text: format!("{} {version}{flag}", input.text),
-                    json: with(with(json, "hash", hash.into()), "wipe", wipe.into()),
-                }
-            }
+            } => Self::installed(
+                about("install", &module),
+                &version.to_string(),
+                hash,
+                on_conflict,
+            ),
             HistoryInput::Load { module } => about("load", &module),
             HistoryInput::Unload { module } => about("unload", &module),
             HistoryInput::Quarantine { module, reason } => {
@@ -341,10 +336,48 @@ impl Input {
                 text: format!("disconnect {node}"),
                 json: json!({"kind": "disconnect", "node": node}),
             },
+            HistoryInput::Drop {
+                module,
+                tables,
+                timers,
+            } => Self::dropped(about("drop", &module), tables, &timers),
+            HistoryInput::InstallAll { modules } => {
+                let named = |(module, version): &(ModuleName, _)| format!("{module} {version}");
+                let named: Vec<String> = modules.iter().map(named).collect();
+                Self {
+                    text: format!("install {}", named.join(", ")),
+                    json: json!({"kind": "install", "modules": named}),
+                }
+            }
             HistoryInput::NodeStart => Self {
                 text: "start of the node".to_string(),
                 json: json!({"kind": "node-start"}),
             },
+        }
+    }
+
+    fn installed(input: Self, version: &str, hash: [u8; 32], on_conflict: OnConflict) -> Self {
+        let wipe = on_conflict == OnConflict::Wipe;
+        let flag = if wipe { " --wipe" } else { "" };
+        let hash = blake3::Hash::from_bytes(hash).to_hex().to_string();
+        let json = with(input.json, "version", version.into());
+        Self {
+            text: format!("{} {version}{flag}", input.text),
+            json: with(with(json, "hash", hash.into()), "wipe", wipe.into()),
+        }
+    }
+
+    fn dropped(input: Self, tables: Vec<String>, timers: &[TimerId]) -> Self {
+        let timers: Vec<String> = timers.iter().map(ToString::to_string).collect();
+        let what = [
+            (!tables.is_empty()).then(|| format!("rows of {}", tables.join(", "))),
+            (!timers.is_empty()).then(|| format!("timers {}", timers.join(", "))),
+        ];
+        let what: Vec<String> = what.into_iter().flatten().collect();
+        let json = with(input.json, "tables", tables.into());
+        Self {
+            text: format!("{}: {}", input.text, what.join(", ")),
+            json: with(json, "timers", timers.into()),
         }
     }
 }

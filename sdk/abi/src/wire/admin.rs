@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     event::TableRef,
-    id::{ModuleName, Seq},
+    failure::Failure,
+    id::{ModuleName, Seq, TimerId},
     schema::{Access, Authority, Version},
 };
 
@@ -42,6 +43,69 @@ pub struct DeployReport {
     pub changes: Vec<String>,
     /// The failure of its `load` reducer: the module stays.
     pub load_failure: Option<String>,
+}
+
+/// Whether a deploy of several modules is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeployHow {
+    /// It is made.
+    Install,
+    /// It is only looked at: nothing changes.
+    Plan,
+}
+
+/// What a deploy would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployPlan {
+    /// Each module, those first that others need.
+    pub modules: Vec<ModulePlan>,
+    /// Why it would be refused.
+    pub refused: Option<Failure>,
+}
+
+/// What a deploy would do with a module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModulePlan {
+    /// The module.
+    pub module: ModuleName,
+    /// The version that comes.
+    pub version: Version,
+    /// The version that it replaces.
+    pub replaces: Option<Version>,
+    /// What is different, a line each.
+    pub changes: Vec<String>,
+    /// What becomes of its tables.
+    pub tables: Vec<TablePlan>,
+    /// The pending timers that go, as (number, reducer).
+    pub timers: Vec<(TimerId, String)>,
+    /// The serving modules that were compiled against it.
+    pub used_by: Vec<ModuleName>,
+}
+
+/// What becomes of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TablePlan {
+    /// Its name.
+    pub table: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// What becomes of them.
+    pub fate: TableFate,
+}
+
+/// What becomes of a table's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TableFate {
+    /// The table comes.
+    Added,
+    /// They stay as they are.
+    Kept,
+    /// They stay, and each gets the columns that were added.
+    Extended,
+    /// They are in memory only and go with every stop of the module.
+    Ephemeral,
+    /// They do not fit: only a wipe drops them.
+    Dropped,
 }
 
 /// What a grant is about.

@@ -232,6 +232,20 @@ pub enum HistoryInput {
     },
     /// The node has started.
     NodeStart,
+    /// Data that an upgrade drops went, before the upgrade.
+    Drop {
+        /// Whose.
+        module: ModuleName,
+        /// The tables.
+        tables: Vec<String>,
+        /// The timers.
+        timers: Vec<TimerId>,
+    },
+    /// Several modules came, or took the place of their older selves, together.
+    InstallAll {
+        /// Their names and versions.
+        modules: Vec<(ModuleName, Version)>,
+    },
 }
 
 /// A table as it was: first its schema, then its rows in key order.
