@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    fingerprint::Fingerprint,
     id::{ModuleName, Position, Seq, TableId},
     schema::{ModuleSchema, Persistence, TableSchema},
     wire::{OnConflict, WatchedChange},
@@ -17,7 +16,7 @@ use interstice_abi::{
 use interstice_host::{
     log::{Log, LogError, LogPosition},
     module::Effect,
-    schema::added_value,
+    schema::{added_value, difference},
     table::Change,
 };
 
@@ -163,15 +162,11 @@ impl MissedChanges {
             let (Some(old), Some(new)) = (last.table(), next.table()) else {
                 break;
             };
-            let key = |table: &TableSchema| {
-                let field = table.fields.get(usize::from(table.primary_key));
-                field.map(|field| field.name.clone())
-            };
-            let old_type = Fingerprint::of_row(old, &last.schema.types);
-            let keeps = Fingerprint::of_row_prefixes(new, &next.schema.types).contains(&old_type)
-                && old.persistence == new.persistence
-                && new.persistence != Persistence::Ephemeral
-                && key(old) == key(new);
+            let difference = difference(&last.schema, &next.schema);
+            let is_kept = |table: &TableSchema| table.persistence != Persistence::Ephemeral;
+            let keeps = is_kept(old)
+                && is_kept(new)
+                && !difference.dropped_tables().contains(self.table.as_str());
             let columns = old.fields.len();
             let added: Option<Vec<&[u8]>> =
                 new.fields.iter().skip(columns).map(added_value).collect();
@@ -189,9 +184,8 @@ impl MissedChanges {
         Ok(())
     }
 
-    /// An upgrade with --wipe that adds a unique index drops rows that share a value. Logs of
-    /// older nodes do not say whether it has dropped some; where rows were dropped by a newer
-    /// one, their changes stand in the step.
+    /// An upgrade with --wipe that adds a unique index drops rows that share a value, and its
+    /// record does not say whether it has dropped some.
     fn check_wipe(&self, versions: &[Version], step: &StepRecord) -> Result<(), Failure> {
         let Some(Input::Install {
             module,
