@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::CallRequest,
+    text::quoted,
 };
 use interstice_host::module::CallKind;
 
@@ -37,8 +38,8 @@ impl Remote for NotConnected {
     ) -> BoxFuture<'a, Result<Vec<u8>, Failure>> {
         let text = format!(
             "node `{}` is not connected, so its module `{}` cannot be called",
-            request.node.as_deref().unwrap_or_default().escape_debug(),
-            request.module.escape_debug()
+            quoted(request.node.as_deref().unwrap_or_default()),
+            quoted(&request.module)
         );
         Box::pin(async move { Err(Failure::new(Code::Unavailable, text)) })
     }

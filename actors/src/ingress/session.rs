@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 
 use interstice_abi::{
     failure::{Code, Failure},
+    text::quoted,
     wire::{
         DeployHow, DeployOptions, FRAME_BYTES_MAX, Request, RequestBody, Response, ResponseBody,
         Standing,
@@ -21,9 +22,6 @@ pub(super) const GREETING_BYTES_MAX: u32 = 4096;
 
 /// Most modules that are deployed together: more than depend on each other in practice.
 const KEPT_MAX: usize = 64;
-
-/// Longest name of a client's program in bytes.
-const AGENT_BYTES_MAX: usize = 256;
 
 /// What a session knows of the node around it.
 pub(super) struct Around {
@@ -157,13 +155,6 @@ impl Session {
                 "the first message of a stream must be a greeting (Hello)",
             ));
         };
-        if agent.len() > AGENT_BYTES_MAX {
-            let text = format!(
-                "the program's name has {} bytes; the limit is {AGENT_BYTES_MAX}",
-                agent.len()
-            );
-            return Err(Failure::new(Code::TooLarge, text));
-        }
         if let Err(failure) = self.admit(now) {
             // The answer to the greeting, and the reason why the stream is closed.
             self.replies.more(Response {
@@ -173,7 +164,7 @@ impl Session {
             return Err(failure);
         }
         self.state = State::Greeted;
-        tracing::debug!(peer = %self.peer.node, agent = %agent.escape_debug(), "a client has greeted");
+        tracing::debug!(peer = %self.peer.node, agent = %quoted(agent), "a client has greeted");
         let door = &self.around.door;
         door.connected(self.peer.clone(), self.replies.clone());
         let welcome = door.welcome(&self.peer);

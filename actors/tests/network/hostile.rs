@@ -82,6 +82,33 @@ async fn garbage_is_refused_and_what_came_before_it_is_answered() {
 }
 
 #[tokio::test]
+async fn a_name_of_60_mib_is_refused_in_a_line_and_never_reaches_the_node() {
+    let mut network = Network::start();
+    let mut raw = Raw::greeted(&network).await;
+    // As `RequestBody::Schema` is encoded, by a client that does not keep to the bound of names.
+    let schema = RequestBody::Schema {
+        module: String::new(),
+    };
+    let mut content = postcard::to_allocvec(&Request {
+        id: 2,
+        body: schema,
+    })
+    .unwrap();
+    content.pop();
+    let name = "\u{1b}".repeat(60 * 1024 * 1024);
+    content.extend(postcard::to_allocvec(&name).unwrap());
+    let mut bytes = u32::try_from(content.len()).unwrap().to_le_bytes().to_vec();
+    bytes.append(&mut content);
+    raw.say(&bytes).await;
+    let failure = raw.refused().await;
+    assert_eq!(failure.code, Code::Corrupt);
+    assert!(failure.message.contains("256 bytes"), "{failure}");
+    assert!(failure.message.len() < 200, "{failure}");
+    while !matches!(network.seen.recv().await, Some(Seen::Disconnected(_))) {}
+    still_serves(&network).await;
+}
+
+#[tokio::test]
 async fn a_truncated_frame_ends_the_stream_and_nothing_else() {
     let network = Network::start();
     let mut raw = Raw::greeted(&network).await;

@@ -4,6 +4,7 @@ use interstice_abi::{
     event::TableRef,
     failure::{Code, Failure},
     schema::Dependency,
+    text::quoted,
 };
 
 use crate::wasm::{Binary, Place};
@@ -25,7 +26,7 @@ pub(super) fn resolve(binary: &Binary, name: &str) -> Result<Place, Failure> {
         _ => {
             let message = format!(
                 "`{}` is not a table's name: write `table`, `module.table` or `node.module.table`",
-                name.escape_debug()
+                quoted(name)
             );
             return Err(Failure::new(Code::BadArguments, message));
         }
@@ -73,7 +74,7 @@ pub(super) fn dependency<'a>(
             format!(
                 "the module `{}` has no binding of `{}`; add one to src/bindings",
                 binary.schema.name,
-                module.escape_debug()
+                quoted(module)
             ),
         )
     })

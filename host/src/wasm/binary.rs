@@ -12,6 +12,7 @@ use interstice_abi::{
     host_call::{QUERY_PREFIX, REDUCER_PREFIX},
     id::TableId,
     schema::{Access, ModuleSchema, TableAccess},
+    text::quoted,
     types::{ColumnType, Field},
     walk::{Layout, Node, Unresolved},
 };
@@ -293,7 +294,7 @@ impl Binary {
                 return Err(conflict(format!(
                     "the module exports a {} `{}` that its schema does not describe",
                     kind.word(),
-                    name.escape_debug(),
+                    quoted(name),
                 )));
             }
         }

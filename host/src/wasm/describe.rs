@@ -9,6 +9,7 @@ use interstice_abi::{
     failure::{Code, Failure},
     host_call::{self, DESCRIBE_PREFIX, HostCall, NAMESPACE, OUTPUT_WRITE, PANIC, Word},
     schema::{Description, ModuleSchema},
+    text::quoted,
 };
 use wasmtime::{Caller, FuncType, Linker, Memory, OptLevel, Store, Trap, ValType};
 
@@ -96,7 +97,7 @@ fn read(export: &str, output: &[u8]) -> Result<Description, Failure> {
     let wrong = |what: &str| {
         Failure::new(
             Code::SchemaConflict,
-            format!("the description `{}` {what}", export.escape_debug()),
+            format!("the description `{}` {what}", quoted(export)),
         )
     };
     let (description, rest) =
@@ -115,10 +116,7 @@ fn read(export: &str, output: &[u8]) -> Result<Description, Failure> {
         Description::Query { query, .. } => format!("query__{}", query.name),
     };
     if name != export {
-        return Err(wrong(&format!(
-            "is of something else: `{}`",
-            name.escape_debug()
-        )));
+        return Err(wrong(&format!("is of something else: `{}`", quoted(&name))));
     }
     Ok(description)
 }

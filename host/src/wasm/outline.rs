@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::{self, DESCRIBE_PREFIX, HostCall, NAMESPACE, QUERY_PREFIX, REDUCER_PREFIX, Word},
+    text::quoted,
 };
 use wasmparser::{ExternalKind, FuncType, Import, MemoryType, Parser, Payload, TypeRef, ValType};
 
@@ -148,11 +149,7 @@ impl Sections {
             _ => None,
         };
         let Some((call, ty)) = call else {
-            let name = format!(
-                "{}.{}",
-                import.module.escape_debug(),
-                import.name.escape_debug()
-            );
+            let name = format!("{}.{}", quoted(import.module), quoted(import.name));
             if self.foreign.len() <= FOREIGN_SHOWN && !self.foreign.contains(&name) {
                 self.foreign.push(name);
             }
@@ -221,7 +218,7 @@ impl Sections {
         if !fits {
             return Err(refused(format!(
                 "the module's export `{}` has another signature than {}; build it with the SDK of this version",
-                name.escape_debug(),
+                quoted(name),
                 if parameters.is_empty() {
                     "() -> ()"
                 } else {

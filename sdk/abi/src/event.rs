@@ -11,16 +11,19 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::check_name;
+use crate::{id::check_name, text};
 
 /// A table, from the point of view of a module: its own, another module's, or one on another node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableRef {
     /// The other node's name in the bindings; `None` on this node.
+    #[serde(with = "text::optional")]
     pub node: Option<String>,
     /// The module's name; `None` for the module itself.
+    #[serde(with = "text::optional")]
     pub module: Option<String>,
     /// The table's name, in lower case.
+    #[serde(with = "text")]
     pub table: String,
 }
 
@@ -70,8 +73,10 @@ pub enum Event {
     /// A public reducer of another module of this node has committed. Arguments: those of the reducer.
     Call {
         /// The other module.
+        #[serde(with = "text")]
         module: String,
         /// Its reducer.
+        #[serde(with = "text")]
         reducer: String,
     },
     /// A frame may be drawn (`Gpu`).

@@ -10,6 +10,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::quoted;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal, $advice:literal;)*) => {
         /// A kind of failure.
@@ -137,7 +139,7 @@ impl Failure {
             .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         Self::new(
             Code::NotFound,
-            format!("there is no {kind} `{}`{hint}", name.escape_debug()),
+            format!("there is no {kind} `{}`{hint}", quoted(name)),
         )
     }
 
@@ -171,21 +173,28 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// The known name that is closest to `name` by edit distance, if one is close enough to be a slip of the finger.
+/// Most names that [`nearest`] compares: a module may have thousands of tables, and a slip of the
+/// finger is worth no more than a few milliseconds.
+const COMPARED_MAX: usize = 1000;
+
+/// The known name that is closest to `name` by edit distance, if one is close enough to be a slip
+/// of the finger. Of very many names only the first are compared.
 #[must_use]
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Names have at most NAME_LENGTH_MAX bytes; what is longer is not a slip.
-    let name: String = name.chars().take(crate::id::NAME_LENGTH_MAX).collect();
+    if name.len() > crate::id::NAME_LENGTH_MAX {
+        return None;
+    }
+    let name = name.to_lowercase();
     // A swap of two letters costs 2.
     let limit = (name.chars().count() / 2).clamp(1, 3);
+    // A letter has up to four bytes.
+    let is_close = |candidate: &&str| candidate.len().abs_diff(name.len()) <= limit * 4;
     known
         .into_iter()
-        .map(|candidate| {
-            (
-                distance(&name.to_lowercase(), &candidate.to_lowercase()),
-                candidate,
-            )
-        })
+        .filter(is_close)
+        .take(COMPARED_MAX)
+        .map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, candidate)| candidate)
@@ -233,5 +242,12 @@ mod tests {
         assert_eq!(nearest("Hello", ["hello"]), Some("hello"));
         assert_eq!(nearest("transfer", ["open", "total"]), None);
         assert_eq!(nearest("", []), None);
+        assert_eq!(nearest(&"x".repeat(200), [&*"x".repeat(199)]), None);
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_quoted_by_a_line_at_most() {
+        let failure = Failure::not_found("module", &"\u{1b}".repeat(1_000_000), ["bank"]);
+        assert!(failure.message.len() < 200, "{failure}");
     }
 }

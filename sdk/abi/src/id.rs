@@ -14,6 +14,8 @@ use serde::{
     de::{Error as _, Visitor},
 };
 
+use crate::text::{NAME_BYTES_MAX, quoted};
+
 /// Longest name of a module, table, reducer, query, type or field, in bytes.
 /// Long enough for every name that a person types, short enough for error messages and log lines.
 pub const NAME_LENGTH_MAX: usize = 128;
@@ -174,7 +176,7 @@ impl Serialize for ModuleName {
 
 impl<'de> Deserialize<'de> for ModuleName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = shared(deserializer)?;
+        let name = shared(deserializer, NAME_LENGTH_MAX)?;
         Self::new(name).map_err(D::Error::custom)
     }
 }
@@ -241,27 +243,33 @@ impl Serialize for NodeId {
 
 impl<'de> Deserialize<'de> for NodeId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        shared(deserializer).map(Self)
+        shared(deserializer, NAME_BYTES_MAX).map(Self)
     }
 }
 
-/// Reads a text that is to be shared, at the cost of one allocation.
-fn shared<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
-    struct Text;
+/// Reads a text of at most `bytes_max` bytes that is to be shared, at the cost of one allocation.
+fn shared<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    bytes_max: usize,
+) -> Result<Arc<str>, D::Error> {
+    struct Text(usize);
 
     impl Visitor<'_> for Text {
         type Value = Arc<str>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a text")
+            write!(f, "a text of at most {} bytes", self.0)
         }
 
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Arc<str>, E> {
+            if text.len() > self.0 {
+                return Err(E::custom("a name or id is too long"));
+            }
             Ok(text.into())
         }
     }
 
-    deserializer.deserialize_str(Text)
+    deserializer.deserialize_str(Text(bytes_max))
 }
 
 /// Checks that `name` starts with a letter or `_`, holds only letters, digits and `_` (and `-` where `hyphens`
@@ -286,7 +294,7 @@ pub fn check_name(what: &str, name: &str, hyphens: bool) -> Result<(), String> {
         let hyphen = if hyphens { ", `-`" } else { "" };
         return Err(alloc::format!(
             "the {what} `{}` is not allowed: use ASCII letters, digits{hyphen} and `_`, starting with a letter",
-            name.escape_debug()
+            quoted(name)
         ));
     }
     Ok(())

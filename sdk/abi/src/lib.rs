@@ -3,18 +3,19 @@
 //! This crate is `no_std` + `alloc` and runs nothing. Read it in this order:
 //!
 //! 1. [`id`]: names and numbers of things ([`id::Seq`], [`id::ModuleName`], [`id::Position`]).
-//! 2. [`types`]: column types, and the definitions of the named ones.
-//! 3. [`codec`]: how a value of a column type becomes bytes (the postcard format) and back.
-//! 4. [`event`]: what a reducer can be subscribed to.
-//! 5. [`schema`]: a module's tables, reducers, queries, types and dependencies.
-//! 6. [`fingerprint`]: hashes of signatures and row types, by which two ends agree on an encoding.
-//! 7. [`walk`]: reading encoded rows by their schema without building values.
-//! 8. [`key`]: keys as bytes whose order is the order of the keys.
-//! 9. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
-//! 10. [`failure`]: the one list of everything that can go wrong, with stable codes.
-//! 11. [`host_call`]: the one table of calls from a guest into its host.
-//! 12. [`binding`]: binding files, the public schemas that modules are compiled against.
-//! 13. [`wire`]: the messages of the protocol `/interstice/1`.
+//! 2. [`text`]: texts of a peer, bounded where they are decoded, and quoted by at most a line.
+//! 3. [`types`]: column types, and the definitions of the named ones.
+//! 4. [`codec`]: how a value of a column type becomes bytes (the postcard format) and back.
+//! 5. [`event`]: what a reducer can be subscribed to.
+//! 6. [`schema`]: a module's tables, reducers, queries, types and dependencies.
+//! 7. [`fingerprint`]: hashes of signatures and row types, by which two ends agree on an encoding.
+//! 8. [`walk`]: reading encoded rows by their schema without building values.
+//! 9. [`key`]: keys as bytes whose order is the order of the keys.
+//! 10. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
+//! 11. [`failure`]: the one list of everything that can go wrong, with stable codes.
+//! 12. [`host_call`]: the one table of calls from a guest into its host.
+//! 13. [`binding`]: binding files, the public schemas that modules are compiled against.
+//! 14. [`wire`]: the messages of the protocol `/interstice/1`.
 #![no_std]
 
 extern crate alloc;
@@ -30,6 +31,7 @@ pub mod host_call;
 pub mod id;
 pub mod key;
 pub mod schema;
+pub mod text;
 pub mod types;
 pub mod value;
 pub mod walk;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::{Event, TableRef},
     id::ModuleName,
+    text,
     types::{ColumnType, Field, TypeSet},
 };
 
@@ -114,8 +115,10 @@ pub struct IndexSchema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSchema {
     /// The struct's name in lower case.
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// The struct's name; its type definition has the same fields.
+    #[serde(deserialize_with = "text::deserialize")]
     pub type_name: String,
     /// All columns in order, the primary key among them.
     pub fields: Vec<Field>,
@@ -193,6 +196,7 @@ pub struct TableAccess {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReducerSchema {
     /// The function's name.
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// What it takes beyond the context.
     pub arguments: Vec<Field>,
@@ -206,6 +210,7 @@ pub struct ReducerSchema {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuerySchema {
     /// The function's name.
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// What it takes beyond the context.
     pub arguments: Vec<Field>,
@@ -223,6 +228,7 @@ pub struct Dependency {
     /// The node's address in the bindings; `None` on the same node.
     pub address: Option<String>,
     /// The module's name.
+    #[serde(deserialize_with = "text::deserialize")]
     pub module: String,
     /// The version the binding was made from.
     pub version: Version,
@@ -242,6 +248,7 @@ pub struct ModuleHeader {
     /// [`crate::ABI_VERSION`] of the SDK that built the module.
     pub abi_version: u32,
     /// The package name as written. Checked by the host: a guest can say anything.
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// The package version.
     pub version: Version,

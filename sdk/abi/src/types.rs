@@ -10,6 +10,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text;
+
 /// The type of a column, an argument or a result.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[expect(
@@ -84,6 +86,7 @@ impl fmt::Display for ColumnType {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Field {
     /// The identifier, without `r#`. Tuple structs use `0`, `1`, ….
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// Its type.
     pub ty: ColumnType,
@@ -130,6 +133,7 @@ impl Fields {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variant {
     /// The identifier.
+    #[serde(deserialize_with = "text::deserialize")]
     pub name: String,
     /// What it carries.
     pub fields: Fields,

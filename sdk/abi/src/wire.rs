@@ -10,6 +10,9 @@
 //! Requests that carry encoded values, or are answered with rows, exist twice: those called `…As`
 //! name the signature or row type that the client means, and are refused where the module has
 //! another one.
+//!
+//! Names in messages have at most [`text::NAME_BYTES_MAX`] bytes; a frame with a longer one is no
+//! message.
 
 mod admin;
 pub mod bytes;
@@ -36,6 +39,7 @@ use crate::{
     fingerprint::Fingerprint,
     id::{NodeId, Position, Seq},
     schema::{ModuleSchema, Version},
+    text,
 };
 
 /// The name of the stream protocol.
@@ -78,6 +82,7 @@ pub enum RequestBody {
     /// The first request. Answer: [`ResponseBody::Welcome`].
     Hello {
         /// The client's program and version, for the node's log.
+        #[serde(with = "text")]
         agent: String,
     },
     /// Nothing; measures the way. Answer: [`ResponseBody::Done`].
@@ -90,8 +95,10 @@ pub enum RequestBody {
     /// Runs a reducer as a turn. Answer: [`ResponseBody::Called`].
     Call {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The reducer.
+        #[serde(with = "text")]
         reducer: String,
         /// The arguments' encodings, one after the other.
         #[serde(with = "bytes")]
@@ -102,8 +109,10 @@ pub enum RequestBody {
     /// Runs a query. Answer: [`ResponseBody::Value`].
     Query {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The query.
+        #[serde(with = "text")]
         query: String,
         /// The arguments' encodings, one after the other.
         #[serde(with = "bytes")]
@@ -114,10 +123,13 @@ pub enum RequestBody {
     /// A page of a table's rows. Answer: [`ResponseBody::Rows`].
     Rows {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// The [`RowsPage::next`] of the page before; `None` for the first.
+        #[serde(with = "bytes::optional")]
         after: Option<Vec<u8>>,
         /// Most rows wanted; [`ROWS_PER_PAGE_MAX`] bounds it.
         limit: u32,
@@ -127,8 +139,10 @@ pub enum RequestBody {
     /// The rows of a table, then its changes. Answers: [`ResponseBody::Watch`], many.
     Watch {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// Skip the rows and start behind this change; the log must still have it.
         from: Option<Position>,
@@ -136,6 +150,7 @@ pub enum RequestBody {
     /// The lines of the node and of its modules. Owners only. Answers: [`ResponseBody::Log`], many.
     Logs {
         /// Only this module's lines.
+        #[serde(with = "text::optional")]
         module: Option<String>,
         /// How many kept lines to begin with.
         tail: u32,
@@ -147,6 +162,7 @@ pub enum RequestBody {
     /// A module's schema: the public view, or all of it for owners. Answer: [`ResponseBody::Schema`].
     Schema {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
     },
     /// What the node is and how it does. Answer: [`ResponseBody::Node`].
@@ -154,6 +170,7 @@ pub enum RequestBody {
     /// The modules that the asker may see. Answer: [`ResponseBody::Modules`].
     ModuleStatus {
         /// Only this one.
+        #[serde(with = "text::optional")]
         module: Option<String>,
     },
     /// Begins an upload on this stream; one at a time. Owners only. Answer: [`ResponseBody::Done`].
@@ -177,26 +194,31 @@ pub enum RequestBody {
     /// Stops a module, keeps its data; refused while running modules need it. Owners only. Answer: [`ResponseBody::Done`].
     Unload {
         /// The module.
+        #[serde(with = "text")]
         module: String,
     },
     /// Starts a stopped or quarantined module. Owners only. Answer: [`ResponseBody::Done`].
     Load {
         /// The module.
+        #[serde(with = "text")]
         module: String,
     },
     /// Stops a module and deletes its data. Owners only. Answer: [`ResponseBody::Done`].
     Remove {
         /// The module.
+        #[serde(with = "text")]
         module: String,
     },
     /// What a module may do. Owners only. Answer: [`ResponseBody::Grants`].
     Grants {
         /// The module.
+        #[serde(with = "text")]
         module: String,
     },
     /// Gives or takes back a grant. Owners only. Answer: [`ResponseBody::Called`] with the seq from which it holds.
     ChangeGrant {
         /// The module that holds it.
+        #[serde(with = "text")]
         module: String,
         /// What it is about.
         target: GrantTarget,
@@ -222,6 +244,7 @@ pub enum RequestBody {
     /// Turns that have touched a module, whether it is still there or not. Owners only. Answer: [`ResponseBody::History`].
     History {
         /// The module.
+        #[serde(with = "text")]
         module: String,
         /// Where to begin: a turn, or the [`HistoryPage::next`] of the page before. Without it: the oldest kept turn, or, in
         /// reverse, the last one.
@@ -234,8 +257,10 @@ pub enum RequestBody {
     /// The rows of a logged table as they were at the end of a turn. Answers: [`ResponseBody::TableAt`], many.
     RowsAt {
         /// The module.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// The turn.
         at: Seq,
@@ -248,8 +273,10 @@ pub enum RequestBody {
     /// encoded: then nothing runs, and the answer is `SchemaConflict`.
     CallAs {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The reducer.
+        #[serde(with = "text")]
         reducer: String,
         /// The arguments' encodings, one after the other.
         #[serde(with = "bytes")]
@@ -263,8 +290,10 @@ pub enum RequestBody {
     /// then nothing runs, and the answer is `SchemaConflict`.
     QueryAs {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The query.
+        #[serde(with = "text")]
         query: String,
         /// The arguments' encodings, one after the other.
         #[serde(with = "bytes")]
@@ -280,8 +309,10 @@ pub enum RequestBody {
     /// appended to those that the client knows are sent after them.
     WatchAs {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// Skip the rows and start after this change; the log must still have it.
         from: Option<Position>,
@@ -292,8 +323,10 @@ pub enum RequestBody {
     /// named. Where the rows of that turn are of another type, the answer is `SchemaConflict`.
     RowsAtAs {
         /// The module.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// The turn.
         at: Seq,
@@ -309,10 +342,13 @@ pub enum RequestBody {
     /// time. Answer: [`ResponseBody::Rows`].
     RowsAs {
         /// `name` or `name@major`.
+        #[serde(with = "text")]
         module: String,
         /// The table.
+        #[serde(with = "text")]
         table: String,
         /// The [`RowsPage::next`] of the page before, whose reading goes on; `None` begins one.
+        #[serde(with = "bytes::optional")]
         after: Option<Vec<u8>>,
         /// Most rows wanted; [`ROWS_PER_PAGE_MAX`] bounds it.
         limit: u32,
@@ -363,6 +399,7 @@ pub enum GrantChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowFilter {
     /// The column's name.
+    #[serde(with = "text")]
     pub column: String,
     /// The value's encoding.
     #[serde(with = "bytes")]
@@ -444,6 +481,7 @@ pub struct Welcome {
     /// The node's id.
     pub node: NodeId,
     /// Its name in its own configuration.
+    #[serde(with = "text")]
     pub name: String,
     /// The version of Interstice that it runs.
     pub version: Version,

@@ -5,7 +5,7 @@ use interstice_abi::{
     wire::{RequestBody, ResponseBody},
 };
 
-use crate::{Client, Error, link::unexpected};
+use crate::{Client, Error, answer::unexpected};
 
 /// A backup that the node has written and that waits to be fetched on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

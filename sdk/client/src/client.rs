@@ -13,8 +13,8 @@ use interstice_abi::{
 use tokio::sync::Mutex;
 
 use crate::{
-    ConnectOptions, Error, Identity, Logs, Subscription, Target, Watch, connect,
-    link::{Link, unexpected},
+    ConnectOptions, Error, Identity, Logs, Subscription, Target, Watch, answer::unexpected,
+    connect, link::Link,
 };
 
 /// A connection to a node. Clones share it; it is closed when the last clone and the last [`Subscription`] are gone.

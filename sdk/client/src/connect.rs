@@ -159,7 +159,7 @@ async fn greet(
             closing.0 = None;
             Ok((link, welcome))
         }
-        other => Err(crate::link::unexpected("a greeting", &other)),
+        other => Err(crate::answer::unexpected("a greeting", &other)),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::{io, marker::PhantomData};
 
 use futures::{AsyncRead, AsyncReadExt as _};
-use interstice_abi::wire::FRAME_BYTES_MAX;
+use interstice_abi::{text::NAME_BYTES_MAX, wire::FRAME_BYTES_MAX};
 use postcard::ser_flavors::Flavor as _;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -48,6 +48,12 @@ pub enum FrameError {
         /// Bytes that have arrived, the length among them.
         arrived: usize,
     },
+    /// A name in the message is longer than any name is; it was not sent.
+    #[error("a name in it is longer than {limit} bytes, the most that is sent")]
+    LongName {
+        /// The longest name.
+        limit: usize,
+    },
     /// The message is larger than a frame may be.
     #[error(
         "a message is larger than {limit} bytes, the most that fits in a frame; send less at a time"
@@ -83,13 +89,19 @@ pub fn encode_before<T: Serialize + ?Sized>(
     let written = postcard::serialize_with_flavor::<_, _, ()>(head, &mut appended)
         .and_then(|()| (&mut appended).try_extend(tail));
     let length = u32::try_from(out.len() - content);
-    if let (Ok(()), Ok(length)) = (written, length)
+    if let (Ok(()), Ok(length)) = (&written, length)
         && let Some(place) = out.get_mut(start..content)
     {
         place.copy_from_slice(&length.to_le_bytes());
         return Ok(());
     }
     out.truncate(start);
+    // All that a message refuses to write is a long name.
+    if matches!(written, Err(postcard::Error::SerdeSerCustom)) {
+        return Err(FrameError::LongName {
+            limit: NAME_BYTES_MAX,
+        });
+    }
     Err(FrameError::TooLarge {
         limit: FRAME_BYTES_MAX,
     })
@@ -211,6 +223,10 @@ impl<T: DeserializeOwned> Decoder<T> {
         match postcard::take_from_bytes(frame) {
             Ok((message, [])) => Ok(Some((message, bytes))),
             Ok((_, rest)) => Err(garbage(format!("{} bytes are left over", rest.len()))),
+            // All that a message refuses to read are names.
+            Err(postcard::Error::SerdeDeCustom) => Err(garbage(format!(
+                "a name in it is not a valid one, or longer than {NAME_BYTES_MAX} bytes"
+            ))),
             Err(error) => Err(garbage(error.to_string())),
         }
     }

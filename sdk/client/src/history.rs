@@ -7,7 +7,7 @@ use interstice_abi::{
     },
 };
 
-use crate::{Client, Error, Subscription, link::unexpected};
+use crate::{Client, Error, Subscription, answer::unexpected};
 
 /// A table as it was: its schema, then its rows, until they end or it is dropped.
 pub type RowsAt = Subscription<TableAt>;

@@ -22,9 +22,10 @@
 //! version of the module be read by another, and go on by themselves after an upgrade where that
 //! is possible.
 //!
-//! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the methods of [`Client`], the
-//! link that matches answers to requests, [`outbox`], [`frame`], [`streams`]. The last three serve a node's end as well.
-//! It runs on any tokio runtime, on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].
+//! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the
+//! methods of [`Client`], the link that matches answers to requests, [`outbox`], [`frame`],
+//! [`muxer`], [`streams`]. The last four serve a node's end as well. It runs on any tokio runtime,
+//! on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].
 
 mod small_file;
 
@@ -43,6 +44,7 @@ mod subscription;
 mod typed;
 mod upload;
 
+mod answer;
 mod connect;
 mod link;
 mod pipeline;

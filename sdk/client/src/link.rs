@@ -22,7 +22,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Error,
-    frame::Decoder,
+    answer::bounded,
+    frame::{Decoder, FrameError},
     outbox::{Outbox, PushError},
     streams::Substream,
 };
@@ -155,6 +156,10 @@ impl Link {
             PushError::Full { .. } | PushError::Crowded { .. } => {
                 Failure::new(Code::Busy, error.to_string()).into()
             }
+            PushError::Frame(FrameError::LongName { .. }) => {
+                let text = format!("the request cannot be sent: {error}");
+                Failure::new(Code::BadArguments, text).into()
+            }
             PushError::Frame(_) => Failure::new(Code::TooLarge, error.to_string()).into(),
         })
     }
@@ -196,7 +201,7 @@ impl Link {
         let mut last_words = None;
         let mut pending = self.lock();
         for (Response { id, body }, bytes) in responses.drain(..) {
-            let outcome = body.map_err(Error::from);
+            let outcome = body.map_err(|failure| Error::from(bounded(failure)));
             if id == 0 {
                 last_words = match outcome {
                     Err(Error::Failed(failure)) => Some(failure),
@@ -279,15 +284,6 @@ fn changes(body: &RequestBody) -> Option<&'static str> {
         RequestBody::ChangeGrant { .. } => Some("change of grants"),
         RequestBody::Stop => Some("stop"),
         _ => None,
-    }
-}
-
-/// An answer of the wrong kind.
-pub(crate) fn unexpected(asked: &str, found: &ResponseBody) -> Error {
-    let found = format!("{found:?}");
-    let kind = found.split(['(', ' ']).next().unwrap_or_default();
-    Error::Protocol {
-        problem: format!("asked for {asked}, it answered `{kind}`"),
     }
 }
 

@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 
 use crate::{
     ConnectOptions, Error, Identity, Target,
+    answer::unexpected,
     connect::{Behaviour, in_time, open},
     frame::{self, Decoder},
-    link::unexpected,
     streams::Substream,
 };
 

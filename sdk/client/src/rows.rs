@@ -6,7 +6,7 @@ use interstice_abi::{
     wire::{ROWS_PER_PAGE_MAX, RequestBody, ResponseBody, RowFilter, RowsPage},
 };
 
-use crate::{Client, Error, link::unexpected};
+use crate::{Client, Error, answer::unexpected};
 
 /// Rows per page when all are wanted: enough to fill a write, few enough to begin soon.
 const PAGE_ROWS: u32 = 1000;

@@ -40,7 +40,7 @@ pub trait Streamed: Sized + sealed::Sealed {}
 mod sealed {
     use interstice_abi::wire::{LogLine, ResponseBody, TableAt, WatchEvent};
 
-    use crate::{Error, link::unexpected};
+    use crate::{Error, answer::unexpected};
 
     /// Takes the item out of an answer.
     pub trait Sealed: Sized {

@@ -11,7 +11,7 @@ use interstice_abi::{
 
 use crate::{
     Client, Error, RowsAt, Subscription, Watch,
-    link::unexpected,
+    answer::unexpected,
     refit::{Signature, refit},
 };
 

@@ -6,7 +6,7 @@ use interstice_abi::wire::{
     UPLOAD_CHUNK_BYTES,
 };
 
-use crate::{Client, Error, link::unexpected};
+use crate::{Client, Error, answer::unexpected};
 
 /// Pieces under way: two megabytes, enough for any network.
 const PIECES_UNDER_WAY: usize = 8;

@@ -5,6 +5,7 @@ use alloc::{format, string::String, vec::Vec};
 use super::{DEPTH_MAX, FieldValues, Value};
 use crate::{
     codec::{Column, put_length, put_varint},
+    text::quoted,
     types::{ColumnType, Fields, TypeDefinition, TypeKind, TypeSet, Variant},
 };
 
@@ -269,7 +270,7 @@ fn no_variant(name: &str, chosen: &str, variants: &[Variant]) -> String {
         .collect();
     format!(
         "`{name}` has no variant `{}`; it has `{}`",
-        chosen.escape_debug(),
+        quoted(chosen),
         names.join("`, `")
     )
 }

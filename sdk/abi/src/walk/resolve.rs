@@ -11,7 +11,10 @@ use alloc::{
 use core::fmt;
 
 use super::{DEPTH_MAX, Entry, Layout, Node, Shape};
-use crate::types::{ColumnType, Field, Fields, TypeKind, TypeSet};
+use crate::{
+    text::quoted,
+    types::{ColumnType, Field, Fields, TypeKind, TypeSet},
+};
 
 /// Types that cannot be laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +39,12 @@ impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownType { name } => {
-                write!(
-                    f,
-                    "the type `{}` is used but not defined",
-                    name.escape_debug()
-                )
+                write!(f, "the type `{}` is used but not defined", quoted(name))
             }
             Self::ContainsItself { name } => write!(
                 f,
                 "the type `{}` contains itself; put a Vec or an Option between",
-                name.escape_debug()
+                quoted(name)
             ),
             Self::TooDeep => write!(f, "types are nested more than {DEPTH_MAX} levels deep"),
             Self::TooMany => f.write_str("there are too many types"),

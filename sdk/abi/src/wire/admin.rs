@@ -9,6 +9,7 @@ use crate::{
     failure::Failure,
     id::{ModuleName, Seq, TimerId},
     schema::{Access, Authority, Version},
+    text,
 };
 
 /// What a deploy does with tables that do not fit the new schema.
@@ -121,11 +122,13 @@ pub enum GrantTarget {
     /// Calls and queries to another module.
     Calls {
         /// The other module.
+        #[serde(with = "text")]
         module: String,
     },
     /// Reactions to another module's tables and calls.
     Subscriptions {
         /// The other module.
+        #[serde(with = "text")]
         module: String,
     },
     /// An authority.
@@ -142,7 +145,7 @@ pub enum Subject {
     /// The whole module.
     Module,
     /// One reducer or query, because its signature asks for it.
-    Function(String),
+    Function(#[serde(with = "text")] String),
 }
 
 /// One row of the table of grants.

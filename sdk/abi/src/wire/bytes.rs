@@ -18,6 +18,35 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>
     deserializer.deserialize_bytes(Bytes)
 }
 
+/// The same for bytes that may be left out.
+pub mod optional {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    struct Read(#[serde(deserialize_with = "super::deserialize")] Vec<u8>);
+
+    #[derive(Serialize)]
+    struct Written<'a>(#[serde(serialize_with = "super::serialize")] &'a [u8]);
+
+    /// Writes the bytes, if there are any.
+    pub fn serialize<S: Serializer>(
+        bytes: &Option<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        bytes.as_deref().map(Written).serialize(serializer)
+    }
+
+    /// Reads what [`serialize`] has written.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Vec<u8>>, D::Error> {
+        let read: Option<Read> = Option::deserialize(deserializer)?;
+        Ok(read.map(|Read(bytes)| bytes))
+    }
+}
+
 struct Bytes;
 
 impl Visitor<'_> for Bytes {
@@ -41,9 +70,17 @@ mod tests {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Whole(#[serde(with = "super")] Vec<u8>);
 
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Some(#[serde(with = "super::optional")] Option<Vec<u8>>);
+
     #[test]
     fn the_format_is_that_of_one_byte_after_the_other() {
         let bytes: Vec<u8> = (0..=255).chain(0..=255).collect();
+        for some in [None, Option::Some(bytes.clone())] {
+            let written = postcard::to_allocvec(&some).unwrap();
+            assert_eq!(postcard::from_bytes(&written), Ok(Some(some.clone())));
+            assert_eq!(postcard::to_allocvec(&Some(some)), Ok(written));
+        }
         let written = postcard::to_allocvec(&Whole(bytes.clone())).unwrap();
         assert_eq!(written, postcard::to_allocvec(&bytes).unwrap());
         assert_eq!(postcard::from_bytes(&written), Ok(Whole(bytes)));

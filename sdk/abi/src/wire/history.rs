@@ -12,6 +12,7 @@ use crate::{
     failure::Failure,
     id::{ModuleName, NodeId, Seq, StepIndex, TimerId},
     schema::{ModuleSchema, Version},
+    text,
 };
 
 /// Most turns in one page of history.
@@ -87,6 +88,7 @@ pub struct HistoryReducer {
     /// The module.
     pub module: ModuleName,
     /// The reducer; empty where the module has none for its load.
+    #[serde(with = "text")]
     pub reducer: String,
 }
 
@@ -112,6 +114,7 @@ pub enum HistoryEffect {
         /// The place of the schema in [`HistoryPage::schemas`]; `None` when the node no longer has it.
         schema: Option<u32>,
         /// The table; `#` and its place where the schema is not known.
+        #[serde(with = "text")]
         table: String,
         /// The row as it was.
         before: Option<HistoryBytes>,
@@ -125,6 +128,7 @@ pub enum HistoryEffect {
         /// Which.
         timer: TimerId,
         /// The reducer that it runs.
+        #[serde(with = "text")]
         reducer: String,
         /// When it is due, in milliseconds since 1970.
         due_ms: u64,
@@ -136,6 +140,7 @@ pub enum HistoryEffect {
         /// Its module.
         module: ModuleName,
         /// The reducer.
+        #[serde(with = "text")]
         reducer: String,
         /// As in [`HistoryEffect::Change`].
         schema: Option<u32>,
@@ -165,6 +170,7 @@ pub enum HistoryInput {
         /// The module.
         module: ModuleName,
         /// The reducer.
+        #[serde(with = "text")]
         reducer: String,
         /// As in [`HistoryEffect::Change`].
         schema: Option<u32>,

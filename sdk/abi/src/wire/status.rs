@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     id::{Epoch, ModuleName, NodeId, Seq},
     schema::{Persistence, Version, Visibility},
+    text,
 };
 
 /// A node at a moment.
@@ -15,6 +16,7 @@ pub struct NodeStatus {
     /// Its id.
     pub node: NodeId,
     /// Its name in its own configuration.
+    #[serde(with = "text")]
     pub name: String,
     /// The version of Interstice that it runs.
     pub version: Version,
@@ -79,6 +81,7 @@ pub struct CallCounters {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableStatus {
     /// Its name.
+    #[serde(with = "text")]
     pub name: String,
     /// Who may read it.
     pub visibility: Visibility,

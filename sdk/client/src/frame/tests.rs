@@ -1,7 +1,10 @@
 //! Frames survive every way of being cut, and nothing that arrives hurts more than its own stream.
 
 use futures::executor::block_on;
-use interstice_abi::wire::{Ack, Request, RequestBody};
+use interstice_abi::{
+    text::NAME_BYTES_MAX,
+    wire::{Ack, Request, RequestBody},
+};
 use proptest::prelude::{any, prop_assert_eq, proptest};
 
 use super::{Decoder, FRAME_BYTES_MAX, FrameError, KEPT_BYTES_MAX, encode};
@@ -51,6 +54,33 @@ fn a_large_claim_costs_only_what_has_arrived() {
     decoder.space();
     assert!(decoder.buffer.capacity() <= 64 * 1024);
     assert_eq!(decoder.finish(), Err(FrameError::Truncated { arrived: 4 }));
+}
+
+#[test]
+fn a_name_of_60_mib_is_neither_sent_nor_read() {
+    let long = |name: &str, times: usize| {
+        let body = RequestBody::Schema {
+            module: name.repeat(times),
+        };
+        Request { id: 1, body }
+    };
+    let mut bytes = Vec::new();
+    let limit = NAME_BYTES_MAX;
+    assert_eq!(
+        encode(&long("m", 60 * 1024 * 1024), &mut bytes),
+        Err(FrameError::LongName { limit })
+    );
+    assert!(bytes.is_empty());
+    // The same frame from a client that does not keep to the bound.
+    let mut content = postcard::to_allocvec(&long("", 0)).unwrap();
+    content.pop();
+    let name = postcard::to_allocvec(&"m".repeat(limit + 1)).unwrap();
+    content.extend(name);
+    let mut decoder = decoder();
+    decoder.extend(&u32::try_from(content.len()).unwrap().to_le_bytes());
+    decoder.extend(&content);
+    let error = decoder.message().unwrap_err().to_string();
+    assert!(error.contains("256 bytes") && error.len() < 200, "{error}");
 }
 
 #[test]
