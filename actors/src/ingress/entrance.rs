@@ -7,12 +7,14 @@
 //! guest that finds all places taken gets that of an idle one, or `Busy`. Decides only: sockets are closed by their
 //! holders ([`Place`]).
 
+mod holding;
+
 use std::{
     collections::{BTreeMap, HashMap},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
     time::{Duration, Instant},
@@ -40,6 +42,8 @@ pub(crate) struct EntranceBounds {
     pub(crate) guests_max: usize,
     /// From the connection to the greeting.
     pub(crate) deadline: Duration,
+    /// Bytes that all of them may have sent and that were not read.
+    pub(crate) held_bytes_max: usize,
 }
 
 /// How far a connection is.
@@ -68,6 +72,8 @@ pub(crate) struct Entrance {
     bounds: EntranceBounds,
     started: Instant,
     state: Mutex<State>,
+    /// Bytes that connections have sent and that were not read.
+    held: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +96,8 @@ pub(crate) struct Entrant {
     waker: AtomicWaker,
     /// When it was last heard, in milliseconds since the entrance was made.
     heard_ms: AtomicU64,
+    /// Its part of what the node holds.
+    held: AtomicUsize,
     streams: Mutex<Vec<Replies>>,
 }
 
@@ -108,6 +116,7 @@ impl Entrance {
             bounds,
             started,
             state,
+            held: AtomicUsize::new(0),
         })
     }
 
@@ -123,6 +132,7 @@ impl Entrance {
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             heard_ms: AtomicU64::new(0),
+            held: AtomicUsize::new(0),
             streams: Mutex::default(),
         });
         self.make_room(&state, Stage::Silent);

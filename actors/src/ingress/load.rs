@@ -7,12 +7,16 @@
 //! | --- | --- | --- |
 //! | connections that have not greeted | oldest of the crowded address goes | `waiting_connections_max` per stage, 10 s |
 //! | connections that have greeted | 4 streams each | `connections_max`; an idle guest goes, or `Busy`; owners beyond it |
+//! | streams | 32, 4 of them not accepted, 8 that name their protocol, 10 s each | |
+//! | bytes that have come and were not read | 3 MiB, the frames counted, then cut | 256 MiB, then the connection with the most is cut |
 //! | unfinished frames | one, [`FRAME_BYTES_MAX`](interstice_abi::wire::FRAME_BYTES_MAX), 30 s and 64 KiB/s at least | 512 MiB, then `Busy` |
 //! | requests without an answer | `requests_per_connection_max`, then `Busy` | `admission.requests_max`, then `Busy` |
 //! | bytes of requests without an answer | `admission.bytes_per_client_max`, then `Busy` | `admission.bytes_max`, then `Busy` |
 //! | turns and queries of a module | a guest's key: as many as are free for guests, then `Busy` | `admission.turns_per_module_max`, `bytes_per_module_max`, then `Busy`; an eighth is for owners |
 //! | requests that wait for a change of modules | a guest's key: as many as are free for guests, then `Busy` | 32768 and 256 MiB, then `Busy`; an eighth is for owners |
 //! | uploads | one, `limits.module_bytes_max`, 60 s of rest | four of the largest, then `Busy`; owners only |
+//! | schemas and status | one at a time, when there is room for it | status once for all who wait |
+//! | pages and results of queries | none from 16 MiB unsent on; those that wait for a sync count as bytes of requests | |
 //! | answers that are not sent | 256 MiB, then cut; from 16 MiB on nothing is read | `admission.unsent_bytes_max`, and a quarter of a MiB each beyond it |
 //! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |
 //! | rows at the beginning of a watch | 256 KiB ahead of the reader | 64 tables at a time, then `Busy` |
@@ -64,6 +68,9 @@ const ALL_REQUEST_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Unsent bytes of all connections: two clients at their bound.
 const ALL_UNSENT_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+/// Bytes that all connections have sent and that were not read: the first windows of a thousand.
+const ALL_HELD_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// How long a frame may rest: longer than any network that still works does.
 const REST_OF_FRAME_MAX: Duration = Duration::from_secs(30);
 
@@ -86,6 +93,8 @@ pub struct Bounds {
     pub all_request_bytes: u64,
     /// Unsent bytes of all connections.
     pub all_unsent_bytes: usize,
+    /// Bytes that all connections may have sent without that they were read.
+    pub all_held_bytes: usize,
     /// How long the rest of a frame may be awaited without anything coming.
     pub rest_of_frame: Duration,
 }
@@ -101,6 +110,7 @@ impl Default for Bounds {
             all_requests: ALL_REQUESTS_MAX,
             all_request_bytes: ALL_REQUEST_BYTES_MAX,
             all_unsent_bytes: ALL_UNSENT_BYTES_MAX,
+            all_held_bytes: ALL_HELD_BYTES_MAX,
             rest_of_frame: REST_OF_FRAME_MAX,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io::ErrorKind::QuotaExceeded,
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -18,7 +19,7 @@ use libp2p::{
     Swarm,
     core::{ConnectedPoint, transport::ListenerId},
     ping,
-    swarm::{ConnectionId, SwarmEvent},
+    swarm::{ConnectionError, ConnectionId, SwarmEvent},
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -106,7 +107,12 @@ impl Network {
                 self.entrants.remove(&connection_id);
                 self.connections
                     .send_modify(|open| *open = open.saturating_sub(1));
-                tracing::debug!(peer = %peer_id, ?cause, "a connection was closed");
+                match cause {
+                    Some(ConnectionError::IO(error)) if error.kind() == QuotaExceeded => {
+                        tracing::warn!(peer = %peer_id, %error, "a connection was closed");
+                    }
+                    cause => tracing::debug!(peer = %peer_id, ?cause, "a connection was closed"),
+                }
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "a connection did not come about");

@@ -3,9 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use interstice_client::streams::{Role, Streams, transport_over};
+use interstice_client::{
+    muxer,
+    streams::{Role, Streams, transport_over},
+};
 use libp2p::{
-    Swarm, identify, ping,
+    Swarm,
+    core::ConnectedPoint,
+    identify, ping,
     swarm::{self, NetworkBehaviour},
 };
 use tokio::runtime::Handle;
@@ -41,8 +46,16 @@ pub(super) fn build(
     runtime: Handle,
 ) -> Result<Swarm<Behaviour>, NetworkError> {
     let gate = Gate::new(entrance.clone());
+    let counting = entrance.clone();
+    let bounds = move |ends: &ConnectedPoint| match ends {
+        ConnectedPoint::Listener {
+            local_addr,
+            send_back_addr,
+        } => muxer::Config::node(counting.tally(&(local_addr.clone(), send_back_addr.clone()))),
+        ConnectedPoint::Dialer { .. } => muxer::Config::node(None),
+    };
     let transport =
-        transport_over(gate, &options.key, options.greeting_deadline).map_err(|error| {
+        transport_over(gate, &options.key, options.greeting_deadline, bounds).map_err(|error| {
             NetworkError::Key {
                 problem: error.to_string(),
             }

@@ -34,6 +34,7 @@ pub(super) fn fitting(options: &NetworkOptions) -> EntranceBounds {
         waiting_max: usize::try_from(waiting).unwrap_or(usize::MAX),
         guests_max: usize::try_from(guests).unwrap_or(usize::MAX),
         deadline: options.greeting_deadline,
+        held_bytes_max: options.bounds.all_held_bytes,
     }
 }
 

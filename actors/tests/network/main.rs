@@ -9,5 +9,6 @@ mod bounds;
 mod crowd;
 mod door;
 mod hostile;
+mod memory;
 mod raw;
 mod serving;

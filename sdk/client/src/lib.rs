@@ -53,6 +53,8 @@ pub mod outbox;
 
 pub mod frame;
 
+pub mod muxer;
+
 pub mod streams;
 
 pub use backup::Backup;

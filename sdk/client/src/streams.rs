@@ -17,7 +17,12 @@ use futures::{AsyncRead, AsyncWrite};
 use interstice_abi::wire::PROTOCOL;
 use libp2p::{
     Multiaddr, PeerId, Stream, StreamProtocol, Transport,
-    core::{Endpoint, muxing::StreamMuxerBox, transport::Boxed, transport::PortUse, upgrade},
+    core::{
+        ConnectedPoint, Endpoint,
+        muxing::StreamMuxerBox,
+        transport::{Boxed, PortUse},
+        upgrade,
+    },
     identity::Keypair,
     noise,
     swarm::{
@@ -27,13 +32,13 @@ use libp2p::{
             ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
         },
     },
-    tcp, yamux,
+    tcp,
 };
 
-/// Streams of one connection at both ends together, those of identify and ping among them: room for ours and to spare.
-const STREAMS_PER_CONNECTION_MAX: usize = 32;
+use crate::muxer;
 
-/// TCP, encrypted by Noise, many streams by Yamux. A connection that is not through all of it after `deadline` is dropped.
+/// A client's transport: TCP, encrypted by Noise, many streams by Yamux. A connection that is not
+/// through all of it after `deadline` is dropped.
 ///
 /// # Errors
 /// When `key` cannot sign.
@@ -42,10 +47,11 @@ pub fn transport(
     deadline: Duration,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error> {
     let sockets = tcp::tokio::Transport::new(tcp::Config::default());
-    transport_over(sockets, key, deadline)
+    transport_over(sockets, key, deadline, |_| muxer::Config::client())
 }
 
-/// The same over other sockets than plain TCP.
+/// The same over other sockets than plain TCP, with streams that are bounded as `bounds` says of
+/// each connection.
 ///
 /// # Errors
 /// When `key` cannot sign.
@@ -53,6 +59,7 @@ pub fn transport_over<T>(
     sockets: T,
     key: &Keypair,
     deadline: Duration,
+    bounds: impl Fn(&ConnectedPoint) -> muxer::Config + Clone + Send + 'static,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, noise::Error>
 where
     T: Transport<Error = io::Error> + Send + Unpin + 'static,
@@ -60,12 +67,10 @@ where
     T::ListenerUpgrade: Send,
     T::Dial: Send,
 {
-    let mut streams = yamux::Config::default();
-    streams.set_max_num_streams(STREAMS_PER_CONNECTION_MAX);
     Ok(sockets
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise::Config::new(key)?)
-        .multiplex(streams)
+        .multiplex_ext(move |_, ends| bounds(ends))
         .timeout(deadline)
         .boxed())
 }

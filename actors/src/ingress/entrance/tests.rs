@@ -4,6 +4,9 @@ use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// What all connections may hold.
+const HELD_BYTES_MAX: usize = 1000;
+
 struct Street {
     entrance: Arc<Entrance>,
     begin: Instant,
@@ -15,6 +18,7 @@ impl Street {
             waiting_max,
             guests_max,
             deadline: DEADLINE,
+            held_bytes_max: HELD_BYTES_MAX,
         };
         Self {
             entrance: Entrance::new(bounds),
@@ -146,4 +150,29 @@ fn owners_are_always_admitted_and_take_nobodys_place() {
     street.greet(&guest, Standing::Guest, 0).1.unwrap();
     assert_eq!(street.greet(&owner, Standing::Owner, 0).1, Ok(()));
     assert!(!is_cut(&guest));
+}
+
+#[test]
+fn beyond_the_bound_the_connection_with_the_most_unread_bytes_is_cut_and_owners_are_spared() {
+    let street = Street::new(10, 10);
+    let places: Vec<Place> = (1..=3).map(|host| street.enter(host, 1)).collect();
+    let (owner, most, little) = (&places[0], &places[1], &places[2]);
+    street.greet(owner, Standing::Owner, 1).1.unwrap();
+    let tallies: Vec<_> = places
+        .iter()
+        .map(|place| street.entrance.tally(&place.ends).unwrap())
+        .collect();
+    for (tally, bytes) in tallies.iter().zip([500, 400, 100]) {
+        tally.more(bytes);
+    }
+    assert!(places.iter().all(|place| !place.entrant.is_cut()));
+    tallies[2].more(1);
+    // Until the one that is cut has gone, what it holds is on its way out.
+    tallies[2].more(200);
+    assert!(most.entrant.is_cut());
+    assert!(!owner.entrant.is_cut() && !little.entrant.is_cut());
+    tallies[1].less(400);
+    tallies[2].more(300);
+    assert!(little.entrant.is_cut());
+    assert!(!owner.entrant.is_cut());
 }
