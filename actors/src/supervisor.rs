@@ -19,6 +19,8 @@ pub(crate) mod drain;
 
 pub(crate) mod grants;
 
+pub(crate) mod inspect;
+
 pub(crate) mod install;
 
 pub(crate) mod message;
@@ -39,7 +41,7 @@ pub(crate) mod status;
 
 pub(crate) mod timers;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use interstice_abi::{
@@ -60,6 +62,7 @@ use self::{
     catalogue::Catalogue,
     checkpoint::{CheckpointDone, Checkpoints},
     drain::Stopping,
+    inspect::{Inspector, gauges::Gauges},
     install::installer::Installer,
     places::Outgoing,
     raised::raised,
@@ -101,6 +104,7 @@ pub(crate) struct Supervisor {
     /// Nodes and clients whose `connect` was raised and whose `disconnect` was not.
     pub(crate) connected: Vec<NodeId>,
     pub(crate) about: About,
+    pub(crate) inspector: Inspector,
     pub(crate) stopping: Stopping,
     pub(crate) second_chances: SecondChances,
     /// Why no more turns are taken, when the node cannot keep its promises.
@@ -121,7 +125,7 @@ pub(crate) struct About {
     pub(crate) name: String,
     pub(crate) addresses: Vec<String>,
     pub(crate) started: Instant,
-    pub(crate) log_directory: PathBuf,
+    pub(crate) gauges: Arc<Gauges>,
 }
 
 impl Actor for Supervisor {

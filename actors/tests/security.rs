@@ -6,6 +6,8 @@
     reason = "what these tests are made of says what it expects by unwrapping it"
 )]
 
+#[path = "security/attention.rs"]
+mod attention;
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod common;

@@ -205,25 +205,23 @@ impl TableAtRequest {
                 || (table.visibility == Visibility::Public
                     && schema.visibility == Visibility::Public)
         };
-        let Some((id, table)) = schema.table(&self.table) else {
+        let found = schema
+            .table(&self.table)
+            .filter(|(_, table)| may_read(table));
+        let Some((id, table)) = found else {
+            let kind = match self.viewer {
+                Viewer::Owner => "table",
+                Viewer::Guest => "public table",
+            };
             let readable = schema.tables.iter().filter(|table| may_read(table));
             let known = readable.map(|table| table.name.as_str());
-            let mut failure = Failure::not_found("table", &self.table, known);
+            let mut failure = Failure::not_found(kind, &self.table, known);
             failure.message = format!(
                 "{} in module `{}` {} at turn {}",
                 failure.message, schema.name, schema.version, self.at
             );
             return Err(failure);
         };
-        if !may_read(table) {
-            return Err(Failure::new(
-                Code::Denied,
-                format!(
-                    "table `{}` of module `{}` was private at turn {}",
-                    table.name, schema.name, self.at
-                ),
-            ));
-        }
         let kind = match table.persistence {
             Persistence::Logged => return Ok(id),
             Persistence::Stateful => "stateful",

@@ -25,6 +25,7 @@ use super::{
     Batch, Bounds, ConnectionId, Entrance, Entrant, FrontDoor, Peer, Replies, Work,
     load::Load,
     receiving::Receiving,
+    replies::READ_PAUSE_BYTES,
     session::{Around, Session},
 };
 
@@ -39,9 +40,6 @@ const STALL: Duration = Duration::from_secs(30);
 
 /// How long a stream that ends may take to send its last answers.
 const LAST_ANSWERS_MAX: Duration = Duration::from_secs(5);
-
-/// Unsent bytes from which a client is not read from until it reads: a few large answers.
-const READ_PAUSE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What all streams of a node share.
 pub(crate) struct Serving {

@@ -28,6 +28,10 @@ use crate::apart::Apart;
 /// Bytes that a stream which can wait keeps unsent before it goes on: what each client may have however many there are.
 const AHEAD_BYTES_MAX: usize = FAIR_BYTES;
 
+/// Unsent bytes from which no page is made and nothing is read until the client reads: a few large
+/// answers.
+pub(super) const READ_PAUSE_BYTES: usize = 16 * 1024 * 1024;
+
 /// Largest request that is bounded by its number alone.
 pub(super) const SMALL_BYTES: u64 = 4096;
 
@@ -48,6 +52,9 @@ struct Way {
     /// Their sum, to be read without the lock.
     large_bytes: AtomicU64,
     stream_bytes_max: usize,
+    /// Bytes of large requests, and of large answers that cannot be sent yet, from which no
+    /// further answer is made.
+    answer_bytes_max: u64,
     /// Streams of answers that have neither ended nor been cancelled.
     streams: Mutex<HashSet<u64>>,
     /// How many those are, to be read without the lock.
@@ -112,6 +119,7 @@ impl Replies {
             large: Mutex::default(),
             large_bytes: AtomicU64::new(0),
             stream_bytes_max: bounds.stream_bytes_max,
+            answer_bytes_max: bounds.request_bytes,
             streams: Mutex::default(),
             streams_open: AtomicUsize::new(0),
         };
@@ -142,6 +150,14 @@ impl Replies {
         self.way.end_large(response.id);
         self.ended(1);
         self.more(response);
+    }
+
+    /// The last answer to request `id`, whose body is encoded already.
+    pub(crate) fn send_encoded(&self, id: u64, body: &[u8]) {
+        self.way.end_stream(id);
+        self.way.end_large(id);
+        self.ended(1);
+        self.push_encoded(id, body);
     }
 
     /// Last answers to several requests of this connection, at the cost of little more than one. The outbox is locked
@@ -180,6 +196,11 @@ impl Replies {
         }
     }
 
+    /// A number that no other connection has while this way is there.
+    pub(crate) fn way_id(&self) -> usize {
+        Arc::as_ptr(self.way.shared()).addr()
+    }
+
     /// Whether both lead to the same connection.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(self.way.shared(), other.way.shared())
@@ -207,6 +228,11 @@ impl Replies {
     /// As [`Replies::stream`].
     pub(crate) fn stream_encoded(&self, id: u64, body: &[u8]) -> Result<(), Overflow> {
         self.check_stream()?;
+        self.push_encoded(id, body);
+        Ok(())
+    }
+
+    fn push_encoded(&self, id: u64, body: &[u8]) {
         let encode = |answer: &Streamed<'_>, out: &mut Vec<u8>| match answer {
             // The order of `Response`'s fields.
             Streamed::Encoded(body) => frame::encode_before(&id, body, out),
@@ -219,7 +245,6 @@ impl Replies {
         self.way
             .outbox
             .push_all_as([Streamed::Encoded(body)], encode, refused);
-        Ok(())
     }
 
     fn check_stream(&self) -> Result<(), Overflow> {
@@ -229,6 +254,11 @@ impl Replies {
             return Err(Overflow { unsent });
         }
         Ok(())
+    }
+
+    /// Whether [`Replies::room`] would not wait.
+    pub(crate) fn has_room(&self) -> bool {
+        self.way.outbox.unsent() <= AHEAD_BYTES_MAX.min(self.way.stream_bytes_max)
     }
 
     /// Waits until the client has taken most of what was sent, or the connection is closed: for who can wait. A stream that
@@ -265,7 +295,39 @@ impl Replies {
         self.way.load.more_requests(count);
     }
 
-    /// Request `id` of `bytes` is about to be handed to the node. Small ones are bounded by their number.
+    /// Whether a page may be made for this client, who must read what was sent before.
+    ///
+    /// # Errors
+    /// `Busy`, with the bytes that wait.
+    pub(crate) fn check_page(&self) -> Result<(), Failure> {
+        let unsent = self.way.outbox.unsent();
+        if unsent > READ_PAUSE_BYTES {
+            let text = format!(
+                "{unsent} bytes of answers wait to be read by this client; the limit is {READ_PAUSE_BYTES}; read them first"
+            );
+            return Err(Failure::new(Code::Busy, text));
+        }
+        self.check_answer()
+    }
+
+    /// Whether an answer may be made for this client, of whose answers some may wait for a sync.
+    ///
+    /// # Errors
+    /// `Busy`, with the bytes that wait.
+    pub(crate) fn check_answer(&self) -> Result<(), Failure> {
+        let (held, limit) = (self.large_bytes(), self.way.answer_bytes_max);
+        // A request that is larger than the bound was let in alone.
+        if held < limit || self.in_flight() <= 1 {
+            return Ok(());
+        }
+        let text = format!(
+            "{held} bytes of requests and answers of this connection are under way; the limit is {limit} (admission.bytes_per_client_max in node.toml)"
+        );
+        Err(Failure::new(Code::Busy, text))
+    }
+
+    /// Request `id` of `bytes` is about to be handed to the node, or its answer of `bytes` is
+    /// made. Small ones are bounded by their number.
     pub(crate) fn weighs(&self, id: u64, bytes: u64) {
         if bytes > SMALL_BYTES {
             let before = self.way.large().insert(id, bytes).unwrap_or(0);
@@ -350,80 +412,4 @@ fn refusal(id: u64, error: &PushError) -> Option<Response> {
 }
 
 #[cfg(test)]
-mod tests {
-    use interstice_abi::wire::{FRAME_BYTES_MAX, ResponseBody};
-    use interstice_client::frame::Decoder;
-
-    use super::*;
-
-    fn value(id: u64, bytes: usize) -> Response {
-        let body = ResponseBody::Value {
-            bytes: vec![7; bytes],
-            seq: Default::default(),
-        };
-        Response { id, body: Ok(body) }
-    }
-
-    #[test]
-    fn each_last_answer_ends_one_request() {
-        let replies = Replies::new(1000, 100);
-        replies.begun(3);
-        replies.more(value(1, 1));
-        assert_eq!(replies.in_flight(), 3);
-        replies.send(value(1, 1));
-        replies.send_all([value(2, 1), value(3, 1)]);
-        assert_eq!(replies.in_flight(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_encoded_answer_is_the_same_to_its_client() {
-        let sent = |send: &dyn Fn(&Replies)| {
-            let replies = Replies::new(1000, 100);
-            send(&replies);
-            replies.outbox().finish();
-            replies
-        };
-        let response = value(300, 20);
-        let body = postcard::to_allocvec(&response.body).unwrap();
-        let whole = sent(&|replies| replies.stream(response.clone()).unwrap());
-        let encoded = sent(&|replies| replies.stream_encoded(300, &body).unwrap());
-        let mut written = [Vec::new(), Vec::new()];
-        for (replies, written) in [whole, encoded].iter().zip(&mut written) {
-            let stall = std::time::Duration::from_secs(5);
-            replies.outbox().write_to(written, stall).await.unwrap();
-        }
-        assert!(!written[0].is_empty());
-        assert_eq!(written[0], written[1]);
-    }
-
-    #[test]
-    fn a_stream_is_refused_before_the_connection_is_cut() {
-        let replies = Replies::new(1000, 100);
-        assert_eq!(replies.stream(value(1, 200)), Ok(()));
-        assert!(matches!(replies.stream(value(1, 1)), Err(Overflow { unsent }) if unsent > 200));
-        replies.send(value(2, 900));
-        assert!(!replies.is_closed());
-        replies.send(value(3, 1));
-        assert!(replies.is_closed());
-    }
-
-    #[tokio::test]
-    async fn an_answer_larger_than_a_frame_becomes_a_failure() {
-        let replies = Replies::new(1000, 100);
-        replies.send(value(9, usize::try_from(FRAME_BYTES_MAX).unwrap() + 1));
-        replies.outbox().finish();
-        let mut written = Vec::new();
-        replies
-            .outbox()
-            .write_to(&mut written, std::time::Duration::from_secs(5))
-            .await
-            .unwrap();
-        let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
-        decoder.extend(&written);
-        let (response, _) = decoder.message().unwrap().unwrap();
-        assert_eq!(
-            (response.id, response.body.unwrap_err().code),
-            (9, Code::TooLarge)
-        );
-    }
-}
+mod tests;

@@ -20,6 +20,7 @@ pub(crate) mod touched;
 
 use interstice_abi::{
     failure::{Code, Failure},
+    schema::ModuleSchema,
     wire::ModuleState,
 };
 use interstice_host::module::{CallKind, ForeignRead, OutsideReply, StepRequest};
@@ -84,15 +85,18 @@ pub(crate) fn callable<A>(entry: &Entry<A>, reducer: &str) -> Result<(), Failure
                 ),
             ))
         }
-        None => {
-            let known = schema
-                .reducers
-                .iter()
-                .filter(|known| known.events.is_empty());
-            let mut failure =
-                Failure::not_found("reducer", reducer, known.map(|known| known.name.as_str()));
-            failure.message = format!("{} in module `{}`", failure.message, schema.name);
-            Err(failure)
-        }
+        None => Err(no_reducer(schema, reducer)),
     }
+}
+
+/// There is no such reducer to call.
+pub(crate) fn no_reducer(schema: &ModuleSchema, reducer: &str) -> Failure {
+    let callable = schema
+        .reducers
+        .iter()
+        .filter(|known| known.events.is_empty());
+    let known = callable.map(|known| known.name.as_str());
+    let mut failure = Failure::not_found("reducer", reducer, known);
+    failure.message = format!("{} in module `{}`", failure.message, schema.name);
+    failure
 }

@@ -102,39 +102,16 @@ impl ClientQuery {
 }
 
 impl Core {
-    /// Runs a client's query on the second instance.
+    /// Runs a client's query, unless too much waits for its client already, and answers it.
     pub(super) async fn client_query(&mut self, query: Box<ClientQuery>) {
-        let (touched, trace) = self.take_spare();
-        let way = Way::of_query(&query, trace.clone());
-        let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
-        let request = Box::new(StepRequest {
-            function: query.query.clone(),
-            caller: query.caller.clone(),
-            arguments: query.arguments.clone(),
-            check_arguments: true,
-            turn: TurnContext {
-                seq: query.seq,
-                step: StepIndex(0),
-                timestamp_ms: query.timestamp_ms,
-                node_seed: self.shared.seed,
-                node_id: self.node.clone(),
-                of_load: false,
-            },
-            call_ordinal: 0,
-            running_us_used: 0,
-            bytes_held: 0,
-            depth: 0,
-            began: self.piece_began.take(),
-            is_timed: false,
-        });
-        let outcome = self.module.query(request, true, Box::new(reacher)).await;
-        self.keep_spare(touched, trace);
-        self.counters.queries += 1;
-        if outcome.is_fault && !was_ended(&outcome.result) {
-            self.counters.faults += 1;
-            self.counters.restarts += 1;
+        let result = match query.replies.check_answer() {
+            Ok(()) => self.run_query(&query).await,
+            Err(busy) => Err(busy),
+        };
+        if let Ok(bytes) = &result {
+            weigh(&query.replies, query.request, bytes.len());
         }
-        let body = outcome.result.map(|bytes| ResponseBody::Value {
+        let body = result.map(|bytes| ResponseBody::Value {
             bytes,
             seq: query.seq,
         });
@@ -169,14 +146,53 @@ impl Core {
         self.end_place(query.module, query.guest, bytes);
     }
 
+    /// Runs a query on the second instance.
+    async fn run_query(&mut self, query: &ClientQuery) -> Result<Vec<u8>, Failure> {
+        let (touched, trace) = self.take_spare();
+        let way = Way::of_query(query, trace.clone());
+        let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
+        let request = Box::new(StepRequest {
+            function: query.query.clone(),
+            caller: query.caller.clone(),
+            arguments: query.arguments.clone(),
+            check_arguments: true,
+            turn: TurnContext {
+                seq: query.seq,
+                step: StepIndex(0),
+                timestamp_ms: query.timestamp_ms,
+                node_seed: self.shared.seed,
+                node_id: self.node.clone(),
+                of_load: false,
+            },
+            call_ordinal: 0,
+            running_us_used: 0,
+            bytes_held: 0,
+            depth: 0,
+            began: self.piece_began.take(),
+            is_timed: false,
+        });
+        let outcome = self.module.query(request, true, Box::new(reacher)).await;
+        self.keep_spare(touched, trace);
+        self.counters.queries += 1;
+        if outcome.is_fault && !was_ended(&outcome.result) {
+            self.counters.faults += 1;
+            self.counters.restarts += 1;
+        }
+        outcome.result
+    }
+
     /// Reads a page of rows.
     pub(super) fn read_rows(&mut self, mut rows: ReadRows) {
         let mode = std::mem::replace(&mut rows.mode, RowsMode::Alone(None));
-        let page = match mode {
+        let page = rows.replies.check_page().and_then(|()| match mode {
             RowsMode::Alone(after) => self.page(&rows, after),
             RowsMode::Reading(about) => self.first_page(&rows, about),
-        };
+        });
         let body = page.map(ResponseBody::Rows);
+        if let Ok(ResponseBody::Rows(page)) = &body {
+            let bytes = page.rows.iter().map(Vec::len).sum();
+            weigh(&rows.replies, rows.request, bytes);
+        }
         self.answer(
             Ack::Durable,
             rows.replies,
@@ -267,6 +283,12 @@ impl Core {
 pub(super) fn was_ended<T>(result: &Result<T, Failure>) -> bool {
     let failure = result.as_ref().err();
     failure.is_some_and(|failure| matches!(failure.code, Code::Unavailable | Code::Busy))
+}
+
+/// An answer of `bytes` may have to wait for a sync: until it is sent, it counts with the bytes of
+/// its client's requests.
+fn weigh(replies: &Replies, request: u64, bytes: usize) {
+    replies.weighs(request, u64::try_from(bytes).unwrap_or(u64::MAX));
 }
 
 /// A column and the value that it must have.

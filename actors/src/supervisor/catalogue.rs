@@ -21,8 +21,9 @@ use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
     id::{ModuleName, Seq},
-    schema::{ModuleSchema, Version},
-    wire::ModuleState,
+    schema::{ModuleSchema, Version, Visibility},
+    text::quoted,
+    wire::{ModuleState, Standing},
 };
 use interstice_host::schema::View;
 
@@ -92,6 +93,8 @@ pub(crate) struct Subscriber {
 pub(crate) struct Catalogue<A = ModuleAddress> {
     entries: Vec<Entry<A>>,
     by_name: BTreeMap<ModuleName, ModuleIndex>,
+    /// How many modules are public.
+    public: usize,
 }
 
 impl<A> Catalogue<A> {
@@ -154,12 +157,26 @@ impl<A> Catalogue<A> {
                 entry.views = views.unwrap_or_default();
             }
         }
-        Arc::new(Self { entries, by_name })
+        let is_public = |entry: &&Entry<A>| entry.is_public();
+        let public = entries.iter().filter(is_public).count();
+        Arc::new(Self {
+            entries,
+            by_name,
+            public,
+        })
     }
 
     /// All modules in the order of their names.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ModuleIndex, &Entry<A>)> {
         (0..).map(ModuleIndex).zip(&self.entries)
+    }
+
+    /// How many modules there are, as far as a client of this standing may know.
+    pub(crate) fn seen_by(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Owner => self.entries.len(),
+            Standing::Guest => self.public,
+        }
     }
 
     /// What is installed, to derive the next catalogue from.
@@ -178,6 +195,24 @@ impl<A> Catalogue<A> {
     /// # Errors
     /// `NotFound` with the nearest name.
     pub(crate) fn find(&self, name: &str) -> Result<ModuleIndex, Failure> {
+        self.find_among("module", name, |_| true)
+    }
+
+    /// As [`Catalogue::find`], among the modules that everybody may know of. A private one is no
+    /// more there than one that is not installed, and no failure tells them apart.
+    ///
+    /// # Errors
+    /// As [`Catalogue::find`].
+    pub(crate) fn find_public(&self, name: &str) -> Result<ModuleIndex, Failure> {
+        self.find_among("public module", name, Entry::is_public)
+    }
+
+    fn find_among(
+        &self,
+        kind: &str,
+        name: &str,
+        may_know: impl Fn(&Entry<A>) -> bool,
+    ) -> Result<ModuleIndex, Failure> {
         let (bare, major) = match name.split_once('@') {
             None => (name, None),
             Some((bare, major)) => {
@@ -186,16 +221,19 @@ impl<A> Catalogue<A> {
                         Code::BadArguments,
                         format!(
                             "`{}` does not name a major version; write `{}@1`",
-                            name.escape_debug(),
-                            bare.escape_debug()
+                            quoted(name),
+                            quoted(bare)
                         ),
                     )
                 };
                 (bare, Some(major.parse::<u32>().map_err(|_| wrong())?))
             }
         };
-        let index = self.by_name.get(bare).copied().ok_or_else(|| {
-            Failure::not_found("module", bare, self.by_name.keys().map(ModuleName::as_str))
+        let known = |index: &ModuleIndex| self.entry(*index).is_some_and(&may_know);
+        let found = self.by_name.get(bare).copied().filter(known);
+        let index = found.ok_or_else(|| {
+            let all = self.by_name.iter().filter(|(_, index)| known(index));
+            Failure::not_found(kind, bare, all.map(|(name, _)| name.as_str()))
         })?;
         let version = self
             .entry(index)
@@ -252,6 +290,11 @@ impl<A> Catalogue<A> {
 }
 
 impl<A> Entry<A> {
+    /// Whether everybody may know of it.
+    pub(crate) fn is_public(&self) -> bool {
+        self.installed.schema.visibility == Visibility::Public
+    }
+
     /// Whether turns and queries may start here.
     pub(crate) fn serves(&self) -> bool {
         self.installed.state == ModuleState::Loaded

@@ -136,10 +136,16 @@ impl Supervisor {
             request: id,
         };
         match request.body {
-            RequestBody::Schema { module } => self.schema(peer, &module).map(Some),
-            RequestBody::NodeStatus => Ok(Some(ResponseBody::Node(self.node_status()))),
+            RequestBody::Schema { module } => {
+                self.schema(peer, &module, replies, id)?;
+                Ok(None)
+            }
+            RequestBody::NodeStatus => {
+                self.node_status(peer, replies.clone(), id);
+                Ok(None)
+            }
             RequestBody::ModuleStatus { module } => {
-                self.module_status(peer, module.as_deref(), replies.clone(), id)?;
+                self.module_status(peer, module.as_deref(), replies, id)?;
                 Ok(None)
             }
             RequestBody::Cancel { id: ended } => {

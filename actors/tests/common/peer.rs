@@ -366,6 +366,9 @@ impl Peer {
                     None => Ok(()),
                 },
                 RequestBody::Stop => client.stop().await,
+                RequestBody::ModuleStatus { module } => {
+                    client.module_status(module.as_deref()).await.map(drop)
+                }
                 other => unreachable!("{other:?} has a method of its own"),
             }
         };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use interstice_abi::{
     event::RowEvent,
-    failure::Code,
+    failure::{Code, Failure},
+    id::Seq,
     schema::Visibility,
     wire::{Ack, FRAME_BYTES_MAX, RequestBody, Response, ResponseBody, Standing, WatchEvent},
 };
@@ -18,6 +19,7 @@ use crate::{
     common::{
         guest::{GuestModule, GuestTable},
         op::{Op, arg, insert, must, reg},
+        peer::Peer,
         world::World,
     },
     raw::Raw,
@@ -123,32 +125,62 @@ async fn any_key_can_fetch_the_public_schema_and_see_the_counters_of_public_modu
     );
 }
 
+/// All that refuses to say something of a module, and of a table and a reducer of the city.
+async fn told_of(stranger: &Peer, module: &str, table: &str, reducer: &str) -> Vec<Failure> {
+    let at = Seq(2);
+    let status = RequestBody::ModuleStatus {
+        module: Some(module.into()),
+    };
+    let watched = |module: String, table: String| async move {
+        let watch = stranger.watch(&module, &table, None).await;
+        watch.failure().await
+    };
+    vec![
+        stranger.call(module, "store", &[1, 1]).await.unwrap_err(),
+        stranger.query(module, "first", &[]).await.unwrap_err(),
+        stranger.rows(module, "wines").await.unwrap_err(),
+        stranger.rows_at(module, "wines", at).await.unwrap_err(),
+        stranger.schema(module).await.unwrap_err(),
+        stranger.request(status).await.unwrap_err(),
+        watched(module.into(), "wines".into()).await,
+        stranger.rows("city", table).await.unwrap_err(),
+        stranger.rows_at("city", table, at).await.unwrap_err(),
+        watched("city".into(), table.into()).await,
+        stranger.call("city", reducer, &[1, 1]).await.unwrap_err(),
+    ]
+}
+
 #[tokio::test]
 async fn only_owners_use_read_or_see_private_modules_and_tables() {
     let world = world().await;
     let stranger = world.stranger().await;
-    let denied = |failure: interstice_abi::failure::Failure| {
-        assert_eq!(failure.code, Code::Denied, "{failure}")
-    };
-    denied(stranger.call("cellar", "store", &[1, 1]).await.unwrap_err());
-    denied(stranger.query("cellar", "first", &[]).await.unwrap_err());
-    denied(stranger.rows("cellar", "wines").await.unwrap_err());
-    denied(stranger.schema("cellar").await.unwrap_err());
-    denied(stranger.rows("city", "secrets").await.unwrap_err());
-    denied(
-        stranger
-            .watch("city", "secrets", None)
-            .await
-            .failure()
-            .await,
-    );
-    denied(
-        stranger
-            .watch("cellar", "wines", None)
-            .await
-            .failure()
-            .await,
-    );
+    // What is private is told apart from what is not there by nothing but the name that was asked
+    // for.
+    let hidden = told_of(&stranger, "cellar", "secrets", "built").await;
+    let missing = told_of(&stranger, "museum", "museums", "burnt").await;
+    for (hidden, mut missing) in hidden.into_iter().zip(missing) {
+        assert_eq!(hidden.code, Code::NotFound, "{hidden}");
+        for (other, name) in [
+            ("museums", "secrets"),
+            ("museum", "cellar"),
+            ("burnt", "built"),
+        ] {
+            missing.message = missing.message.replace(other, name);
+        }
+        // A slip of the finger may have another near name.
+        let without_hint = |text: &str| text.replace("; did you mean `build`?", "");
+        assert_eq!(
+            without_hint(&hidden.message),
+            without_hint(&missing.message)
+        );
+    }
+    for (near, name) in [("cella", "cellar"), ("celler@1", "cellar")] {
+        let failure = stranger.schema(near).await.unwrap_err();
+        assert!(!failure.message.contains(name), "{failure}");
+    }
+    let failure = stranger.rows("city", "secret").await.unwrap_err();
+    assert!(!failure.message.contains("secrets"), "{failure}");
+    assert_eq!(stranger.node().await.modules, 1);
     let owner = world.owner().await;
     owner.call("cellar", "store", &[1, 1]).await.unwrap();
     assert_eq!(owner.rows("cellar", "wines").await, Ok(vec![vec![1, 1]]));

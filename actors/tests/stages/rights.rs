@@ -392,10 +392,10 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
     assert_eq!(owner.query("closed", "answer", &[]).await, Ok(43));
     owner.call("closed", "put", &[]).await.expect("owners may");
 
-    let denied =
-        |outcome: Result<(), Code>, what: &str| assert_eq!(outcome, Err(Code::Denied), "{what}");
+    let hidden =
+        |outcome: Result<(), Code>, what: &str| assert_eq!(outcome, Err(Code::NotFound), "{what}");
     let code = |failure: interstice_abi::failure::Failure| failure.code;
-    denied(
+    hidden(
         stranger
             .rows("open", "secrets")
             .await
@@ -403,7 +403,7 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
             .map_err(code),
         "a private table",
     );
-    denied(
+    hidden(
         stranger
             .rows("closed", "rows")
             .await
@@ -411,7 +411,7 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
             .map_err(code),
         "a private module's table",
     );
-    denied(
+    hidden(
         stranger
             .query("closed", "answer", &[])
             .await
@@ -419,7 +419,7 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
             .map_err(code),
         "a private module's query",
     );
-    denied(
+    hidden(
         stranger
             .call("closed", "put", &[])
             .await
@@ -427,12 +427,12 @@ async fn strangers_see_and_call_what_is_public_and_owners_everything() {
             .map_err(code),
         "a private module's reducer",
     );
-    for peer in [&owner, &stranger] {
+    for (peer, expected) in [(&owner, Code::Denied), (&stranger, Code::NotFound)] {
         let failure = peer
             .call("open", "reacts", &[1, 1])
             .await
             .expect_err("handles events");
-        assert_eq!(failure.code, Code::Denied);
+        assert_eq!(failure.code, expected);
     }
     let seen: Vec<String> = stranger
         .modules()

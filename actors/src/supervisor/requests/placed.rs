@@ -20,7 +20,6 @@ use crate::{
     ingress::{Peer, Replies},
     module::{
         NewPlace,
-        nested::callable,
         query::{ClientQuery, ReadRows, RowsMode},
         readings::About,
         turn::{PendingStep, Waiter, outside},
@@ -81,8 +80,8 @@ impl Supervisor {
             Some(known) => known,
             None => {
                 let index = self.usable(peer, &call.module)?;
+                self.may_call(peer, index, &call.function)?;
                 let entry = self.entry(index)?;
-                callable(entry, &call.function)?;
                 let all = &entry.installed.schema.reducers;
                 let place = all.iter().position(|known| known.name == call.function);
                 let signature = place.and_then(|place| entry.installed.fingerprints.reducer(place));

@@ -2,22 +2,24 @@
 //! and public tables.
 //!
 //! Streams of rows that are open when the catalogue changes are checked again ([`may_go_on`]).
-//! Where a table's name is wrong, only tables that the asker may read are named as near. Queues
-//! and places are not here.
+//! What a guest may not see is not there for it: a refusal is the same for a private module, table
+//! or reducer as for one that does not exist, and only what the asker may see is named as near.
+//! Queues and places are not here.
 
 use interstice_abi::{
     failure::{Code, Failure},
     id::{ModuleName, TableId},
     schema::{ModuleSchema, TableSchema, Visibility},
-    wire::{ResponseBody, Standing},
+    wire::Standing,
 };
 
 use crate::{
-    ingress::Peer,
-    module::nested::serving,
+    ingress::{Peer, Replies},
+    module::nested::{callable, no_reducer, serving},
     supervisor::{
         Supervisor,
         catalogue::{Catalogue, Entry, ModuleIndex},
+        inspect::Subject,
     },
 };
 
@@ -30,10 +32,26 @@ impl Supervisor {
     }
 
     /// A module that `peer` may know of.
-    fn visible(&self, peer: &Peer, module: &str) -> Result<ModuleIndex, Failure> {
-        let index = self.catalogue.find(module)?;
-        module_for(peer.standing, &self.entry(index)?.installed.schema)?;
-        Ok(index)
+    pub(crate) fn visible(&self, peer: &Peer, module: &str) -> Result<ModuleIndex, Failure> {
+        match peer.standing {
+            Standing::Owner => self.catalogue.find(module),
+            Standing::Guest => self.catalogue.find_public(module),
+        }
+    }
+
+    /// Whether `peer` may call this reducer of a module that it may use. To guests a reducer that
+    /// only reacts is not there.
+    pub(super) fn may_call(
+        &self,
+        peer: &Peer,
+        index: ModuleIndex,
+        reducer: &str,
+    ) -> Result<(), Failure> {
+        let entry = self.entry(index)?;
+        callable(entry, reducer).map_err(|failure| match peer.standing {
+            Standing::Owner => failure,
+            Standing::Guest => no_reducer(&entry.installed.schema, reducer),
+        })
     }
 
     /// A table that `peer` may read.
@@ -44,18 +62,33 @@ impl Supervisor {
     ) -> Result<(ModuleIndex, TableId, String), Failure> {
         let index = self.visible(peer, module)?;
         let schema = &self.entry(index)?.installed.schema;
-        let (id, found) = table_for(peer.standing, schema, table)?;
+        let is_owner = peer.standing == Standing::Owner;
+        let may_read = |table: &TableSchema| is_owner || table.visibility == Visibility::Public;
+        let found = schema.table(table).filter(|(_, found)| may_read(found));
+        let Some((id, found)) = found else {
+            let kind = if is_owner { "table" } else { "public table" };
+            let readable = schema.tables.iter().filter(|table| may_read(table));
+            let known = readable.map(|table| table.name.as_str());
+            let mut failure = Failure::not_found(kind, table, known);
+            failure.message = format!("{} in module `{}`", failure.message, schema.name);
+            return Err(failure);
+        };
         Ok((index, id, found.name.clone()))
     }
 
-    /// The schema of a module, as far as `peer` may see it.
-    pub(super) fn schema(&self, peer: &Peer, module: &str) -> Result<ResponseBody, Failure> {
+    /// Has the schema of a module answered, as far as `peer` may see it.
+    pub(super) fn schema(
+        &self,
+        peer: &Peer,
+        module: &str,
+        replies: &Replies,
+        request: u64,
+    ) -> Result<(), Failure> {
         let index = self.visible(peer, module)?;
-        let schema = &self.entry(index)?.installed.schema;
-        Ok(ResponseBody::Schema(match peer.standing {
-            Standing::Owner => schema.as_ref().clone(),
-            Standing::Guest => schema.public_view(),
-        }))
+        let schema = self.entry(index)?.installed.schema.clone();
+        let subject = Subject::Schema(schema, peer.standing);
+        self.inspector.ask(subject, replies, request);
+        Ok(())
     }
 
     /// The entry at `index` of the catalogue that holds.
@@ -66,7 +99,7 @@ impl Supervisor {
     }
 
     /// The name of the module at `index` of the catalogue that holds.
-    pub(super) fn name_of(&self, index: ModuleIndex) -> ModuleName {
+    pub(crate) fn name_of(&self, index: ModuleIndex) -> ModuleName {
         match self.catalogue.entry(index) {
             Some(entry) => entry.installed.schema.name.clone(),
             None => unreachable!("an index comes from the same catalogue"),
