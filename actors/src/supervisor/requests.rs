@@ -149,14 +149,7 @@ impl Supervisor {
                 Ok(None)
             }
             RequestBody::Cancel { id: ended } => {
-                let found = self.shared.watchers.end(peer.connection.0, Some(ended))
-                    | self.shared.lines.unfollow(peer.connection.0, Some(ended));
-                if found {
-                    replies.send(Response {
-                        id: ended,
-                        body: Ok(ResponseBody::Ended),
-                    });
-                }
+                self.cancel(peer, ended, replies);
                 Ok(None)
             }
             RequestBody::Logs {
@@ -233,6 +226,18 @@ impl Supervisor {
                 ctx.address().do_send(TakeChange(change, asker()));
                 Ok(None)
             }
+        }
+    }
+
+    /// Ends the stream of answers to request `ended` of the same connection.
+    fn cancel(&self, peer: &Peer, ended: u64, replies: &Replies) {
+        let found = self.shared.watchers.end(peer.connection.0, Some(ended))
+            | self.shared.lines.unfollow(peer.connection.0, Some(ended));
+        if found {
+            replies.send(Response {
+                id: ended,
+                body: Ok(ResponseBody::Ended),
+            });
         }
     }
 

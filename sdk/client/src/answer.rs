@@ -48,6 +48,8 @@ fn kind(body: &ResponseBody) -> &'static str {
         ResponseBody::Piece { .. } => "Piece",
         ResponseBody::History(_) => "History",
         ResponseBody::TableAt(_) => "TableAt",
+        ResponseBody::DeployedAll(_) => "DeployedAll",
+        ResponseBody::Planned(_) => "Planned",
     }
 }
 

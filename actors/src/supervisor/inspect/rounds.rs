@@ -166,7 +166,7 @@ fn status(
         schemas.map(|table| (table.name.as_str(), table)).collect();
     let tables = statistics.tables.into_iter().filter_map(|counted| {
         let table = schemas.get(counted.name.as_str())?;
-        (is_owner || table.visibility == Visibility::Public).then(|| TableStatus {
+        (is_owner || table.visibility == Visibility::Public).then_some(TableStatus {
             name: counted.name,
             visibility: table.visibility,
             persistence: table.persistence,
