@@ -25,6 +25,8 @@ mod growth;
 mod history;
 #[path = "stages/open_streams.rs"]
 mod open_streams;
+#[path = "stages/private.rs"]
+mod private;
 #[path = "stages/readings.rs"]
 mod readings;
 #[path = "stages/resumed.rs"]

@@ -1,6 +1,7 @@
 //! A module's schema as text that reads like the module's source, and as JSON.
 
 use interstice_abi::{
+    event::Event,
     schema::{
         IndexKind, ModuleSchema, Persistence, QuerySchema, ReducerSchema, TableAccess, TableSchema,
         Visibility,
@@ -179,7 +180,10 @@ fn reducer(reducer: &ReducerSchema) -> String {
     let events = reducer
         .events
         .iter()
-        .map(|event| format!(" on \"{event}\""))
+        .map(|event| match event {
+            Event::Private | Event::Every { .. } => format!(" {event}"),
+            event => format!(" on \"{event}\""),
+        })
         .collect::<String>();
     format!(
         "reducer {}{events}{}",

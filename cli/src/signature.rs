@@ -38,7 +38,7 @@ pub fn reducer<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a ReducerS
         let all = schema
             .reducers
             .iter()
-            .filter(|reducer| reducer.events.is_empty());
+            .filter(|reducer| reducer.is_callable());
         let all = all.map(|reducer| {
             (
                 reducer.name.as_str(),
@@ -51,18 +51,13 @@ pub fn reducer<'a>(schema: &'a ModuleSchema, name: &str) -> Outcome<&'a ReducerS
             None => problem,
         });
     };
-    if reducer.events.is_empty() {
+    if reducer.is_callable() {
         return Ok(reducer);
     }
-    let events = reducer
-        .events
-        .iter()
-        .map(|event| format!("`{event}`"))
-        .collect::<Vec<_>>()
-        .join(" and ");
     Err(Problem::failed(format!(
-        "the reducer `{name}` of module `{}` runs on {events} and cannot be called",
-        schema.name
+        "the reducer `{name}` of module `{}` {}",
+        schema.name,
+        reducer.why_not_callable()
     )))
 }
 

@@ -66,35 +66,29 @@ pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
     }
 }
 
-/// Whether `reducer` is there and may be called rather than only react.
+/// Whether `reducer` is there and may be called from outside its module.
 ///
 /// # Errors
-/// `NotFound` with the nearest name, `Denied` for reducers that handle events.
+/// `NotFound` with the nearest name, `Denied` for private reducers and for those that handle events.
 pub(crate) fn callable<A>(entry: &Entry<A>, reducer: &str) -> Result<(), Failure> {
     let schema = &entry.installed.schema;
     match schema.reducer(reducer) {
-        Some(found) if found.events.is_empty() => Ok(()),
-        Some(found) => {
-            let events: Vec<String> = found.events.iter().map(ToString::to_string).collect();
-            Err(Failure::new(
-                Code::Denied,
-                format!(
-                    "reducer `{reducer}` of module `{}` handles `{}` and cannot be called",
-                    schema.name,
-                    events.join("`, `")
-                ),
-            ))
-        }
+        Some(found) if found.is_callable() => Ok(()),
+        Some(found) => Err(Failure::new(
+            Code::Denied,
+            format!(
+                "reducer `{reducer}` of module `{}` {}",
+                schema.name,
+                found.why_not_callable()
+            ),
+        )),
         None => Err(no_reducer(schema, reducer)),
     }
 }
 
 /// There is no such reducer to call.
 pub(crate) fn no_reducer(schema: &ModuleSchema, reducer: &str) -> Failure {
-    let callable = schema
-        .reducers
-        .iter()
-        .filter(|known| known.events.is_empty());
+    let callable = schema.reducers.iter().filter(|known| known.is_callable());
     let known = callable.map(|known| known.name.as_str());
     let mut failure = Failure::not_found("reducer", reducer, known);
     failure.message = format!("{} in module `{}`", failure.message, schema.name);

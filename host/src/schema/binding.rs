@@ -164,8 +164,8 @@ fn reducer_problem(
     let Some(known) = provider.reducer(&wanted.name) else {
         return Some("it is gone".into());
     };
-    if !known.events.is_empty() {
-        return Some("it reacts to events and cannot be called".into());
+    if !known.is_callable() {
+        return Some(format!("it {}", known.why_not_callable()));
     }
     let (ours, theirs) = (&wanted.arguments, &known.arguments);
     let problem = arguments_problem(ours, dependency, theirs, with_defaults);

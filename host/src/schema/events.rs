@@ -2,6 +2,7 @@
 
 use interstice_abi::{
     event::{Event, RowEvent, TableRef},
+    period::PERIOD_MS_MAX,
     schema::{ModuleSchema, ReducerSchema, TableSchema},
     types::{ColumnType, TypeKind, TypeSet},
 };
@@ -10,6 +11,11 @@ use super::{check, shape};
 
 /// Checks the events of a reducer.
 pub(super) fn check(reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<(), String> {
+    let periods = reducer.events.iter();
+    let periods = periods.filter(|event| matches!(event, Event::Every { .. }));
+    if periods.count() > 1 {
+        return Err("it has two periods; keep one `every`".to_string());
+    }
     for event in &reducer.events {
         if let Some(authority) = event.authority()
             && !schema.authorities.contains(&authority)
@@ -30,6 +36,16 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
         Event::Init | Event::Load | Event::Sync { .. } | Event::Render | Event::AudioOutput => {
             (types.is_empty(), "nothing")
         }
+        Event::Every { period_ms, .. } => {
+            if !(1..=PERIOD_MS_MAX).contains(period_ms) {
+                return Err(format!(
+                    "a period of {period_ms} ms is not possible; the shortest is 1 ms, the longest 100 years"
+                ));
+            }
+            (types.is_empty(), "nothing")
+        }
+        // Whatever runs it says what it hands over.
+        Event::Private => return Ok(()),
         Event::Connect | Event::Disconnect => (types == [&ColumnType::String], "`node_id: String`"),
         Event::AudioInput => (
             types == [&ColumnType::U64, &frames],

@@ -380,6 +380,30 @@ fn events_must_be_possible_and_hand_over_what_is_taken() {
         });
         assert_eq!(bare.map(|_| ()), Ok(()), "{event}");
     }
+    let timed = |periods: &[u64], arguments: Vec<Field>| {
+        let every = |period_ms: &u64| Event::Every {
+            period_ms: *period_ms,
+            visibility: Visibility::Private,
+        };
+        bent(|p| {
+            p.reducers[0].events = periods.iter().map(every).collect();
+            p.reducers[0].arguments = arguments;
+        })
+        .map(|schema| {
+            let reducer = schema.reducer("open").expect("it is there");
+            (reducer.period_ms(), reducer.is_callable())
+        })
+    };
+    assert_eq!(timed(&[7], Vec::new()), Ok((Some(7), false)));
+    for (periods, arguments, what) in [
+        (&[0][..], Vec::new(), "0 ms is not possible"),
+        (&[u64::MAX], Vec::new(), "100 years"),
+        (&[1, 2], Vec::new(), "two periods"),
+        (&[1], vec![row()], "nothing"),
+    ] {
+        let message = timed(periods, arguments).expect_err(what);
+        assert!(message.contains(what), "{message:?} does not say {what:?}");
+    }
     let render = bent(|p| {
         p.header.authorities = vec![Authority::Gpu, Authority::Gpu];
         p.reducers[0].events = vec![Event::Render];
@@ -449,7 +473,7 @@ fn a_binding_that_does_not_fit_says_what_is_missing() {
     check("reducer `open`: it takes other arguments", |p| {
         p.reducers[0].arguments[0].ty = ColumnType::U8;
     });
-    check("reducer `open`: it reacts to events", |p| {
+    check("reducer `open`: it handles `init`", |p| {
         p.reducers[0].arguments.clear();
         p.reducers[0].events = vec![Event::Init];
     });

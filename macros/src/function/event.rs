@@ -1,7 +1,10 @@
-//! `on = "…"`: what a reducer reacts to, and whether it takes what the event hands over.
+//! What runs a reducer beside calls, and whether the reducer takes what the event hands over.
 //!
+//! The attribute is read in `attribute.rs`.
 //! Numbers of arguments are checked here, types by checks that the compiler runs on the expansion: a row event
 //! names its row type, so comparing that row's table with the event string finds unknown tables and wrong rows.
+
+mod attribute;
 
 use interstice_abi::{
     event::{Event, RowEvent, TableRef},
@@ -9,7 +12,7 @@ use interstice_abi::{
 };
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{LitStr, MetaNameValue, Token, parse::Parser, punctuated::Punctuated};
+use syn::LitStr;
 
 use super::model::Function;
 use crate::{
@@ -19,86 +22,25 @@ use crate::{
     name::{at, ident, plain, sdk},
 };
 
-/// One `on = "…"`.
+pub(super) use attribute::read;
+
+/// One `on = "…"`, `every = "…"` or `private`.
 pub(super) struct Subscription {
+    /// Where it stands: the text, or the word `private` as one.
     pub(super) text: LitStr,
     /// With the module's own name taken off its tables.
     pub(super) event: Event,
 }
 
-/// Reads the attribute's arguments.
-pub(super) fn read(attribute: TokenStream, errors: &mut Errors) -> Vec<Subscription> {
-    const EXPECTED: &str =
-        "write `#[reducer]`, or `#[reducer(on = \"<event>\")]` with one or more events";
-    let parser = Punctuated::<MetaNameValue, Token![,]>::parse_terminated;
-    let Ok(pairs) = parser.parse2(attribute.clone()) else {
-        errors.push(attribute, EXPECTED);
-        return Vec::new();
-    };
-    let mut subscriptions: Vec<Subscription> = Vec::new();
-    for pair in pairs {
-        let text = match &pair.value {
-            syn::Expr::Lit(syn::ExprLit {
-                lit: syn::Lit::Str(text),
-                ..
-            }) if pair.path.is_ident("on") => text,
-            _ => {
-                errors.push(&pair, EXPECTED);
-                continue;
-            }
-        };
-        let event = match text.value().parse::<Event>() {
-            Ok(event) => own(event),
-            Err(problem) => {
-                errors.push(text, problem);
-                continue;
-            }
-        };
-        if let Event::Call { module, .. } = &event
-            && Some(module) == own_name().as_ref()
-        {
-            let message = "a module reacts to calls of other modules; call the reducer as a function, or react to the table that it changes";
-            errors.push(text, message);
-            continue;
-        }
-        if subscriptions.iter().any(|known| known.event == event) {
-            errors.push(text, "this event is listed twice");
-            continue;
-        }
-        subscriptions.push(Subscription {
-            text: text.clone(),
-            event,
-        });
-    }
-    subscriptions
-}
-
-fn own_name() -> Option<String> {
-    std::env::var("CARGO_PKG_NAME").ok()
-}
-
-/// A module may name its own tables with its name in front.
-fn own(event: Event) -> Event {
-    match event {
-        Event::Row { table, event } => Event::Row {
-            table: TableRef {
-                module: table
-                    .module
-                    .filter(|module| table.node.is_some() || Some(module) != own_name().as_ref()),
-                ..table
-            },
-            event,
-        },
-        other => other,
-    }
-}
-
 /// What an event hands over: for people, and how many arguments that are (`None`: any number).
 fn handed_over(event: &Event) -> (String, Option<usize>) {
     let (arguments, count) = match event {
-        Event::Init | Event::Load | Event::Sync { .. } | Event::Render | Event::AudioOutput => {
-            (String::new(), 0)
-        }
+        Event::Init
+        | Event::Load
+        | Event::Sync { .. }
+        | Event::Render
+        | Event::AudioOutput
+        | Event::Every { .. } => (String::new(), 0),
         Event::Connect | Event::Disconnect => ("node_id: String".to_string(), 1),
         Event::Row { table, event } => match event {
             RowEvent::Update => (format!("old: <row of {table}>, new: <row of {table}>"), 2),
@@ -112,6 +54,7 @@ fn handed_over(event: &Event) -> (String, Option<usize>) {
         Event::Call { module, reducer } => {
             return (format!("<arguments of {module}.{reducer}>"), None);
         }
+        Event::Private => return (String::new(), None),
     };
     (arguments, Some(count))
 }
@@ -332,6 +275,18 @@ pub(super) fn tokens(event: &Event) -> TokenStream {
         } => {
             let file = text(file);
             quote!(#path::File { path: #file, recursive: #recursive })
+        }
+        Event::Every {
+            period_ms,
+            visibility,
+        } => {
+            let visibility = ident(&format!("{visibility:?}"));
+            quote! {
+                #path::Every {
+                    period_ms: #period_ms,
+                    visibility: #sdk::abi::schema::Visibility::#visibility,
+                }
+            }
         }
         word => {
             let variant = ident(&format!("{word:?}"));

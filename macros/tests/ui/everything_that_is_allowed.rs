@@ -106,6 +106,21 @@ fn came_and_went(_: ReducerContext, _: Account) {}
 #[reducer(on = "init", on = "load", on = "render", on = "module_load", on = "network")]
 fn bare(_ctx: ReducerContext) {}
 
+#[reducer(private)]
+fn by_its_module_alone(_ctx: ReducerContext, _id: u64) {}
+
+#[reducer(every = "10s")]
+fn by_the_clock(_ctx: ReducerContext) {}
+
+#[reducer(private, every = "1500 ms")]
+fn by_the_clock_alone(_ctx: ReducerContext) {}
+
+#[reducer(every = "2m", on = "load")]
+fn by_the_clock_and_at_once(_ctx: ReducerContext) {}
+
+#[reducer(every = "1d", public)]
+fn by_the_clock_and_by_anybody(_ctx: ReducerContext) {}
+
 #[query]
 fn counted<Caps: CanRead<Counted>>(ctx: QueryContext<Caps>, least: i32) -> Result<Vec<Counted>, Error> {
     Ok(ctx.current.tables.counted().range(least..).into_iter().chain(deep_helper(&ctx)).collect())

@@ -40,7 +40,7 @@ where
 }
 
 /// One tick, and the next timer.
-#[reducer]
+#[reducer(private)]
 pub fn tick<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Clock> + CanUpdate<Clock>,

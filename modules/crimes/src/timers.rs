@@ -26,7 +26,7 @@ pub fn timer_storm(ctx: ReducerContext, count: u32) -> Result<(), Error> {
 }
 
 /// What the timers of a storm do: next to nothing.
-#[reducer]
+#[reducer(private)]
 pub fn tick(_ctx: ReducerContext) {}
 
 /// Sets a timer that sets two, each of which sets two. Only an owner ends it.
@@ -64,7 +64,7 @@ pub fn alarm(ctx: ReducerContext, delay_ms: u64) -> Result<(), Error> {
 }
 
 /// What an alarm does: one row more.
-#[reducer]
+#[reducer(private)]
 pub fn ring<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanInsert<Loot>,

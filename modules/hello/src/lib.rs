@@ -62,8 +62,8 @@ pub fn on_greeting(ctx: ReducerContext, row: Greetings) {
     ctx.log(&format!("greeting {}: {}", row.id, row.greeting));
 }
 
-/// Runs by the clock: each time it sets its own next timer.
-#[reducer]
+/// Runs by the clock: each time it sets its own next timer. `private`: nobody else may run it.
+#[reducer(private)]
 pub fn count_greetings<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Greetings>,

@@ -62,7 +62,7 @@ where
 }
 
 /// A timer has fired.
-#[reducer]
+#[reducer(private)]
 pub fn ring<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanInsert<Rung>,
@@ -72,7 +72,7 @@ where
 }
 
 /// One link of the chain of `init`.
-#[reducer]
+#[reducer(private)]
 pub fn beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Beat> + CanUpdate<Beat>,
@@ -82,7 +82,7 @@ where
 }
 
 /// One link of the chain of `load`.
-#[reducer]
+#[reducer(private)]
 pub fn load_beat<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where
     Caps: CanRead<Beat> + CanUpdate<Beat>,

@@ -11,7 +11,7 @@ use core::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::check_name, text};
+use crate::{id::check_name, period::show_period, schema::Visibility, text};
 
 /// A table, from the point of view of a module: its own, another module's, or one on another node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +100,15 @@ pub enum Event {
         /// Whether what lies below the path counts too.
         recursive: bool,
     },
+    /// Nothing from outside: only the module itself, its timers and events run the reducer.
+    Private,
+    /// The node's own timer, from the module's load on.
+    Every {
+        /// The time between two runs, in milliseconds.
+        period_ms: u64,
+        /// Who else may run the reducer.
+        visibility: Visibility,
+    },
 }
 
 /// The events that are one word, with their spelling.
@@ -157,6 +166,12 @@ impl FromStr for Event {
         let parts: Vec<&str> = text.split('.').collect();
         match parts.as_slice() {
             ["file"] => Err("`file` names no path; write `file:some/path`".to_string()),
+            ["private"] => {
+                Err("`private` is not an event; write `#[reducer(private)]`".to_string())
+            }
+            ["every"] => {
+                Err("`every` is not an event; write `#[reducer(every = \"10s\")]`".to_string())
+            }
             [word] => WORDS
                 .iter()
                 .find(|(name, _)| name == word)
@@ -252,6 +267,17 @@ impl fmt::Display for Event {
                 path,
                 recursive: true,
             } => write!(f, "file_recursive:{path}"),
+            Self::Private => f.write_str("private"),
+            Self::Every {
+                period_ms,
+                visibility,
+            } => {
+                write!(f, "every {}", show_period(*period_ms))?;
+                match visibility {
+                    Visibility::Private => Ok(()),
+                    Visibility::Public => f.write_str(", public"),
+                }
+            }
             word => {
                 let name = WORDS
                     .iter()
@@ -303,6 +329,8 @@ mod tests {
             "",
             "file",
             "file:",
+            "private",
+            "every",
             "inits",
             "a.b.c.d.insert",
             "a.sync",

@@ -16,6 +16,8 @@
 //! 12. [`host_call`]: the one table of calls from a guest into its host.
 //! 13. [`binding`]: binding files, the public schemas that modules are compiled against.
 //! 14. [`wire`]: the messages of the protocol `/interstice/1`.
+//!
+//! [`period`] is how periods are written, and [`schema`] and [`event`] use it.
 #![no_std]
 
 extern crate alloc;
@@ -30,6 +32,7 @@ pub mod fingerprint;
 pub mod host_call;
 pub mod id;
 pub mod key;
+pub mod period;
 pub mod schema;
 pub mod text;
 pub mod types;

@@ -3,7 +3,11 @@
 //! A guest hands the schema over in pieces, one [`Description`] per `describe` export; [`ModuleSchema`] is the whole.
 //! Nothing in it is believed: the host checks it (`interstice-host`, `schema`), and enforces it on every call.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -49,10 +53,12 @@ impl fmt::Display for Version {
     }
 }
 
-/// Who may use a module or a table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// Who may use a module, a table or a reducer that runs by itself.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub enum Visibility {
-    /// A module: only modules of its node. A table: only its module (and the node's owners).
+    /// A module: only modules of its node. A table: only its module (and the node's owners). A reducer: only its module.
     #[default]
     Private,
     /// Everyone who reaches the node.
@@ -200,10 +206,52 @@ pub struct ReducerSchema {
     pub name: String,
     /// What it takes beyond the context.
     pub arguments: Vec<Field>,
-    /// What it reacts to. Not empty: it cannot be called from outside its module.
+    /// What runs it beside calls: see [`ReducerSchema::is_callable`].
     pub events: Vec<Event>,
     /// What it may touch: at most one entry per table.
     pub capabilities: Vec<TableAccess>,
+}
+
+impl ReducerSchema {
+    /// Whether clients and other modules may call it: it handles no event and is not private.
+    #[must_use]
+    pub fn is_callable(&self) -> bool {
+        let allows = |event: &Event| {
+            matches!(
+                event,
+                Event::Every {
+                    visibility: Visibility::Public,
+                    ..
+                }
+            )
+        };
+        self.events.iter().all(allows)
+    }
+
+    /// The period with which it runs by itself, in milliseconds.
+    #[must_use]
+    pub fn period_ms(&self) -> Option<u64> {
+        self.events.iter().find_map(|event| match event {
+            Event::Every { period_ms, .. } => Some(*period_ms),
+            _ => None,
+        })
+    }
+
+    /// Why it cannot be called, for the end of a sentence about a reducer that is not [callable](Self::is_callable).
+    #[must_use]
+    pub fn why_not_callable(&self) -> String {
+        let handled = self
+            .events
+            .iter()
+            .filter(|event| !matches!(event, Event::Private | Event::Every { .. }))
+            .map(|event| format!("`{event}`"))
+            .collect::<Vec<_>>();
+        if handled.is_empty() {
+            "is private: only its own module, its timers and events run it".to_string()
+        } else {
+            format!("handles {} and cannot be called", handled.join(" and "))
+        }
+    }
 }
 
 /// A query of a module.

@@ -161,7 +161,7 @@ fn target<A>(
             let source = *by_name.get(module.as_str())?;
             let schema = &entries.get(source.place())?.installed.schema;
             let found = schema.reducer(reducer)?;
-            (source != own && found.events.is_empty())
+            (source != own && found.is_callable())
                 .then(|| (source, Subscribed::Calls(reducer.clone())))
         }
         _ => None,

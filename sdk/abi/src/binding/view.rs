@@ -3,12 +3,12 @@
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 
 use crate::{
-    schema::{ModuleSchema, TableAccess, Visibility},
+    schema::{ModuleSchema, ReducerSchema, TableAccess, Visibility},
     types::{ColumnType, Field, TypeKind, TypeSet},
 };
 
 impl ModuleSchema {
-    /// The schema without what only the module itself is concerned with: private tables, reducers that events run,
+    /// The schema without what only the module itself is concerned with: private tables, reducers that cannot be called,
     /// authorities, dependencies, column defaults, capabilities on other than its public tables, and every type that
     /// nothing left uses.
     #[must_use]
@@ -22,7 +22,7 @@ impl ModuleSchema {
         for table in &mut view.tables {
             forget_defaults(&mut table.fields);
         }
-        view.reducers.retain(|reducer| reducer.events.is_empty());
+        view.reducers.retain(ReducerSchema::is_callable);
         let public: BTreeSet<&str> = view
             .tables
             .iter()
