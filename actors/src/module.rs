@@ -38,7 +38,7 @@ mod gathered;
 
 mod shed;
 
-mod timers;
+pub(crate) mod timers;
 
 pub(crate) use self::timers::TIMERS_TOLD_MAX;
 
@@ -48,7 +48,11 @@ use actix::prelude::{
     Actor, ActorContext, ActorFutureExt, ArbiterHandle, AsyncContext, Context, Handler, Message,
     WrapFuture,
 };
-use interstice_abi::{failure::Failure, id::ModuleName, wire::Ack};
+use interstice_abi::{
+    failure::Failure,
+    id::ModuleName,
+    wire::{Ack, TimersPage},
+};
 use interstice_host::module::Revocation;
 use interstice_host::table::{Hashed, Savepoint, Tables};
 use tokio::sync::oneshot;
@@ -60,6 +64,7 @@ use self::{
     lane::conduct::Conduct,
     nested::{NestedCall, NestedRead},
     query::{ClientQuery, Pass, ReadRows},
+    timers::TimersWanted,
     turn::{Ticket, Turn, Waiter},
     watch::StartWatch,
 };
@@ -128,6 +133,8 @@ pub(crate) enum Traffic {
 pub(crate) enum Order {
     /// Counts and sizes, now.
     Statistics(StatisticsDepth, oneshot::Sender<Statistics>),
+    /// A page of pending timers, now.
+    Timers(TimersWanted, oneshot::Sender<TimersPage>),
     /// Digests of pages that were handed out with the statistics.
     Hashed(Hashed),
     /// Only while nothing runs: these grants are taken back.

@@ -242,6 +242,15 @@ pub(crate) enum Input {
         /// Which, those first that others need.
         modules: Vec<Installing>,
     },
+    /// An owner ends a pending timer.
+    CancelTimer {
+        /// Who.
+        caller: NodeId,
+        /// Whose timer.
+        module: ModuleName,
+        /// Which.
+        timer: TimerId,
+    },
 }
 
 /// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the first table that has any.

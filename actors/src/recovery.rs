@@ -394,7 +394,10 @@ impl Recovery<'_> {
             }
             Input::NodeStart { .. } => self.state.connected.clear(),
             // What is dropped stands in the step's effects.
-            Input::Call { .. } | Input::Timer { .. } | Input::Drop { .. } => {}
+            Input::Call { .. }
+            | Input::Timer { .. }
+            | Input::CancelTimer { .. }
+            | Input::Drop { .. } => {}
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ mod open_streams;
 mod private;
 #[path = "stages/readings.rs"]
 mod readings;
+#[path = "stages/recurring.rs"]
+mod recurring;
 #[path = "stages/resumed.rs"]
 mod resumed;
 #[path = "stages/rights.rs"]

@@ -23,6 +23,7 @@ mod query;
 mod replay;
 mod schema;
 mod table;
+mod timers;
 mod up;
 mod watch;
 mod whoami;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Table(table::Table),
     Watch(watch::Watch),
     History(history::History),
+    Timers(timers::Timers),
     Logs(logs::Logs),
     /// The nodes that have a name here
     #[command(
@@ -116,6 +118,7 @@ impl Command {
             Self::Table(command) => command.run(app).await,
             Self::Watch(command) => command.run(app).await,
             Self::History(command) => command.run(app).await,
+            Self::Timers(command) => command.run(app).await,
             Self::Logs(command) => command.run(app).await,
             Self::Node(command) => command.run(app).await,
             Self::Bindings(command) => command.run(app).await,

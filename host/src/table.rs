@@ -43,7 +43,7 @@ use interstice_abi::{
     walk::Layout,
 };
 
-pub use change::{Change, Counter, RowLimits, Savepoint, TableStatistics, Timer};
+pub use change::{Change, Counter, Repeat, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::{Digest, Hashed, Hashing};
 pub use extend::{Extended, Extending};
 pub use key_bytes::KeyBytes;
@@ -104,6 +104,9 @@ impl Tables {
                     ))
                 })?;
             tables.push(table);
+        }
+        if let Some(table) = tables.last_mut() {
+            table.required = timers::COLUMNS_REQUIRED;
         }
         if u16::try_from(tables.len()).is_err() {
             return Err(unfit(&"it has too many tables"));

@@ -40,9 +40,9 @@ pub fn interstice_type(attribute: TokenStream, item: TokenStream) -> TokenStream
 
 /// Makes a function a reducer: `#[reducer]`, or `#[reducer(on = "<event>")]` with one or more events.
 ///
-/// `#[reducer(private)]` cannot be called from outside: only its own module, its timers and events run it. A reducer that
-/// timers run should be private, or every call of a stranger adds a run. `#[reducer(every = "10s")]` runs by itself; it is private
-/// unless it says `public`.
+/// `#[reducer(private)]` cannot be called from outside: only its own module, its timers and
+/// events run it. A reducer that timers run should be private, or every call of a stranger adds a
+/// run. `#[reducer(every = "10s")]` runs by itself; it is private unless it says `public`.
 #[proc_macro_attribute]
 pub fn reducer(attribute: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(function::Kind::Reducer, attribute.into(), item.into()).into()

@@ -158,7 +158,10 @@ context!(QueryContext, ReadTables);
 impl<Caps> ReducerContext<Caps> {
     /// Runs `reducer` of this module `delay_ms` milliseconds after the turn's timestamp, in a turn of its own.
     ///
-    /// The reducer takes nothing beyond its context. Several timers for one reducer may be pending.
+    /// The reducer takes nothing beyond its context. Several timers for one reducer may be
+    /// pending. A step that fails sets no timer, so a chain whose reducer schedules itself ends
+    /// with its first `Err`: [`timing`](crate::timing) and `#[reducer(every = "10s")]` have
+    /// timers that go on. A reducer that is run by timers should be `#[reducer(private)]`.
     ///
     /// # Errors
     /// When the module has no such reducer, or it takes arguments.

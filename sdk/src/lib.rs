@@ -30,8 +30,9 @@
 //! # }
 //! ```
 //!
-//! Modules import everything by `use interstice_sdk::*`, the one documented glob; what is added later goes into a
-//! submodule. [`testing`] runs a module's reducers without a node.
+//! Modules import everything by `use interstice_sdk::*`, the one documented glob; what is added
+//! later goes into a submodule. [`timing`] has timers that repeat and timers with arguments.
+//! [`testing`] runs a module's reducers without a node.
 
 // The macros name this crate by its full name, also in here.
 extern crate self as interstice_sdk;
@@ -52,6 +53,7 @@ pub mod host_calls;
 pub mod key_code;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod timing;
 
 pub use __private::table::TableRow;
 pub use authority::{

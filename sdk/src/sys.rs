@@ -43,6 +43,7 @@ mod raw {
         pub(super) fn table_scan(table: u32, request: u32, len: u32, out: u32, cap: u32) -> u64;
         pub(super) fn call_reducer(request: u32, len: u32, out: u32, cap: u32) -> u64;
         pub(super) fn call_query(request: u32, len: u32, out: u32, cap: u32) -> u64;
+        pub(super) fn timer_set(request: u32, len: u32, out: u32, cap: u32) -> u64;
     }
 }
 
@@ -149,4 +150,6 @@ asks! {
     call_reducer(; request);
     /// The result's bytes.
     call_query(; request);
+    /// The timer's number.
+    timer_set(; request);
 }

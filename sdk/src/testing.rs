@@ -140,8 +140,9 @@ pub fn timers() -> Vec<Timer> {
     world::with(|world| world.timers.clone())
 }
 
-/// Lets `ms` milliseconds go by; the timers that became due, in their order, which are no longer pending. Calling
-/// their reducers is up to the test.
+/// Lets `ms` milliseconds go by; the timers that became due, in their order. They are no longer
+/// pending, but those that repeat are, and come once for each of their times. Calling their
+/// reducers is up to the test; `#[reducer(every = "…")]` sets no timer here.
 pub fn advance_ms(ms: u64) -> Vec<Timer> {
     world::with(|world| world.advance(ms))
 }

@@ -289,6 +289,30 @@ fn timers_become_due_in_their_order() {
 }
 
 #[test]
+fn timers_repeat_and_keep_their_arguments() {
+    use interstice_sdk::{__private::abi::codec::Column, timing::Timing};
+
+    let ctx = testing::plain_reducer_context();
+    testing::set_time_ms(1000);
+    let every = ctx.schedule_every("tick", 10).expect("it may");
+    let at = ctx.schedule_at("tick", 1015).expect("it may");
+    let with = ctx.schedule_with("pay", 15, (7_u64, "Ada".to_string()));
+    let refused = ctx.schedule_every_with("tick", 0, (1_u8,));
+    assert_eq!(refused.map_err(|error| error.code()), Err("bad-arguments"));
+    let due = testing::advance_ms(20);
+    let seen: Vec<_> = due.iter().map(|timer| (timer.id, timer.due_ms)).collect();
+    let with = with.expect("it may");
+    assert_eq!(
+        seen,
+        [(every, 1010), (at, 1015), (with, 1015), (every, 1020)]
+    );
+    let arguments = <(u64, String)>::from_bytes(&due[2].arguments);
+    assert_eq!(arguments, Ok((7, "Ada".to_string())));
+    ctx.cancel(every).expect("it is pending");
+    assert_eq!(testing::advance_ms(100), []);
+}
+
+#[test]
 fn random_numbers_follow_the_seed() {
     let pair = || [deterministic_random_u64(), deterministic_random_u64()];
     testing::set_random_seed(7);

@@ -197,6 +197,7 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
     let input = step.input.as_ref().and_then(|input| match input {
         Input::Call { module, .. }
         | Input::Timer { module, .. }
+        | Input::CancelTimer { module, .. }
         | Input::Install { module, .. }
         | Input::Load { module }
         | Input::Unload { module }

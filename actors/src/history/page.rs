@@ -243,6 +243,15 @@ impl<'a> PageWriter<'a> {
                     .map(|installing| (installing.module, installing.version))
                     .collect(),
             },
+            Input::CancelTimer {
+                caller,
+                module,
+                timer,
+            } => HistoryInput::CancelTimer {
+                caller,
+                module,
+                timer,
+            },
         }
     }
 }

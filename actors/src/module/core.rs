@@ -73,6 +73,8 @@ pub(crate) struct Core {
     pub(super) module: Module,
     pub(super) queue: Queue<Work>,
     pub(super) counters: CallCounters,
+    /// Runs by timers that were undone, since the module was loaded.
+    pub(super) timers_failed: u64,
     pub(super) last_fault: Option<String>,
     /// Of steps that no stranger can cause.
     pub(super) faults_in_a_row: u32,
@@ -121,6 +123,10 @@ pub(crate) struct Statistics {
     pub(crate) queue_depth: u64,
     /// The last fault.
     pub(crate) last_fault: Option<String>,
+    /// Timers that wait.
+    pub(crate) timers_pending: u64,
+    /// Runs by timers that were undone.
+    pub(crate) timers_failed: u64,
     /// The digest of all tables, as far as it is known; `None` while a step has them open.
     pub(crate) digest: Option<Hashing>,
 }
@@ -135,6 +141,7 @@ impl Core {
             module,
             queue: Queue::new(),
             counters: CallCounters::default(),
+            timers_failed: 0,
             last_fault: None,
             faults_in_a_row: 0,
             caused_faults_in_a_row: 0,
@@ -232,6 +239,9 @@ impl Core {
                 // Nobody waits any more when the asker has gone.
                 let _ = reply.send(self.statistics(depth));
             }
+            Order::Timers(wanted, reply) => {
+                let _ = reply.send(self.pending_timers(wanted));
+            }
             Order::Hashed(hashed) => self.module.tables_mut().keep_digests(hashed),
             Order::Revoke(revocations) => self.module.set_revoked(revocations),
             Order::Reset(reply) => {
@@ -256,6 +266,8 @@ impl Core {
             counters: self.counters,
             queue_depth: u64::try_from(self.queue.depth()).unwrap_or(u64::MAX),
             last_fault: self.last_fault.clone(),
+            timers_pending: self.module.tables().timers_pending(),
+            timers_failed: self.timers_failed,
             digest: idle.then(|| self.module.tables().begin_digest()),
         }
     }

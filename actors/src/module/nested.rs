@@ -69,7 +69,8 @@ pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
 /// Whether `reducer` is there and may be called from outside its module.
 ///
 /// # Errors
-/// `NotFound` with the nearest name, `Denied` for private reducers and for those that handle events.
+/// `NotFound` with the nearest name, `Denied` for private reducers and for those that handle
+/// events.
 pub(crate) fn callable<A>(entry: &Entry<A>, reducer: &str) -> Result<(), Failure> {
     let schema = &entry.installed.schema;
     match schema.reducer(reducer) {

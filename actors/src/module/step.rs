@@ -17,6 +17,7 @@ use interstice_host::module::TurnContext;
 
 pub(crate) use self::reactions::is_ephemeral;
 use self::{
+    faults::FailedStep,
     reactions::drop_ephemeral,
     running::{Ended, RecordHead, execute, prepare},
 };
@@ -150,7 +151,10 @@ impl Core {
         match what {
             StepKind::Timer(timer) => self.report_timer_ended(timer),
             StepKind::Load(_) | StepKind::Drop(_) => self.report_timers_again(),
-            StepKind::Call(_) | StepKind::Event(_) | StepKind::Nothing => self.report_timers(),
+            StepKind::Call(_)
+            | StepKind::Event(_)
+            | StepKind::CancelTimer(_)
+            | StepKind::Nothing => self.report_timers(),
         }
         turn.pending.extend(starts.pending);
         turn.dropped += starts.dropped + u32::from(is_dropped);
@@ -173,7 +177,9 @@ impl Core {
         trace: &Trace,
     ) -> Ended {
         let own = pending.module;
-        let mut prepared = prepare(&mut self.module, &turn.catalogue, own, &pending);
+        let module = &mut self.module;
+        let mut prepared = prepare(module, &turn.catalogue, own, &pending, turn.timestamp_ms);
+        let is_timer = matches!(pending.what, StepKind::Timer(_));
         // What a load does before its guest runs may take long.
         let began = self.piece_began.take();
         prepared.began = began.filter(|_| !matches!(pending.what, StepKind::Load(_)));
@@ -199,7 +205,12 @@ impl Core {
             self.undo_touched(turn, touched);
             self.counters.restarts += 1;
             let function = ended.ran.as_ref().map_or("", |ran| &ran.reducer);
-            self.note_failure(turn, step, function, failure, ended.is_fault);
+            let of = if is_timer {
+                FailedStep::Timer
+            } else {
+                FailedStep::Other(step)
+            };
+            self.note_failure(turn, of, function, failure, ended.is_fault);
         }
         ended
     }

@@ -144,7 +144,10 @@ impl PendingStep {
         let (reducer, is_load) = match &self.what {
             StepKind::Call(reducer) | StepKind::Event(reducer) => (Arc::clone(reducer), false),
             StepKind::Load(reducer) => (reducer.clone().unwrap_or_default(), true),
-            StepKind::Timer(_) | StepKind::Drop(_) | StepKind::Nothing => return None,
+            StepKind::Timer(_)
+            | StepKind::CancelTimer(_)
+            | StepKind::Drop(_)
+            | StepKind::Nothing => return None,
         };
         Some(Start {
             module: entry.installed.schema.name.clone(),
@@ -163,12 +166,14 @@ pub(crate) enum StepKind {
     Call(Arc<str>),
     /// A reducer that reacts or handles an event. Its faults count towards quarantine.
     Event(Arc<str>),
-    /// The reducer of a timer, which is taken out first.
+    /// The reducer of a timer, which is taken out first or gets its next time.
     Timer(interstice_abi::id::TimerId),
     /// The beginning of an instance's life: timers of the last load end, ephemeral rows go, then `load` runs, if there is one.
     Load(Option<Arc<str>>),
     /// Nothing of the guest: data go that an upgrade drops.
     Drop(Arc<Dropping>),
+    /// Nothing of the guest: a pending timer ends.
+    CancelTimer(interstice_abi::id::TimerId),
     /// Nothing of the guest: the place of a catalogue change in the module's history.
     Nothing,
 }
@@ -199,7 +204,8 @@ impl Origin {
             | Input::Unload { .. }
             | Input::Quarantine { .. }
             | Input::Remove { .. }
-            | Input::Grant { .. } => Self::Owner,
+            | Input::Grant { .. }
+            | Input::CancelTimer { .. } => Self::Owner,
             Input::Connect { .. } | Input::Disconnect { .. } => Self::Connection,
             Input::Call { .. } | Input::Timer { .. } | Input::NodeStart { .. } => Self::Anybody,
         }

@@ -242,7 +242,7 @@ impl Replay {
     ) -> Result<(Ended, Trace), Failure> {
         let catalogue = self.world.catalogue.clone();
         let own = step.module;
-        let prepared = prepare(module, &catalogue, own, &step);
+        let prepared = prepare(module, &catalogue, own, &step, record.timestamp_ms);
         if let (Some(_), Outcome::Failed(failure)) = (&prepared.function, &record.outcome)
             && !record.outcome.runs_again()
         {

@@ -153,6 +153,11 @@ impl World {
                 let step = PendingStep::of_node(&node, self.index(module)?, what, Vec::new());
                 return Ok(First::OfModule(step));
             }
+            Input::CancelTimer { module, timer, .. } => {
+                let what = StepKind::CancelTimer(*timer);
+                let step = PendingStep::of_node(&node, self.index(module)?, what, Vec::new());
+                return Ok(First::OfModule(step));
+            }
             Input::Install {
                 module,
                 hash,

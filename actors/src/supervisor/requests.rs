@@ -11,6 +11,8 @@ mod past;
 
 mod placed;
 
+mod timers;
+
 mod wanted;
 
 use std::sync::Arc;
@@ -111,6 +113,20 @@ impl Supervisor {
                 replies.send(Response { id, body });
             }
             return;
+        }
+        match request.body {
+            RequestBody::TimerCounts => {
+                self.timer_counts(peer, replies.clone(), id);
+                return;
+            }
+            RequestBody::Timers { .. } => {
+                if let Err(failure) = self.pending_timers(peer, request.body, replies, id) {
+                    let body = Err(failure);
+                    replies.send(Response { id, body });
+                }
+                return;
+            }
+            _ => {}
         }
         match self.immediate(peer, request, replies, ctx) {
             Ok(Some(body)) => replies.send(Response { id, body: Ok(body) }),

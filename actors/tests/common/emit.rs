@@ -277,6 +277,14 @@ impl Emitter {
                 self.line(&format!("(call $reply (call $schedule {name} {delay} (i32.const @ANSWER) (i32.const @CAP)))"));
                 self.taken(*into);
             }
+            Op::SetTimer { request, into } => {
+                let request = postcard::to_allocvec(request).expect("it encodes");
+                let request = self.claim(&request);
+                self.line(&format!(
+                    "(call $reply (call $timer_set {request} (i32.const @ANSWER) (i32.const @CAP)))"
+                ));
+                self.taken(*into);
+            }
             Op::Cancel { timer } => self.line(&format!(
                 "(call $reply (call $cancel {} (i32.const @ANSWER) (i32.const @CAP)))",
                 number(timer)

@@ -188,7 +188,7 @@ impl GuestModule {
         let callable = other
             .reducers
             .iter()
-            .filter(|reducer| reducer.events.is_empty());
+            .filter(|reducer| reducer.reducer_schema(other).is_callable());
         self.bindings.push(Dependency {
             node: None,
             address: None,
@@ -246,6 +246,24 @@ impl GuestModule {
     /// A reducer on `init`, `load` or another event without arguments.
     pub(crate) fn on(self, event: Event, name: &str, body: Vec<Op>) -> Self {
         self.function(name, Vec::new(), 0, &[event], body, TypeSet::default())
+    }
+
+    /// A private reducer that runs by itself.
+    pub(crate) fn every(self, period_ms: u64, name: &str, body: Vec<Op>) -> Self {
+        let event = Event::Every {
+            period_ms,
+            visibility: Visibility::Private,
+        };
+        self.on(event, name, body)
+    }
+
+    /// A private reducer that takes `numbers` arguments.
+    pub(crate) fn hidden(self, name: &str, numbers: usize, body: Vec<Op>) -> Self {
+        let mut module = self.reducer(name, numbers, body);
+        if let Some(reducer) = module.reducers.last_mut() {
+            reducer.events.push(Event::Private);
+        }
+        module
     }
 
     /// A reducer on `connect` or `disconnect`, whose argument it does not look at.

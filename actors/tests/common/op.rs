@@ -3,7 +3,10 @@
 //! A refused host call leaves its status in [`Value::Status`] and the guest goes on, unless it is an [`Op::Must`]. Tables are
 //! named as `table_open` wants them: `table` or `module.table`.
 
-use interstice_abi::schema::Access;
+use interstice_abi::{
+    host_call::{TimerDue, TimerRequest},
+    schema::Access,
+};
 
 /// A number that a guest works out.
 #[derive(Clone, Debug)]
@@ -124,6 +127,11 @@ pub(crate) enum Op {
         delay_ms: Value,
         into: usize,
     },
+    /// A timer in full; its id goes into the register.
+    SetTimer {
+        request: TimerRequest,
+        into: usize,
+    },
     Cancel {
         timer: Value,
     },
@@ -232,6 +240,19 @@ pub(crate) fn schedule(reducer: &str, delay_ms: u64) -> Op {
     Op::Schedule {
         reducer: reducer.into(),
         delay_ms: delay_ms.into(),
+        into: NOWHERE,
+    }
+}
+
+/// A timer that repeats, first due one period after the turn.
+pub(crate) fn schedule_every(reducer: &str, period_ms: u64, arguments: Vec<u8>) -> Op {
+    Op::SetTimer {
+        request: TimerRequest {
+            reducer: reducer.into(),
+            due: TimerDue::After(period_ms),
+            period_ms: Some(period_ms),
+            arguments,
+        },
         into: NOWHERE,
     }
 }

@@ -327,9 +327,18 @@ impl Peer {
 
     /// What a module has said.
     pub(crate) async fn lines(&self, module: &str) -> Vec<LogLine> {
+        self.kept_lines(Some(module)).await
+    }
+
+    /// What the node and its modules have said.
+    pub(crate) async fn lines_of_node(&self) -> Vec<LogLine> {
+        self.kept_lines(None).await
+    }
+
+    async fn kept_lines(&self, module: Option<&str>) -> Vec<LogLine> {
         let mut lines = self
             .client
-            .logs(Some(module), 10_000, LogsMode::Kept)
+            .logs(module, 10_000, LogsMode::Kept)
             .expect("the connection is there");
         within(async {
             let mut all = Vec::new();

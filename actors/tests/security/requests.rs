@@ -3,7 +3,7 @@
 
 use interstice_abi::failure::Code;
 use interstice_abi::fingerprint::Fingerprint;
-use interstice_abi::id::Seq;
+use interstice_abi::id::{Seq, TimerId};
 use interstice_abi::schema::Description;
 use interstice_abi::wire::{
     Ack, DeployHow, DeployOptions, GrantChange, GrantTarget, HistoryOrder, LogsMode, Request,
@@ -38,7 +38,8 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::WatchAs { .. }
         | RequestBody::Schema { .. }
         | RequestBody::NodeStatus
-        | RequestBody::ModuleStatus { .. } => Who::Anyone,
+        | RequestBody::ModuleStatus { .. }
+        | RequestBody::TimerCounts => Who::Anyone,
         RequestBody::Logs { .. }
         | RequestBody::UploadBegin { .. }
         | RequestBody::UploadChunk { .. }
@@ -55,7 +56,9 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::History { .. }
         | RequestBody::Backup
         | RequestBody::BackupPiece { .. }
-        | RequestBody::BackupEnd { .. } => Who::Owners,
+        | RequestBody::BackupEnd { .. }
+        | RequestBody::Timers { .. }
+        | RequestBody::CancelTimer { .. } => Who::Owners,
     }
 }
 
@@ -63,6 +66,7 @@ fn who(body: &RequestBody) -> Who {
 fn all() -> Vec<RequestBody> {
     let mut all = untyped();
     all.extend(typed());
+    all.extend(of_timers());
     all
 }
 
@@ -193,6 +197,23 @@ fn typed() -> Vec<RequestBody> {
             limit: 1,
             filter: None,
             row_type: Some(fingerprint("table__houses")),
+        },
+    ]
+}
+
+/// Those about timers.
+fn of_timers() -> Vec<RequestBody> {
+    let module = || "city".to_string();
+    vec![
+        RequestBody::TimerCounts,
+        RequestBody::Timers {
+            module: module(),
+            after: None,
+            limit: 1,
+        },
+        RequestBody::CancelTimer {
+            module: module(),
+            timer: TimerId(1),
         },
     ]
 }

@@ -1,7 +1,7 @@
 //! `modules`: what is installed on a node, and how it does.
 
 use clap::Args;
-use interstice_abi::wire::{ModuleState, ModuleStatus};
+use interstice_abi::wire::{ModuleState, ModuleStatus, TimerCounts};
 use serde_json::{Value as Json, json};
 
 use crate::{app::App, clock, problem::Outcome, schema_text, session::Session};
@@ -13,17 +13,26 @@ const DIGEST_DIGITS: usize = 16;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     interstice-cli modules\n  \
-    interstice-cli modules --node garden --json")]
+    interstice-cli modules --node garden --json\n\n\
+    A failed timer is a run by a timer that was undone; each is a warning in the module's log (`logs NODE --module MODULE`). \
+    Counts begin with the module's load.")]
 pub(crate) struct Modules {}
 
 impl Modules {
     pub(crate) async fn run(self, app: &App) -> Outcome<()> {
         let session = Session::open(app, None).await?;
         let modules = session.modules().await?;
+        // A node of an older program does not know the question.
+        let counts = session.client().timer_counts().await.unwrap_or_default();
+        let of = |module: &ModuleStatus| counts.iter().find(|known| known.module == module.name);
         if app.output.is_json() {
-            return app
-                .output
-                .json(&Json::Array(modules.iter().map(to_json).collect()));
+            let all = modules.iter().map(|module| {
+                let mut json = to_json(module);
+                json["timers_pending"] = of(module).map(|counts| counts.pending).into();
+                json["timers_failed"] = of(module).map(|counts| counts.failed).into();
+                json
+            });
+            return app.output.json(&Json::Array(all.collect()));
         }
         let header = [
             "module",
@@ -36,9 +45,12 @@ impl Modules {
             "calls",
             "queries",
             "waiting",
+            "timers",
+            "failed timers",
             "digest",
         ];
-        app.output.table(&header, modules.iter().map(row))?;
+        let rows = modules.iter().map(|module| row(module, of(module)));
+        app.output.table(&header, rows)?;
         for module in &modules {
             if let ModuleState::Quarantined { reason } = &module.state {
                 app.output.warn(format!(
@@ -51,7 +63,8 @@ impl Modules {
     }
 }
 
-fn row(module: &ModuleStatus) -> Vec<String> {
+fn row(module: &ModuleStatus, timers: Option<&TimerCounts>) -> Vec<String> {
+    let count = |count: Option<u64>| count.map_or("-".to_string(), |count| count.to_string());
     let rows: u64 = module.tables.iter().map(|table| table.rows).sum();
     let size: u64 = module.tables.iter().map(|table| table.bytes).sum();
     vec![
@@ -65,6 +78,8 @@ fn row(module: &ModuleStatus) -> Vec<String> {
         module.counters.reducers.to_string(),
         module.counters.queries.to_string(),
         module.queue_depth.to_string(),
+        count(timers.map(|timers| timers.pending)),
+        count(timers.map(|timers| timers.failed)),
         shortened(digest_of(module)),
     ]
 }

@@ -27,3 +27,4 @@ mod replay;
 mod reports;
 mod source;
 mod talk;
+mod timers;

@@ -13,7 +13,7 @@ use super::{
     shape::{self, Rule},
     view::with_defaults,
 };
-use crate::table::Timer;
+use crate::table::{Repeat, Timer};
 
 /// Checks that `provider` has all that the binding `dependency` of `holder` relies on: a version that satisfies it, and its
 /// tables, reducers and queries, as they were or grown in a way that a [`View`](super::View) bridges.
@@ -67,12 +67,13 @@ pub fn check_binding(
     Ok(())
 }
 
-/// Checks that a schema that is to replace another still has what `dependents` (the modules that are bound to it, and
-/// how) and its pending timers need.
+/// Checks that a schema that is to replace `old` still has what `dependents` (the modules that
+/// are bound to it, and how) and its pending timers need.
 ///
 /// # Errors
 /// `SchemaConflict` naming the dependent or the timer.
 pub fn still_needed<'a>(
+    old: &ModuleSchema,
     new: &ModuleSchema,
     dependents: impl IntoIterator<Item = (&'a ModuleSchema, &'a Dependency)>,
     timers: &[Timer],
@@ -87,11 +88,11 @@ pub fn still_needed<'a>(
         })?;
     }
     for timer in timers {
-        if !timer.of_load && !timer_runs(new, timer) {
+        if timer.lacks_reducer(old, new) {
             return Err(Failure::new(
                 Code::SchemaConflict,
                 format!(
-                    "timer {} is pending for reducer `{}`, which is not there without arguments; keep it until the timer has fired",
+                    "timer {} is pending for reducer `{}`, which is not there with the same arguments; keep it until the timer has fired",
                     timer.id, timer.reducer
                 ),
             ));
@@ -100,11 +101,24 @@ pub fn still_needed<'a>(
     Ok(())
 }
 
-/// Whether the schema has the reducer that a timer runs.
-pub(crate) fn timer_runs(schema: &ModuleSchema, timer: &Timer) -> bool {
-    schema
-        .reducer(&timer.reducer)
-        .is_some_and(|reducer| reducer.arguments.is_empty())
+/// Whether the schema `new` has the reducer that a timer of `old` runs, with the same arguments.
+/// One that the schema sets runs with the same period only.
+pub(crate) fn timer_runs(old: &ModuleSchema, new: &ModuleSchema, timer: &Timer) -> bool {
+    let Some(known) = new.reducer(&timer.reducer) else {
+        return false;
+    };
+    if let Repeat::OfSchema(period_ms) = timer.repeat {
+        return known.period_ms() == Some(period_ms);
+    }
+    match old.reducer(&timer.reducer) {
+        Some(was) => shape::same_list(
+            shape::types_of(&was.arguments),
+            &old.types,
+            shape::types_of(&known.arguments),
+            &new.types,
+        ),
+        None => known.arguments.is_empty(),
+    }
 }
 
 fn table_problem(

@@ -522,17 +522,17 @@ fn what_dependents_and_timers_need_must_stay() {
     dependent.name = ModuleName::new("audit").expect("a name");
     let timer = |of_load| Timer {
         id: TimerId(4),
-        due_ms: 0,
-        reducer: "tick".into(),
         of_load,
+        ..Timer::once("tick", 0)
     };
     let bound = binding();
-    let needed = still_needed(&schema(), [(&dependent, &bound)], &[timer(true)]);
+    let needed = still_needed(&schema(), &schema(), [(&dependent, &bound)], &[timer(true)]);
     assert_eq!(needed, Ok(()));
-    let failure = still_needed(&schema(), [], &[timer(false)]).expect_err("a timer");
+    let failure = still_needed(&schema(), &schema(), [], &[timer(false)]).expect_err("a timer");
     assert!(failure.message.contains("reducer `tick`"), "{failure}");
     let without = bent(|p| p.reducers.clear()).expect("good in itself");
-    let failure = still_needed(&without, [(&dependent, &bound)], &[]).expect_err("bound");
+    let failure =
+        still_needed(&schema(), &without, [(&dependent, &bound)], &[]).expect_err("bound");
     assert!(
         failure.message.starts_with("module `audit` relies on this"),
         "{failure}"
@@ -634,7 +634,7 @@ proptest! {
             return Ok(());
         };
         let _ = check_binding(&schema(), &binding(), &bent);
-        let _ = still_needed(&bent, [(&schema(), &binding())], &[]);
+        let _ = still_needed(&bent, &bent, [(&schema(), &binding())], &[]);
         let _ = difference(&bent, &schema()).to_string();
         let limits = RowLimits { row_bytes_max: 100, stateful_row_bytes_max: 100 };
         let old = Tables::new(Arc::new(schema()), limits).expect("fits");

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use interstice_abi::{
     event::RowEvent,
     id::{TableId, TimerId},
+    schema::ModuleSchema,
 };
 use serde::{Deserialize, Serialize};
 
 use super::KeyBytes;
+use crate::schema::timer_runs;
 
 /// One row changed. An insert has only `after`, a delete only `before`, an update both. Rows are shared: the journal, the
 /// record and the steps that react to a change hold the same bytes.
@@ -69,6 +71,65 @@ pub struct Timer {
     pub reducer: String,
     /// Whether it descends from `load` and ends with that load.
     pub of_load: bool,
+    /// Whether it is set again when it fires.
+    pub repeat: Repeat,
+    /// The encoded arguments of the reducer, one after the other.
+    pub arguments: Vec<u8>,
+}
+
+/// Whether a timer is set again when it fires. Periods are in milliseconds, and not 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Repeat {
+    /// It fires once.
+    Never,
+    /// It is due again one period after it was due.
+    Every(u64),
+    /// The same, because the schema says that the reducer runs by itself.
+    OfSchema(u64),
+}
+
+impl Repeat {
+    /// The time between two runs, in milliseconds.
+    #[must_use]
+    pub const fn period_ms(self) -> Option<u64> {
+        match self {
+            Self::Never => None,
+            Self::Every(period_ms) | Self::OfSchema(period_ms) => Some(period_ms),
+        }
+    }
+}
+
+impl Timer {
+    /// A timer that fires once, without arguments. Its number is given when it is set.
+    #[must_use]
+    pub fn once(reducer: impl Into<String>, due_ms: u64) -> Self {
+        Self {
+            id: TimerId(0),
+            due_ms,
+            reducer: reducer.into(),
+            of_load: false,
+            repeat: Repeat::Never,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Whether the schema `new`, which is to replace `old`, lacks the reducer that the timer needs.
+    /// Timers of a load or of the schema come and go with it.
+    #[must_use]
+    pub fn lacks_reducer(&self, old: &ModuleSchema, new: &ModuleSchema) -> bool {
+        let is_durable = !self.of_load && !matches!(self.repeat, Repeat::OfSchema(_));
+        is_durable && !timer_runs(old, new, self)
+    }
+
+    /// When it is due again if it fires at `now_ms`: whole periods after it was due, so that it
+    /// does not drift; periods that have passed are skipped. `None` when it fires once.
+    #[must_use]
+    pub fn due_after(&self, now_ms: u64) -> Option<u64> {
+        let period_ms = self.repeat.period_ms()?.max(1);
+        let passed = now_ms.saturating_sub(self.due_ms) / period_ms;
+        let wait_ms = period_ms.saturating_mul(passed.saturating_add(1));
+        Some(self.due_ms.saturating_add(wait_ms))
+    }
 }
 
 /// A place in the journal that a step can be undone to. It holds until the journal is committed or rolled back

@@ -69,8 +69,9 @@ impl Tables {
         if !wipe && !plan.is_compatible() {
             return Err((self, plan.difference));
         }
-        for timer in plan.timers {
-            self.take_timer(timer.id);
+        let timers = plan.timers.iter().map(|timer| timer.id);
+        for timer in timers.chain(plan.unscheduled) {
+            self.take_timer(timer);
         }
         next.foreign = std::mem::take(&mut self.foreign);
         next.left = std::mem::take(&mut self.left);

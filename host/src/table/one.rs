@@ -28,6 +28,9 @@ pub(super) struct Table {
     /// The names of the columns, for messages.
     pub(super) columns: Vec<String>,
     nodes: Vec<Node>,
+    /// How many columns every row has; the others may be missing at its end. All of them but in
+    /// the hidden table.
+    pub(super) required: usize,
     pub(super) key: KeyType,
     /// The primary key's place in `columns`.
     pub(super) key_field: usize,
@@ -231,6 +234,7 @@ impl Table {
             name: schema.name.clone(),
             persistence: schema.persistence,
             columns: schema.fields.iter().map(|f| f.name.clone()).collect(),
+            required: nodes.len(),
             nodes,
             key: key_type(key_field)?,
             key_field,
@@ -261,12 +265,20 @@ impl Table {
         reading: &mut Reading,
     ) -> Result<(), Damaged> {
         let ends = &mut reading.ends;
-        ends.clear();
-        let mut end = 0;
-        layout.walk(&self.nodes, row, |_, column| {
-            end += column.len();
-            ends.push(end);
-        })
+        let mut walk = |nodes: &[Node]| {
+            ends.clear();
+            let mut end = 0;
+            layout.walk(nodes, row, |_, column| {
+                end += column.len();
+                ends.push(end);
+            })
+        };
+        match walk(&self.nodes) {
+            Err(_) if self.required < self.nodes.len() => {
+                walk(self.nodes.get(..self.required).unwrap_or_default())
+            }
+            walked => walked,
+        }
     }
 
     /// The second half of [`Table::read`].

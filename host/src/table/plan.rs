@@ -7,11 +7,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use interstice_abi::{
     failure::Failure,
-    id::TableId,
+    id::{TableId, TimerId},
     schema::{ModuleSchema, Persistence},
 };
 
-use super::{Tables, Timer};
+use super::{Repeat, Tables, Timer};
 use crate::schema::{self, Effect, SchemaDifference, Sign};
 
 /// What moving the tables of a module to another schema will do.
@@ -25,6 +25,8 @@ pub struct MovePlan {
     pub timers: Vec<Timer>,
     /// The tables that begin empty under the new schema, whether they have rows or not.
     pub(super) restarted: BTreeSet<String>,
+    /// Timers of the old schema that the new one does not have: they go without a word.
+    pub(super) unscheduled: Vec<TimerId>,
 }
 
 /// What becomes of a table.
@@ -97,9 +99,16 @@ impl Tables {
             Strictness::AsPromised => schema::difference(&self.schema, &next.schema),
             Strictness::AsRecorded => schema::strict_difference(&self.schema, &next.schema),
         };
-        let timers = self.timers().into_iter();
-        let timers: Vec<Timer> = timers
-            .filter(|timer| !timer.of_load && !schema::timer_runs(&next.schema, timer))
+        let (old, new) = (&self.schema, &next.schema);
+        let (timers, others): (Vec<Timer>, Vec<Timer>) = self
+            .timers()
+            .into_iter()
+            .partition(|timer| timer.lacks_reducer(old, new));
+        let unscheduled = others
+            .iter()
+            .filter(|timer| matches!(timer.repeat, Repeat::OfSchema(_)))
+            .filter(|timer| !schema::timer_runs(old, new, timer))
+            .map(|timer| timer.id)
             .collect();
         for timer in &timers {
             let what = format!("timer {} for reducer {}", timer.id, timer.reducer);
@@ -125,6 +134,7 @@ impl Tables {
             difference,
             timers,
             restarted,
+            unscheduled,
         }
     }
 

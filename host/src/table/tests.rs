@@ -7,6 +7,7 @@ mod migration;
 mod model;
 mod rules;
 mod scans;
+mod timers;
 
 use std::sync::Arc;
 

@@ -108,6 +108,11 @@ impl Tables {
         self.write(place, row, Mode::Insert)
     }
 
+    /// Updates in any table, hidden ones too.
+    pub(super) fn update_at(&mut self, place: usize, row: &[u8]) -> Result<(), Failure> {
+        self.write(place, row, Mode::Update)
+    }
+
     /// Deletes from any table by ordered key.
     pub(super) fn delete_at(&mut self, place: usize, key: &[u8]) -> Result<(), Failure> {
         let id = id_of(place);

@@ -4,7 +4,10 @@
 //! [`Function`] have an entry for every table that a handle can stand for, so a capability is one lookup; queries only
 //! read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use interstice_abi::{
     event::TableRef,
@@ -36,6 +39,8 @@ pub struct Binary {
     pub(crate) foreign: Vec<TableRef>,
     reducers: BTreeMap<String, FunctionIndex>,
     queries: BTreeMap<String, FunctionIndex>,
+    /// Whether the module's log has a line on a public reducer that schedules itself.
+    pub(crate) warned_of_public_timer: AtomicBool,
 }
 
 /// A function's place in [`Binary::functions`].
@@ -97,6 +102,7 @@ impl Binary {
             foreign,
             reducers: BTreeMap::new(),
             queries: BTreeMap::new(),
+            warned_of_public_timer: AtomicBool::new(false),
         };
         let schema = binary.schema.clone();
         for table in &schema.tables {

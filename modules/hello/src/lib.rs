@@ -6,9 +6,6 @@ use interstice_sdk::*;
 
 interstice_module!(visibility: Public);
 
-/// How long after a count the next one comes, in milliseconds.
-const COUNT_EVERY_MS: u64 = 60_000;
-
 /// What was said. `public`: other modules and clients may read it.
 #[table(public)]
 #[derive(Debug, PartialEq)]
@@ -48,12 +45,10 @@ pub fn init(ctx: ReducerContext) {
     ctx.log("installed");
 }
 
-/// Runs at every start. Timers that begin here end when the module stops, and begin again at the next load.
+/// Runs at every start.
 #[reducer(on = "load")]
-pub fn load(ctx: ReducerContext) -> Result<(), Error> {
+pub fn load(ctx: ReducerContext) {
     ctx.log("loaded");
-    ctx.schedule("count_greetings", COUNT_EVERY_MS)?;
-    Ok(())
 }
 
 /// Runs whenever a greeting was given, after the reducer that gave it.
@@ -62,16 +57,14 @@ pub fn on_greeting(ctx: ReducerContext, row: Greetings) {
     ctx.log(&format!("greeting {}: {}", row.id, row.greeting));
 }
 
-/// Runs by the clock: each time it sets its own next timer. `private`: nobody else may run it.
-#[reducer(private)]
-pub fn count_greetings<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
+/// Runs by itself, and nobody else may run it.
+#[reducer(every = "1m")]
+pub fn count_greetings<Caps>(ctx: ReducerContext<Caps>)
 where
     Caps: CanRead<Greetings>,
 {
     let count = ctx.current.tables.greetings().count();
     ctx.log(&format!("{count} greetings so far"));
-    ctx.schedule("count_greetings", COUNT_EVERY_MS)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -112,6 +112,9 @@ host_calls! {
     CALL_REDUCER = "call_reducer" (I32, I32, I32, I32) -> I64;
     /// `call_query(request_ptr, request_len, out, cap) -> Reply`: runs a [`CallRequest`]; the result's bytes.
     CALL_QUERY = "call_query" (I32, I32, I32, I32) -> I64;
+    /// `timer_set(request_ptr, request_len, out, cap) -> Reply`: a timer for a [`TimerRequest`];
+    /// its `TimerId` in postcard.
+    TIMER_SET = "timer_set" (I32, I32, I32, I32) -> I64;
 }
 
 /// What a call that returns something returns: the status in the upper 32 bits, the answer's length in the lower.
@@ -153,6 +156,28 @@ pub struct Invocation {
     pub caller_module_name: String,
     /// Whether one of the node's owners asks, from outside.
     pub caller_is_owner: bool,
+}
+
+/// A timer that is to be set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimerRequest {
+    /// The reducer that it runs, of the same module.
+    pub reducer: String,
+    /// When it is due first.
+    pub due: TimerDue,
+    /// The time between two runs, in milliseconds; `None`: it runs once.
+    pub period_ms: Option<u64>,
+    /// The encoded arguments, one after the other.
+    pub arguments: Vec<u8>,
+}
+
+/// When a timer is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimerDue {
+    /// This many milliseconds after the turn's timestamp.
+    After(u64),
+    /// At this time, in milliseconds since 1970. A time that has passed: at once.
+    At(u64),
 }
 
 /// A call into another module.

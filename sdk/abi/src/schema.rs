@@ -58,7 +58,8 @@ impl fmt::Display for Version {
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 pub enum Visibility {
-    /// A module: only modules of its node. A table: only its module (and the node's owners). A reducer: only its module.
+    /// A module: only modules of its node. A table: only its module (and the node's owners). A
+    /// reducer: only its module.
     #[default]
     Private,
     /// Everyone who reaches the node.
@@ -237,7 +238,8 @@ impl ReducerSchema {
         })
     }
 
-    /// Why it cannot be called, for the end of a sentence about a reducer that is not [callable](Self::is_callable).
+    /// Why it cannot be called, for the end of a sentence about a reducer that is not
+    /// [callable](Self::is_callable).
     #[must_use]
     pub fn why_not_callable(&self) -> String {
         let handled = self

@@ -19,6 +19,7 @@ pub mod bytes;
 mod history;
 mod kind;
 mod status;
+mod timers;
 
 use alloc::{string::String, vec::Vec};
 
@@ -33,11 +34,15 @@ pub use history::{
     HistoryReducer, HistoryStep, SHOWN_BYTES_MAX, TURNS_PER_PAGE_MAX, TableAt, TimerChange,
 };
 pub use status::{CallCounters, ModuleState, ModuleStatus, NodeStatus, TableStatus};
+pub use timers::{
+    PendingTimer, TIMER_ARGUMENTS_SHOWN_MAX, TIMERS_PER_PAGE_MAX, TimerCounts, TimerLife,
+    TimersPage,
+};
 
 use crate::{
     failure::Failure,
     fingerprint::Fingerprint,
-    id::{NodeId, Position, Seq},
+    id::{NodeId, Position, Seq, TimerId},
     schema::{ModuleSchema, Version},
     text,
 };
@@ -375,6 +380,25 @@ pub enum RequestBody {
         /// The module.
         module: String,
     },
+    /// How many timers the modules have that the asker may see. Answer:
+    /// [`ResponseBody::TimerCounts`].
+    TimerCounts,
+    /// A page of a module's pending timers. Owners only. Answer: [`ResponseBody::Timers`].
+    Timers {
+        /// The module.
+        module: String,
+        /// The [`TimersPage::next`] of the page before; `None` for the first.
+        after: Option<TimerId>,
+        /// Most timers wanted; [`TIMERS_PER_PAGE_MAX`] bounds it.
+        limit: u32,
+    },
+    /// Ends a pending timer, as a turn of its own. Owners only. Answer: [`ResponseBody::Called`].
+    CancelTimer {
+        /// The module.
+        module: String,
+        /// The timer.
+        timer: TimerId,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -473,6 +497,10 @@ pub enum ResponseBody {
     DeployedAll(Vec<DeployReport>),
     /// What a deploy would do.
     Planned(DeployPlan),
+    /// Timers in numbers, by module.
+    TimerCounts(Vec<TimerCounts>),
+    /// Pending timers of a module.
+    Timers(TimersPage),
 }
 
 /// Who answers.

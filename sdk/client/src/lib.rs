@@ -41,6 +41,7 @@ mod history;
 mod refit;
 mod rows;
 mod subscription;
+mod timers;
 mod typed;
 mod upload;
 

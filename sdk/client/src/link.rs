@@ -282,6 +282,7 @@ fn changes(body: &RequestBody) -> Option<&'static str> {
         RequestBody::Load { .. } => Some("load"),
         RequestBody::Remove { .. } => Some("remove"),
         RequestBody::ChangeGrant { .. } => Some("change of grants"),
+        RequestBody::CancelTimer { .. } => Some("end of a timer"),
         RequestBody::Stop => Some("stop"),
         _ => None,
     }

@@ -6,7 +6,7 @@
 use interstice_abi::{
     codec::Column,
     failure::{Code, Failure},
-    host_call::Reply,
+    host_call::{Reply, TimerDue, TimerRequest},
     schema::TableSchema,
     types::TypeSet,
 };
@@ -113,8 +113,25 @@ pub(crate) fn seq() -> u64 {
 /// A timer for a reducer.
 pub(crate) fn schedule(name: &[u8], delay_ms: u64, out: &mut [u8]) -> Reply {
     ask(out, |world| {
-        let timer = world.schedule(text(name)?, delay_ms);
+        let timer = world.schedule(TimerRequest {
+            reducer: text(name)?.to_string(),
+            due: TimerDue::After(delay_ms),
+            period_ms: None,
+            arguments: Vec::new(),
+        });
         Ok(timer.0.to_bytes())
+    })
+}
+
+/// The timer's number.
+pub(crate) fn timer_set(request: &[u8], out: &mut [u8]) -> Reply {
+    ask(out, |world| {
+        let request: TimerRequest = postcard::from_bytes(request).map_err(Failure::internal)?;
+        if request.period_ms == Some(0) {
+            let message = "a period of 0 ms is not possible; the shortest is 1 ms";
+            return Err(Failure::new(Code::BadArguments, message));
+        }
+        Ok(world.schedule(request).0.to_bytes())
     })
 }
 

@@ -2,7 +2,11 @@
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-use interstice_abi::{failure::Failure, host_call::Invocation, id::TimerId};
+use interstice_abi::{
+    failure::Failure,
+    host_call::{Invocation, TimerDue, TimerRequest},
+    id::TimerId,
+};
 
 use super::table::Table;
 
@@ -25,6 +29,10 @@ pub struct Timer {
     pub reducer: String,
     /// When it is due, in milliseconds since 1970.
     pub due_ms: u64,
+    /// The time between two runs, in milliseconds; `None`: it runs once.
+    pub period_ms: Option<u64>,
+    /// The encoded arguments of the reducer, one after the other.
+    pub arguments: Vec<u8>,
 }
 
 /// What answers calls into another module.
@@ -124,26 +132,45 @@ impl World {
         z ^ (z >> 31)
     }
 
-    pub(super) fn schedule(&mut self, reducer: &str, delay_ms: u64) -> TimerId {
+    pub(super) fn schedule(&mut self, request: TimerRequest) -> TimerId {
         self.timers_made += 1;
-        let timer = Timer {
-            id: TimerId(self.timers_made),
-            reducer: reducer.to_string(),
-            due_ms: self.time_ms.saturating_add(delay_ms),
-        };
-        let place = self
-            .timers
-            .partition_point(|other| other.due_ms <= timer.due_ms);
-        let id = timer.id;
-        self.timers.insert(place, timer);
+        let id = TimerId(self.timers_made);
+        self.insert(Timer {
+            id,
+            reducer: request.reducer,
+            due_ms: match request.due {
+                TimerDue::After(delay_ms) => self.time_ms.saturating_add(delay_ms),
+                TimerDue::At(due_ms) => due_ms,
+            },
+            period_ms: request.period_ms,
+            arguments: request.arguments,
+        });
         id
     }
 
+    fn insert(&mut self, timer: Timer) {
+        let place = self
+            .timers
+            .partition_point(|other| other.due_ms <= timer.due_ms);
+        self.timers.insert(place, timer);
+    }
+
+    /// A timer that repeats comes once for each of its times, and stays.
     pub(super) fn advance(&mut self, ms: u64) -> Vec<Timer> {
         self.time_ms = self.time_ms.saturating_add(ms);
-        let due = self
-            .timers
-            .partition_point(|timer| timer.due_ms <= self.time_ms);
-        self.timers.drain(..due).collect()
+        let mut due = Vec::new();
+        while let Some(first) = self.timers.first()
+            && first.due_ms <= self.time_ms
+        {
+            let timer = self.timers.remove(0);
+            if let Some(period_ms) = timer.period_ms {
+                self.insert(Timer {
+                    due_ms: timer.due_ms.saturating_add(period_ms),
+                    ..timer.clone()
+                });
+            }
+            due.push(timer);
+        }
+        due
     }
 }

@@ -16,11 +16,20 @@ use crate::{
     supervisor::Quarantine,
 };
 
+/// Which step has failed: one that nobody waits for is said in the module's log.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum FailedStep {
+    /// That of a timer.
+    Timer,
+    /// Another one, by its place in the turn.
+    Other(StepIndex),
+}
+
 impl Core {
     pub(super) fn note_failure(
         &mut self,
         turn: &Turn,
-        step: StepIndex,
+        step: FailedStep,
         function: &str,
         failure: &Failure,
         is_fault: bool,
@@ -31,17 +40,21 @@ impl Core {
         } else {
             self.counters.rejected += 1;
         }
-        // Nobody else hears of reactions, and of `init` and `load` only who deploys.
-        if is_fault || step.0 > 0 || matches!(turn.waiter, Waiter::Node(_)) {
+        let is_timer = step == FailedStep::Timer;
+        self.timers_failed += u64::from(is_timer);
+        let is_later = step != FailedStep::Other(StepIndex(0));
+        // Nobody else hears of timers and reactions, and of `init` and `load` only who deploys.
+        if is_fault || is_later || matches!(turn.waiter, Waiter::Node(_)) {
             let what = if is_fault {
                 "faulted"
             } else {
                 "returned an error"
             };
+            let run_by = if is_timer { ", run by a timer," } else { "" };
             self.shared.lines.warn(
                 Some(&self.name),
                 Some(turn.seq),
-                &format!("reducer `{function}` {what}: {failure}"),
+                &format!("reducer `{function}`{run_by} {what}: {failure}"),
             );
         }
     }
@@ -51,7 +64,10 @@ impl Core {
     pub(super) fn count(&mut self, turn: &mut Turn, what: &StepKind, ended: &Ended) {
         let of_owner = ended.of_load || turn.origin == Origin::Owner;
         let counts = match what {
-            StepKind::Call(_) | StepKind::Drop(_) | StepKind::Nothing => None,
+            StepKind::Call(_)
+            | StepKind::CancelTimer(_)
+            | StepKind::Drop(_)
+            | StepKind::Nothing => None,
             StepKind::Load(_) => Some(true),
             StepKind::Event(_) => Some(of_owner),
             StepKind::Timer(timer) => {
@@ -114,7 +130,8 @@ impl Core {
             }
             let id = |row: &[u8]| u64::decode(&mut Input::new(row)).ok().map(TimerId);
             match (&change.before, &change.after) {
-                (None, Some(row)) if is_owners => self.timers_of_owners.extend(id(row)),
+                // One that repeats keeps its row, with its next time.
+                (_, Some(row)) if is_owners => self.timers_of_owners.extend(id(row)),
                 (Some(row), None) => {
                     id(row).map(|timer| self.timers_of_owners.remove(&timer));
                 }
@@ -147,7 +164,8 @@ impl Core {
         pending: &PendingStep,
         why: &'static str,
     ) -> Ended {
-        let prepared = prepare(&mut self.module, &turn.catalogue, pending.module, pending);
+        let (module, now_ms) = (&mut self.module, turn.timestamp_ms);
+        let prepared = prepare(module, &turn.catalogue, pending.module, pending, now_ms);
         let Some(function) = prepared.function.clone() else {
             return prepared.without_guest();
         };

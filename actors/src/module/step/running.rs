@@ -31,8 +31,15 @@ pub(crate) struct Prepared {
     pub(crate) function: Option<Arc<str>>,
     /// Whether its timers belong to a load.
     pub(crate) of_load: bool,
-    /// What was changed on the way: timers that are gone, whatever becomes of the step.
-    pub(crate) removed: Vec<Effect>,
+    /// Why what is not the guest's could not be done.
+    pub(crate) refused: Option<Box<Failure>>,
+    /// What a timer hands its reducer in place of what the step was given.
+    pub(crate) arguments: Option<Arc<[u8]>>,
+    /// What was changed on the way, and holds whatever becomes of the step: timers that are gone
+    /// or have their next time.
+    pub(crate) kept: Vec<Effect>,
+    /// The counters that moved on the way.
+    pub(crate) counters: Vec<(ModuleName, Counter)>,
     /// When its guest begins, where the clock has just been read.
     pub(crate) began: Option<Instant>,
 }
@@ -58,47 +65,63 @@ pub(crate) struct RecordHead {
     pub(crate) input: Option<Input>,
 }
 
-/// Does what comes before the guest: a timer is taken out, a load begins an instance's life.
+/// Does what comes before the guest in a turn of `timestamp_ms`: a timer is taken out or gets its
+/// next time, a load begins an instance's life.
 pub(crate) fn prepare<A>(
     module: &mut Module,
     catalogue: &Catalogue<A>,
     own: ModuleIndex,
     pending: &PendingStep,
+    timestamp_ms: u64,
 ) -> Prepared {
     let savepoint = module.tables().savepoint();
+    let (mut arguments, mut refused) = (None, None);
     let (function, of_load) = match &pending.what {
         StepKind::Call(reducer) | StepKind::Event(reducer) => {
             (Some(Arc::clone(reducer)), pending.of_load)
         }
-        StepKind::Timer(timer) => match module.tables_mut().take_timer(*timer) {
-            Some(timer) => (Some(timer.reducer.into()), timer.of_load),
+        StepKind::Timer(timer) => match module.tables_mut().fire_timer(*timer, timestamp_ms) {
+            Some(timer) => {
+                arguments = Some(timer.arguments.into());
+                (Some(timer.reducer.into()), timer.of_load)
+            }
             None => (None, false),
         },
         StepKind::Load(reducer) => {
             module.renew();
             module.tables_mut().clear_ephemeral();
             module.tables_mut().drop_timers_of_load();
+            module.tables_mut().set_timers_of_schema(timestamp_ms);
             (reducer.clone(), true)
         }
         StepKind::Drop(what) => {
             drop_data(module.tables_mut(), what);
             (None, false)
         }
+        StepKind::CancelTimer(timer) => {
+            refused = module.tables_mut().cancel(*timer).err().map(Box::new);
+            (None, false)
+        }
         StepKind::Nothing => (None, false),
     };
     let name = &module.binary().schema.name;
-    let removed = module.tables().changes_since(savepoint).iter();
-    let removed = removed.map(|change| Effect::Change {
+    let kept = module.tables().changes_since(savepoint).iter();
+    let kept = kept.map(|change| Effect::Change {
         module: name.clone(),
         change: change.clone(),
     });
-    let removed = removed.collect();
+    let kept = kept.collect();
+    let counters = module.tables().counters_since(savepoint);
+    let counters = counters.map(|counter| (name.clone(), counter)).collect();
     let serves = catalogue.entry(own).is_some_and(Entry::serves);
     Prepared {
         savepoint,
         function: function.filter(|_| serves),
         of_load,
-        removed,
+        refused,
+        arguments,
+        kept,
+        counters,
         began: None,
     }
 }
@@ -126,9 +149,9 @@ impl Prepared {
     pub(crate) fn without_guest(self) -> Ended {
         Ended {
             ran: None,
-            effects: self.removed,
-            counters: Vec::new(),
-            result: Ok(()),
+            counters: self.counters,
+            effects: self.kept,
+            result: self.refused.map_or(Ok(()), |failure| Err(*failure)),
             is_fault: false,
             of_load: self.of_load,
             running_us: 0,
@@ -139,12 +162,12 @@ impl Prepared {
     pub(crate) fn failed(self, module: &Module, failure: Failure, is_fault: bool) -> Ended {
         let name = module.binary().schema.name.clone();
         Ended {
+            counters: self.counters,
             ran: self.function.map(|reducer| Ran {
                 module: name,
                 reducer,
             }),
-            effects: self.removed,
-            counters: Vec::new(),
+            effects: self.kept,
             result: Err(failure),
             is_fault,
             of_load: self.of_load,
@@ -153,8 +176,8 @@ impl Prepared {
     }
 }
 
-/// Runs the guest of a step that was prepared. When it fails, its own module is undone but for what was removed before;
-/// what `touched` holds is the caller's to undo.
+/// Runs the guest of a step that was prepared. When it fails, its own module is undone but for
+/// what was done before; what `touched` holds is the caller's to undo.
 pub(crate) async fn execute<A>(
     module: &mut Module,
     catalogue: &Catalogue<A>,
@@ -167,10 +190,11 @@ pub(crate) async fn execute<A>(
     let Some(function) = prepared.function.clone() else {
         return prepared.without_guest();
     };
-    let mut turn = turn;
+    let (mut turn, mut prepared) = (turn, prepared);
     turn.of_load = prepared.of_load;
     let entry = catalogue.entry(pending.module);
-    let arguments = pending.arguments.into_bytes();
+    let arguments = prepared.arguments.take();
+    let arguments = arguments.unwrap_or_else(|| pending.arguments.into_bytes());
     let called = entry.and_then(|entry| call_effect(entry, &function, &arguments));
     let is_timed = matches!(pending.what, StepKind::Event(_));
     let request = Box::new(StepRequest {
@@ -195,7 +219,7 @@ pub(crate) async fn execute<A>(
         };
     }
     let name = module.binary().schema.name.clone();
-    let mut effects = prepared.removed;
+    let mut effects = prepared.kept;
     if effects.is_empty() {
         effects = outcome.effects;
     } else {

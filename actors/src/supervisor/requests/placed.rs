@@ -47,6 +47,9 @@ impl Supervisor {
             Some(Wanted::Rows(rows)) => self.rows(peer, rows, &replies, id),
             Some(Wanted::Watch(watch)) => self.watch(peer, watch, &replies, id),
             Some(Wanted::RowsAt(rows)) => self.rows_at(peer, rows, (&replies, id)),
+            Some(Wanted::CancelTimer(module, timer)) => {
+                self.cancel_timer(peer, (&module, timer), &replies, id)
+            }
             None => Err(Failure::internal(
                 "a request was parked that takes no place",
             )),

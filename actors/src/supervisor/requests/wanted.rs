@@ -3,7 +3,7 @@
 
 use interstice_abi::{
     fingerprint::Fingerprint,
-    id::{Position, Seq},
+    id::{Position, Seq, TimerId},
     wire::{Ack, RequestBody, RowFilter},
 };
 
@@ -14,6 +14,7 @@ pub(super) enum Wanted {
     Rows(WantedRows),
     Watch(WantedWatch),
     RowsAt(WantedRowsAt),
+    CancelTimer(String, TimerId),
 }
 
 /// A call or query.
@@ -185,6 +186,7 @@ impl Wanted {
                 filter,
                 row_type,
             } => rows_at((module, table), at, limit, filter, Some(row_type)),
+            RequestBody::CancelTimer { module, timer } => Self::CancelTimer(module, timer),
             _ => return None,
         })
     }

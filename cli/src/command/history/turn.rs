@@ -291,6 +291,14 @@ impl Input {
                     json: with(input.json, "timer", timer.0.into()),
                 }
             }
+            HistoryInput::CancelTimer {
+                caller,
+                module,
+                timer,
+            } => Self {
+                text: format!("cancel-timer {module} {timer} by owner {caller}"),
+                json: json!({"kind": "cancel-timer", "module": module, "timer": timer.0, "caller": caller}),
+            },
             HistoryInput::Install {
                 module,
                 version,

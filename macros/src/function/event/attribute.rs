@@ -23,7 +23,8 @@ struct Words {
     public: Option<Path>,
 }
 
-/// Reads the attribute's arguments: what runs the reducer beside calls. With an entry, only a public `every` can be called.
+/// Reads the attribute's arguments: what runs the reducer beside calls. With an entry, only a
+/// public `every` can be called.
 pub(in crate::function) fn read(attribute: TokenStream, errors: &mut Errors) -> Vec<Subscription> {
     let parser = Punctuated::<Meta, Token![,]>::parse_terminated;
     let Ok(metas) = parser.parse2(attribute.clone()) else {

@@ -8,9 +8,9 @@ use crate::{
 };
 
 impl ModuleSchema {
-    /// The schema without what only the module itself is concerned with: private tables, reducers that cannot be called,
-    /// authorities, dependencies, column defaults, capabilities on other than its public tables, and every type that
-    /// nothing left uses.
+    /// The schema without what only the module itself is concerned with: private tables, reducers
+    /// that cannot be called, authorities, dependencies, column defaults, capabilities on other
+    /// than its public tables, and every type that nothing left uses.
     #[must_use]
     pub fn public_view(&self) -> Self {
         let mut view = self.clone();

@@ -252,6 +252,15 @@ pub enum HistoryInput {
         /// Their names and versions.
         modules: Vec<(ModuleName, Version)>,
     },
+    /// An owner has ended a pending timer.
+    CancelTimer {
+        /// Who.
+        caller: NodeId,
+        /// Whose timer.
+        module: ModuleName,
+        /// Which.
+        timer: TimerId,
+    },
 }
 
 /// A table as it was: first its schema, then its rows in key order.

@@ -32,6 +32,7 @@ impl RequestBody {
                 | Self::RowsAt { .. }
                 | Self::RowsAtAs { .. }
                 | Self::RowsAs { after: None, .. }
+                | Self::CancelTimer { .. }
         )
     }
 
