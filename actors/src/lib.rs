@@ -28,6 +28,9 @@ mod shedding;
 
 mod lines;
 
+#[doc(hidden)]
+pub mod clock;
+
 pub mod network;
 
 pub mod ingress;

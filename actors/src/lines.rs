@@ -373,7 +373,8 @@ fn cut(text: &str) -> String {
     format!("{kept}… ({} bytes were cut)", text.len() - end)
 }
 
-/// The clock, in milliseconds since 1970.
+/// The system's clock, in milliseconds since 1970: what lines say. Turns and timers go by
+/// [`crate::clock`].
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

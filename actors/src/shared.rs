@@ -10,6 +10,7 @@ use interstice_abi::id::{Epoch, ModuleName, NodeId};
 use interstice_host::log::{Log, LogError, LogPosition, Records, Wakes};
 
 use crate::{
+    clock::NodeClock,
     history::History,
     lines::Lines,
     module::{lane::Lane, readings::Readings, watch::watchers::Watchers},
@@ -21,6 +22,16 @@ use crate::{
 /// Bytes of records that may wait for the disk before modules wait for it, too: one of the largest steps. A smaller bound would stop
 /// every module for each large step.
 const UNSYNCED_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Who a node is.
+pub(crate) struct Who {
+    /// Its id.
+    pub(crate) id: NodeId,
+    /// Keys the random streams of steps.
+    pub(crate) seed: [u8; 32],
+    /// Its epoch.
+    pub(crate) epoch: Epoch,
+}
 
 /// Shared by all actors of a node.
 pub(crate) struct Shared {
@@ -50,24 +61,24 @@ pub(crate) struct Shared {
     pub(crate) history: History,
     /// Why a checkpoint could not be written, if so.
     pub(crate) unwritten: OnceLock<String>,
+    clock: NodeClock,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
 impl Shared {
     /// Before any actor runs.
     pub(crate) fn new(
-        id: NodeId,
-        seed: [u8; 32],
-        epoch: Epoch,
+        who: Who,
         log: Log,
         lines: Arc<Lines>,
         remote: Arc<dyn Remote>,
         lane: Lane,
+        clock: NodeClock,
     ) -> Self {
         Self {
-            id,
-            seed,
-            epoch,
+            id: who.id,
+            seed: who.seed,
+            epoch: who.epoch,
             log,
             lines,
             watchers: Watchers::default(),
@@ -78,8 +89,19 @@ impl Shared {
             shedding: Shedding::default(),
             history: History::default(),
             unwritten: OnceLock::new(),
+            clock,
             supervisor: OnceLock::new(),
         }
+    }
+
+    /// The node's time, in milliseconds since 1970. A jump of the system's clock is a warning in
+    /// the node's log.
+    pub(crate) fn now_ms(&self) -> u64 {
+        let (now_ms, jump) = self.clock.now();
+        if let Some(jump) = jump {
+            self.lines.warn(None, None, &jump.text());
+        }
+        now_ms
     }
 
     /// Makes the supervisor known, once.

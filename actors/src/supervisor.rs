@@ -74,7 +74,6 @@ use crate::{
     backup::serve::{BackupDone, BackupPassed, Backups},
     config::Config,
     ingress::ConnectionId,
-    lines::now_ms,
     module::{
         Order,
         broken::abandoned,
@@ -267,7 +266,7 @@ impl Handler<Endings> for Supervisor {
             }
         }
         if let Some(news) = endings.timers {
-            self.timers.set(news, now_ms());
+            self.timers.set(news, self.shared.now_ms());
             self.arm_timer(ctx);
         }
         if let Some(quarantine) = endings.quarantine {
@@ -283,7 +282,7 @@ impl Handler<TimerDue> for Supervisor {
 
     fn handle(&mut self, _: TimerDue, ctx: &mut Context<Self>) {
         self.timers.disarm();
-        for (module, timer) in self.timers.take_due(now_ms()) {
+        for (module, timer) in self.timers.take_due(self.shared.now_ms()) {
             self.park_or(Parked::Timer(module, timer), ctx);
         }
         self.arm_timer(ctx);

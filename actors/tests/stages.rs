@@ -11,6 +11,8 @@ mod common;
 mod atomicity;
 #[path = "stages/bad_input.rs"]
 mod bad_input;
+#[path = "stages/clocks.rs"]
+mod clocks;
 #[path = "stages/crashes.rs"]
 mod crashes;
 #[path = "stages/crimes.rs"]

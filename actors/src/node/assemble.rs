@@ -18,6 +18,7 @@ use super::{Ground, NodeError, Stop, run::Started};
 use crate::{
     apart::Apart,
     backup::{self, serve::Backups},
+    clock::NodeClock,
     config::Config,
     directory::Directory,
     lines::Lines,
@@ -31,7 +32,7 @@ use crate::{
     },
     record::{NamedLimits, Record},
     recovery::{HalfDone, Recovered, recover},
-    shared::Shared,
+    shared::{Shared, Who},
     supervisor::{
         About, Supervisor,
         admission::Admission,
@@ -103,18 +104,28 @@ pub(super) fn start_actors(
         let text = "the folder has neither a log nor tables, though the node has run in it before; it had no modules, and begins empty at turn 0";
         lines.warn(None, None, text);
     }
+    let clock = NodeClock::after(recovered.last_ms, ground.clocks);
     say_recovered(&lines, &opened, &recovered);
     begin_to_run(&store).map_err(|problem| NodeError::Store { problem })?;
+    if let Some(seconds) = clock.seconds_ahead() {
+        let text = format!(
+            "the system's clock is {seconds} s behind the node's last turn; the node's time goes on from that turn and approaches the clock by 3 minutes an hour"
+        );
+        lines.warn(None, None, &text);
+    }
     let shared = Arc::new(Shared::new(
-        id.clone(),
-        seed_of(key)?,
-        recovered.epoch,
+        Who {
+            id: id.clone(),
+            seed: seed_of(key)?,
+            epoch: recovered.epoch,
+        },
         log,
         Arc::new(lines),
         ground.remote,
         Lane::start(workers).map_err(|error| NodeError::Broken {
             problem: format!("the threads for long work cannot be started: {error}"),
         })?,
+        clock,
     ));
     shared.hear_of_poison();
     let restart = Record::Restarted {

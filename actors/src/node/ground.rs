@@ -1,4 +1,5 @@
-//! What a node stands on: the files of its log, the store below its checkpoints, and the other nodes.
+//! What a node stands on: the files of its log, the store below its checkpoints, the clocks, and
+//! the other nodes.
 //!
 //! The default is the real thing. Tests put something else in its place, to see what the node does when it gives way.
 
@@ -9,7 +10,10 @@ use interstice_host::{
     store::{Steps, Unwatched},
 };
 
-use crate::remote::{NotConnected, Remote};
+use crate::{
+    clock::{Clocks, SystemClocks},
+    remote::{NotConnected, Remote},
+};
 
 /// What a node stands on.
 #[derive(Clone)]
@@ -22,6 +26,8 @@ pub struct Ground {
     pub log_options: LogOptions,
     /// Who is told of every step of the store.
     pub store_steps: Arc<dyn Steps>,
+    /// The machine's clocks.
+    pub clocks: Arc<dyn Clocks>,
 }
 
 impl Default for Ground {
@@ -31,6 +37,7 @@ impl Default for Ground {
             log_files: Arc::new(StdFiles),
             log_options: LogOptions::default(),
             store_steps: Arc::new(Unwatched),
+            clocks: Arc::new(SystemClocks::default()),
         }
     }
 }

@@ -23,7 +23,6 @@ use tokio::sync::oneshot;
 use crate::{
     config::Config,
     ingress::Replies,
-    lines::now_ms,
     record::{Input, Outcome, Record, StepRecord},
     shared::Shared,
     supervisor::{
@@ -333,7 +332,7 @@ impl ChangeContext {
         let record = Record::Step(Box::new(StepRecord {
             seq,
             step: StepIndex(0),
-            timestamp_ms: self.stamper.timestamp_ms(now_ms()),
+            timestamp_ms: self.stamper.timestamp_ms(self.shared.now_ms()),
             input: Some(input),
             ran: None,
             outcome: Outcome::Committed,

@@ -22,7 +22,6 @@ use self::{
 use super::{Supervisor, drain::Stopping, stamp::Stamper};
 use crate::{
     base::{Base, Head},
-    lines::now_ms,
     module::checkpoint::Passing,
     record::{NamedLimits, Record},
 };
@@ -188,7 +187,7 @@ impl Supervisor {
         }
         let passed = self.pass(passing);
         let modules = marked_modules(&self.catalogue);
-        let timestamp_ms = self.stamper.last_ms().max(now_ms());
+        let timestamp_ms = self.stamper.last_ms().max(self.shared.now_ms());
         let base = (passing == Passing::Base).then(|| Head {
             epoch: self.shared.epoch,
             seq,

@@ -45,7 +45,7 @@ impl Supervisor {
             replies,
         } = batch;
         let (peer, replies) = (Arc::new(peer.apart()), replies.apart());
-        self.batched = Some(Batched::new(&self.catalogue));
+        self.batched = Some(Batched::new(&self.catalogue, self.shared.now_ms()));
         for work in work {
             match work {
                 Work::Request(request) => self.request(&peer, request, &replies, ctx),

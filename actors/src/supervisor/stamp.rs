@@ -57,7 +57,7 @@ impl Stamper {
         Ticket(self.ticket)
     }
 
-    /// The time of a turn: the clock, but never back.
+    /// The time of a turn: the node's, and never before that of an earlier turn.
     pub(crate) fn timestamp_ms(&mut self, now_ms: u64) -> u64 {
         self.last_ms = self.last_ms.max(now_ms);
         self.last_ms

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::{Core, Replies};
 use crate::{
+    clock::{NodeClock, SystemClocks},
     lines::Lines,
     module::{
         NewPlace, Order,
@@ -26,7 +27,7 @@ use crate::{
         turn::Ticket,
     },
     remote::NotConnected,
-    shared::Shared,
+    shared::{Shared, Who},
     supervisor::catalogue::ModuleIndex,
 };
 
@@ -37,13 +38,16 @@ pub(in crate::module) fn shared(folder: &TempDir) -> Arc<Shared> {
     let lines = Lines::open(&folder.path().join("node.log")).expect("opens");
     let lane = Lane::start(1).expect("a thread");
     Arc::new(Shared::new(
-        NodeId::from("node"),
-        [0; 32],
-        Epoch(1),
+        Who {
+            id: NodeId::from("node"),
+            seed: [0; 32],
+            epoch: Epoch(1),
+        },
         log,
         Arc::new(lines),
         Arc::new(NotConnected),
         lane,
+        NodeClock::after(0, Arc::new(SystemClocks::default())),
     ))
 }
 

@@ -12,7 +12,6 @@ use tokio::sync::oneshot;
 use super::ChangeContext;
 use crate::{
     apart::Apart,
-    lines::now_ms,
     module::{
         NewPlace, Places, gone,
         turn::{
@@ -60,7 +59,7 @@ impl ChangeContext {
         let turn = Turn {
             ticket,
             seq: self.stamper.seq(&self.shared),
-            timestamp_ms: self.stamper.timestamp_ms(now_ms()),
+            timestamp_ms: self.stamper.timestamp_ms(self.shared.now_ms()),
             catalogue: Apart::new(self.catalogue.clone()),
             origin: Origin::of(&input),
             input: Some(input),

@@ -15,7 +15,6 @@ use super::marker::{Marker, drop_orphans};
 use crate::{
     base::{self, Base, Head, history::History},
     directory::Directory,
-    lines::now_ms,
     module::{checkpoint::Frozen, lane::make_way},
     record::Record,
     shared::Shared,
@@ -135,9 +134,12 @@ impl Writer {
             // The empty one is as old as the node.
             head.map_or(0, |head| head.timestamp_ms)
         };
+        // By the node's time, as bases are stamped: one that was taken while the system's clock
+        // was ahead grows old like the others.
+        let now_ms = self.shared.now_ms().max(self.marker.timestamp_ms);
         let kept = self
             .history
-            .oldest_kept(&self.bases, self.marker.seq, now_ms(), taken_ms);
+            .oldest_kept(&self.bases, self.marker.seq, now_ms, taken_ms);
         if kept == 0 {
             return Ok(());
         }

@@ -7,7 +7,6 @@ use interstice_host::module::CallKind;
 
 use crate::{
     apart::Apart,
-    lines::now_ms,
     supervisor::{
         Supervisor,
         catalogue::{Catalogue, ModuleIndex},
@@ -51,11 +50,11 @@ impl Known {
 }
 
 impl Batched {
-    /// Of a batch that is taken up now.
-    pub(super) fn new(catalogue: &Arc<Catalogue>) -> Self {
+    /// Of a batch that is taken up at `now_ms`.
+    pub(super) fn new(catalogue: &Arc<Catalogue>, now_ms: u64) -> Self {
         Self {
             catalogue: Apart::new(catalogue.clone()),
-            now_ms: now_ms(),
+            now_ms,
             called: None,
         }
     }
@@ -76,11 +75,11 @@ impl Supervisor {
         }
     }
 
-    /// The clock, in milliseconds since 1970, read once per batch.
+    /// The node's time, in milliseconds since 1970, read once per batch.
     pub(crate) fn batched_ms(&self) -> u64 {
         self.batched
             .as_ref()
-            .map_or_else(now_ms, |batched| batched.now_ms)
+            .map_or_else(|| self.shared.now_ms(), |batched| batched.now_ms)
     }
 
     /// What a client of this standing calls, if it was found to be there for the one before.
