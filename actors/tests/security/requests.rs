@@ -66,6 +66,7 @@ fn who(body: &RequestBody) -> Who {
 fn all() -> Vec<RequestBody> {
     let mut all = untyped();
     all.extend(typed());
+    all.extend(of_several());
     all.extend(of_timers());
     all
 }
@@ -120,13 +121,7 @@ fn untyped() -> Vec<RequestBody> {
         RequestBody::Deploy {
             options: DeployOptions::default(),
         },
-        RequestBody::UploadEnd,
-        RequestBody::DeployAll {
-            options: DeployOptions::default(),
-            how: DeployHow::Plan,
-        },
         RequestBody::Unload { module: module() },
-        RequestBody::UnloadNeeded { module: module() },
         RequestBody::Load { module: module() },
         RequestBody::Remove { module: module() },
         RequestBody::Grants { module: module() },
@@ -197,6 +192,20 @@ fn typed() -> Vec<RequestBody> {
             limit: 1,
             filter: None,
             row_type: Some(fingerprint("table__houses")),
+        },
+    ]
+}
+
+/// Those about several modules at once.
+fn of_several() -> Vec<RequestBody> {
+    vec![
+        RequestBody::UploadEnd,
+        RequestBody::DeployAll {
+            options: DeployOptions::default(),
+            how: DeployHow::Plan,
+        },
+        RequestBody::UnloadNeeded {
+            module: "city".to_string(),
         },
     ]
 }

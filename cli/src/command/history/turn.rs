@@ -3,8 +3,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use interstice_abi::{
     failure::Failure,
-    id::{ModuleName, Seq, TimerId},
-    schema::ModuleSchema,
+    id::{ModuleName, NodeId, Seq, TimerId},
+    schema::{ModuleSchema, Version},
     types::ColumnType,
     wire::{
         GrantChange, HistoryBytes, HistoryEffect, HistoryInput, HistoryReducer, HistoryStep,
@@ -295,10 +295,7 @@ impl Input {
                 caller,
                 module,
                 timer,
-            } => Self {
-                text: format!("cancel-timer {module} {timer} by owner {caller}"),
-                json: json!({"kind": "cancel-timer", "module": module, "timer": timer.0, "caller": caller}),
-            },
+            } => Self::cancelled(about("cancel-timer", &module), timer, &caller),
             HistoryInput::Install {
                 module,
                 version,
@@ -349,14 +346,7 @@ impl Input {
                 tables,
                 timers,
             } => Self::dropped(about("drop", &module), tables, &timers),
-            HistoryInput::InstallAll { modules } => {
-                let named = |(module, version): &(ModuleName, _)| format!("{module} {version}");
-                let named: Vec<String> = modules.iter().map(named).collect();
-                Self {
-                    text: format!("install {}", named.join(", ")),
-                    json: json!({"kind": "install", "modules": named}),
-                }
-            }
+            HistoryInput::InstallAll { modules } => Self::installed_together(&modules),
             HistoryInput::NodeStart => Self {
                 text: "start of the node".to_string(),
                 json: json!({"kind": "node-start"}),
@@ -372,6 +362,23 @@ impl Input {
         Self {
             text: format!("{} {version}{flag}", input.text),
             json: with(with(json, "hash", hash.into()), "wipe", wipe.into()),
+        }
+    }
+
+    fn installed_together(modules: &[(ModuleName, Version)]) -> Self {
+        let named = |(module, version): &(ModuleName, _)| format!("{module} {version}");
+        let named: Vec<String> = modules.iter().map(named).collect();
+        Self {
+            text: format!("install {}", named.join(", ")),
+            json: json!({"kind": "install", "modules": named}),
+        }
+    }
+
+    fn cancelled(input: Self, timer: TimerId, caller: &NodeId) -> Self {
+        let json = with(input.json, "timer", timer.0.into());
+        Self {
+            text: format!("{} {timer} by owner {caller}", input.text),
+            json: with(json, "caller", caller.to_string().into()),
         }
     }
 
