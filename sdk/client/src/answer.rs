@@ -50,6 +50,8 @@ fn kind(body: &ResponseBody) -> &'static str {
         ResponseBody::TableAt(_) => "TableAt",
         ResponseBody::DeployedAll(_) => "DeployedAll",
         ResponseBody::Planned(_) => "Planned",
+        ResponseBody::TimerCounts(_) => "TimerCounts",
+        ResponseBody::Timers(_) => "Timers",
     }
 }
 

@@ -5,7 +5,7 @@ use interstice_abi::{
     wire::{RequestBody, ResponseBody, TimerCounts, TimersPage},
 };
 
-use crate::{Client, Error, link::unexpected};
+use crate::{Client, Error, answer::unexpected};
 
 impl Client {
     /// How many timers the modules have that this client may see, by module.
