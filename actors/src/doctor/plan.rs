@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
             (Some(checkpoint), ..) => (LogPlan::BeginAnew(checkpoint), Some(Source::Checkpoint)),
             _ if log.is_whole() => (LogPlan::Keep, within(start, end)),
             (None, Some(first), Some(last)) => match within(last.start, last.end) {
-                Some(source) if log.is_damaged_at_end() && log.runs.len() == 1 => {
+                Some(source) if log.is_damaged_only_at_end() => {
                     (LogPlan::EndAt(last.end), Some(source))
                 }
                 Some(source) => (LogPlan::BeginWith(last.clone()), Some(source)),

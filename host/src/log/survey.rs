@@ -133,6 +133,12 @@ impl Survey {
         self.damages_at_end > 0
     }
 
+    /// Whether all that is damaged comes after the last whole block.
+    #[must_use]
+    pub fn is_damaged_only_at_end(&self) -> bool {
+        self.is_damaged_at_end() && self.damages_at_end == self.damages.len()
+    }
+
     /// The damages, each with whether it comes after the last whole block.
     pub fn damages_in_place(&self) -> impl Iterator<Item = (&Damage, bool)> {
         let before = self.damages.len() - self.damages_at_end;
