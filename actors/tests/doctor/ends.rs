@@ -2,10 +2,11 @@
 
 use super::*;
 
-/// Garbage over the last acknowledged turns of a node that was killed.
+/// Garbage over the last acknowledged turns of a node that was killed: over 800 bytes, which are
+/// more than the reactions of one turn.
 fn garbage_at_the_end(world: &World) {
     let end = world.log_end();
-    world.write_log(end.saturating_sub(100).max(80), &[0xa5; 3000]);
+    world.write_log(end.saturating_sub(800).max(80), &[0xa5; 3000]);
 }
 
 async fn start_fails(world: &mut World) -> String {
