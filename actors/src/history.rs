@@ -1,9 +1,10 @@
 //! Reading a node's past: turns of a module ([`turns`]), tables as they were ([`table_at`]), and
 //! what a watch has missed ([`changes`]).
 //!
-//! Everything here runs on threads of its own, at most [`READERS_MAX`] of them, and reads what is durable in the log; no actor waits
-//! for it. [`index`] remembers where in the log which turns and modules are, [`versions`] which schema held when, and [`page`] puts
-//! records into the shapes of the protocol. Who may ask, and what is known without the log, is in
+//! Everything here runs on threads of its own, as many as there are [`crate::slots`] for it, and
+//! reads what is durable in the log; no actor waits for it. [`index`] remembers where in the log
+//! which turns and modules are, [`versions`] which schema held when, and [`page`] puts records
+//! into the shapes of the protocol. Who may ask, and what is known without the log, is in
 //! `supervisor/requests/past.rs`.
 
 mod changes;
@@ -21,10 +22,7 @@ mod versions;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use interstice_abi::{
@@ -41,14 +39,12 @@ pub(crate) use self::{
     turns::TurnsRequest,
 };
 use crate::{
-    base::Base, ingress::Replies, shared::Shared, supervisor::install::installer::Installer,
+    base::Base,
+    ingress::{Peer, Replies},
+    shared::Shared,
+    slots::Slot,
+    supervisor::install::installer::Installer,
 };
-
-/// Requests that read the log at the same time; each is a thread.
-const READERS_MAX: usize = 4;
-
-/// Those of them that guests may have: owners find a place even when strangers read all day.
-const GUEST_READERS_MAX: usize = 2;
 
 /// Schemas of older binaries that are kept in memory.
 const SCHEMAS_MAX: usize = 64;
@@ -61,7 +57,6 @@ pub(crate) struct History {
     schemas: Mutex<HashMap<[u8; 32], Arc<ModuleSchema>>>,
     /// What stands in the oldest base, beside its file.
     marked: Mutex<Option<Marked>>,
-    readers: AtomicUsize,
     /// Tables that guests are reading as they were.
     guests: Mutex<Vec<Arc<GuestRead>>>,
 }
@@ -108,9 +103,10 @@ impl Drop for Reading {
 /// A base's file, and the binaries of its modules.
 type Marked = (PathBuf, HashMap<ModuleName, [u8; 32]>);
 
-/// One of the places of [`READERS_MAX`], given back when dropped.
+/// A request that may read the log. Its slot is given back when this is dropped.
 pub(crate) struct Reader {
     shared: Arc<Shared>,
+    _slot: Slot,
 }
 
 /// A module that is installed when history is asked for.
@@ -175,29 +171,15 @@ impl History {
 }
 
 impl Reader {
-    /// A place for an owner, or for a guest.
+    /// A slot for a client.
     ///
     /// # Errors
-    /// `Busy` when all are taken.
-    pub(crate) fn begin(shared: &Arc<Shared>, is_owner: bool) -> Result<Self, Failure> {
-        let most = if is_owner {
-            READERS_MAX
-        } else {
-            GUEST_READERS_MAX
-        };
-        let one_more = |readers: usize| (readers < most).then_some(readers + 1);
-        let readers = &shared.history.readers;
-        match readers.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more) {
-            Ok(_) => Ok(Self {
-                shared: shared.clone(),
-            }),
-            Err(readers) => Err(Failure::new(
-                Code::Busy,
-                format!(
-                    "{readers} requests read the log already, which is the limit; try again in a moment"
-                ),
-            )),
-        }
+    /// `Busy` when all are taken, or all that this client may have.
+    pub(crate) fn begin(shared: &Arc<Shared>, peer: &Peer) -> Result<Self, Failure> {
+        Ok(Self {
+            shared: shared.clone(),
+            _slot: shared.slots.readers.take(peer)?,
+        })
     }
 
     /// Runs `read` on a thread of its own, once everything that is in the log so far is durable.
@@ -212,16 +194,10 @@ impl Reader {
             });
             // Detached: it ends by itself when the log has been read or the client has gone.
             std::thread::spawn(move || {
-                let _place = self;
+                let _reader = self;
                 read(durable);
             });
         }));
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.shared.history.readers.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -26,6 +26,8 @@ mod shared;
 
 mod shedding;
 
+mod slots;
+
 mod lines;
 
 #[doc(hidden)]

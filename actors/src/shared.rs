@@ -16,6 +16,7 @@ use crate::{
     module::{lane::Lane, readings::Readings, watch::watchers::Watchers},
     remote::Remote,
     shedding::Shedding,
+    slots::Slots,
     supervisor::{Broken, Endings, Supervisor},
 };
 
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     /// Why a checkpoint could not be written, if so.
     pub(crate) unwritten: OnceLock<String>,
     clock: NodeClock,
+    /// Slots for work that goes on for as long as its client reads.
+    pub(crate) slots: Slots,
     supervisor: OnceLock<Addr<Supervisor>>,
 }
 
@@ -90,6 +93,7 @@ impl Shared {
             history: History::default(),
             unwritten: OnceLock::new(),
             clock,
+            slots: Slots::default(),
             supervisor: OnceLock::new(),
         }
     }

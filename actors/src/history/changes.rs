@@ -60,11 +60,12 @@ impl MissedChanges {
     /// none. Reads the log.
     ///
     /// # Errors
-    /// Why the log does not have all of them in the row type of the present version.
+    /// Why the log does not have all of them in the row type of the present version, or what
+    /// `take` fails with.
     pub(crate) fn read(
         &self,
         around: &Around,
-        mut take: impl FnMut(Vec<WatchedChange>) -> bool,
+        mut take: impl FnMut(Vec<WatchedChange>) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
         let log = &around.shared.log;
         around.shared.history.index().catch_up(log)?;
@@ -83,7 +84,7 @@ impl MissedChanges {
                 }
                 self.check_wipe(&versions, &step)?;
                 let found = self.changes(&versions, &step);
-                if !found.is_empty() && !take(found) {
+                if !found.is_empty() && !take(found)? {
                     return Ok(());
                 }
             }

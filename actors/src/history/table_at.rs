@@ -28,9 +28,10 @@ use super::{
 };
 use crate::{
     base::Base,
-    ingress::Replies,
+    ingress::{Peer, Replies},
     module::query::Filter,
     record::{Input, Outcome, StepRecord},
+    slots::wait_for_room,
     supervisor::catalogue::fingerprints::other_rows,
 };
 
@@ -62,6 +63,7 @@ pub(crate) struct TableAtRequest {
     /// one.
     pub(crate) row_type: Option<Fingerprint>,
     pub(crate) viewer: Viewer,
+    pub(crate) peer: Arc<Peer>,
     pub(crate) replies: Replies,
     pub(crate) request: u64,
 }
@@ -72,7 +74,7 @@ type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
 impl TableAtRequest {
     /// Reads the log on a thread of its own, and answers. Everything up to the turn has been appended to the log.
     pub(crate) fn start(self, around: Around) {
-        let reader = match Reader::begin(&around.shared, self.viewer == Viewer::Owner) {
+        let reader = match Reader::begin(&around.shared, &self.peer) {
             Ok(reader) => reader,
             Err(busy) => return self.answer(Err(busy)),
         };
@@ -138,7 +140,7 @@ impl TableAtRequest {
             let mut window = Window::new(self, around.limits.rows(), from);
             window.begin(around, base)?;
             window.play(around, base, &ranges)?;
-            let Some(sent) = self.send_rows(window.rows, filter.as_ref(), left) else {
+            let Some(sent) = self.send_rows(window.rows, filter.as_ref(), left)? else {
                 break;
             };
             left -= sent;
@@ -244,7 +246,15 @@ impl TableAtRequest {
     }
 
     /// Sends rows as the client takes them, at most `left`. How many; `None` when the client wants no more.
-    fn send_rows(&self, rows: Rows, filter: Option<&Filter>, left: u64) -> Option<u64> {
+    ///
+    /// # Errors
+    /// `Busy` when the client does not read.
+    fn send_rows(
+        &self,
+        rows: Rows,
+        filter: Option<&Filter>,
+        left: u64,
+    ) -> Result<Option<u64>, Failure> {
         let most = usize::try_from(ROWS_PER_PAGE_MAX).unwrap_or(1);
         let mut sent = 0;
         let (mut page, mut bytes) = (Vec::new(), 0);
@@ -260,15 +270,15 @@ impl TableAtRequest {
             let next = wanted.peek().map(|row| row.len());
             let is_full = next.is_none_or(|next| bytes + next > PAGE_BYTES_MAX);
             if is_full || page.len() >= most {
-                futures::executor::block_on(self.replies.room());
+                wait_for_room(&self.replies)?;
                 if self.replies.is_closed() || !self.replies.is_streaming(self.request) {
-                    return None;
+                    return Ok(None);
                 }
                 self.send(TableAt::Rows(std::mem::take(&mut page)));
                 bytes = 0;
             }
         }
-        Some(sent)
+        Ok(Some(sent))
     }
 }
 
@@ -515,6 +525,11 @@ mod tests {
             filter: None,
             row_type: None,
             viewer: Viewer::Owner,
+            peer: Arc::new(Peer {
+                connection: crate::ingress::ConnectionId(1),
+                node: "owner".into(),
+                standing: interstice_abi::wire::Standing::Owner,
+            }),
             replies: Replies::new(1000, 1000),
             request: 1,
         }

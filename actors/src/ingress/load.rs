@@ -19,8 +19,10 @@
 //! | pages and results of queries | none from 16 MiB unsent on; those that wait for a sync count as bytes of requests | |
 //! | answers that are not sent | 256 MiB, then cut; from 16 MiB on nothing is read | `admission.unsent_bytes_max`, and a quarter of a MiB each beyond it |
 //! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |
-//! | rows at the beginning of a watch | 256 KiB ahead of the reader | 64 tables at a time, then `Busy` |
+//! | rows at the beginning of a watch | 256 KiB ahead of the reader; 8 tables of a guest, 30 s without reading | 64 tables at a time, 48 of guests, then `Busy` |
 //! | tables that are read page by page | 8 readings, then the oldest ends; 60 s of rest, 256 KiB/s at least | 1 GiB for guests and for owners each, one larger table alone, then `Busy` |
+//! | watches that resume | 4 of a guest, 30 s without reading | 16, 12 of guests, then `Busy` |
+//! | requests for the past | 1 of a guest, 30 s without reading | 4, 2 of guests, then `Busy` |
 //! | changes while those are sent or the log is read | 4 MiB, then cut with the position | |
 //! | rows that a step holds | `limits.step_bytes_max`, then `TooLarge` | |
 //! | rows that the waiting reactions of a turn hold | `limits.turn_bytes_max`, then dropped | |

@@ -59,6 +59,8 @@ impl Lane {
             .worker_threads(workers.saturating_sub(1).max(1))
             .thread_name("slow lane")
             .on_thread_start(enter)
+            // The rows of a watch that begins here are given up when nobody reads them.
+            .enable_time()
             .build()?;
         Ok(Self {
             handle: runtime.handle().clone(),

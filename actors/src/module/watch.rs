@@ -13,18 +13,20 @@ pub(crate) mod watchers;
 
 mod watcher;
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::{Code, Failure},
     fingerprint::Fingerprint,
     id::{Position, Seq, TableId},
     schema::Persistence,
-    wire::{Response, ResponseBody, Standing},
+    wire::{Response, ResponseBody},
 };
 use interstice_host::log::LogPosition;
 
 use crate::{
     history::Around,
-    ingress::Replies,
+    ingress::{Peer, Replies},
     module::{core::Core, turn::Ticket},
     supervisor::{admission::shares::GuestIndex, catalogue::ModuleIndex},
 };
@@ -44,9 +46,8 @@ pub(crate) struct StartWatch {
     pub(crate) resume: Option<Box<Resume>>,
     /// The last seq before the watch.
     pub(crate) seq: Seq,
-    pub(crate) connection: u64,
-    /// Whether only public tables may be watched.
-    pub(crate) standing: Standing,
+    /// Who asks: guests may watch public tables only.
+    pub(crate) peer: Arc<Peer>,
     pub(crate) request: u64,
     pub(crate) replies: Replies,
 }
@@ -105,7 +106,7 @@ impl Core {
             && self
                 .shared
                 .watchers
-                .end(watch.connection, Some(watch.request))
+                .end(watch.peer.connection.0, Some(watch.request))
         {
             watch.replies.send(Response {
                 id: watch.request,

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use interstice_abi::wire::{Request, RequestBody};
+use interstice_abi::{
+    failure::Code,
+    wire::{Ack, Request, RequestBody, ResponseBody},
+};
 use interstice_client::{Identity, frame::encode};
 
 use crate::{
@@ -10,6 +13,7 @@ use crate::{
         guest::{GuestModule, GuestTable},
         world::World,
     },
+    overload::{ROWS, warehouse},
     raw::Raw,
 };
 
@@ -69,5 +73,58 @@ async fn floods_of_status_requests_hold_little_and_are_answered_one_by_one() {
         let answer = tokio::time::timeout(Duration::from_secs(60), raw.answer()).await;
         let answer = answer.expect("an answer comes").expect("nothing is cut");
         assert!(answer.body.is_ok(), "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_does_not_read_leaves_owners_slots_for_large_tables_and_resumed_watches() {
+    let mut world = World::configured(|config| config.limits.deadline_ms = 30_000);
+    world.start().await;
+    let owner = world.owner().await;
+    owner.install(&warehouse()).await;
+    let (_, begin) = owner.watch("warehouse", "marks", None).await.rows().await;
+    for call in 0..4 {
+        owner
+            .call("warehouse", "fill", &[call * ROWS, 1])
+            .await
+            .unwrap();
+    }
+    let mut raw = guest(&world).await;
+    for id in 2..102 {
+        let watch = RequestBody::Watch {
+            module: "warehouse".into(),
+            table: "goods".into(),
+            from: (id % 2 == 0).then_some(begin),
+        };
+        raw.ask(id, watch).await;
+    }
+    let mark = RequestBody::Call {
+        module: "warehouse".into(),
+        reducer: "mark".into(),
+        arguments: vec![1, 1],
+        ack: Ack::Applied,
+    };
+    raw.ask(200, mark).await;
+    let mut marks = owner.watch("warehouse", "marks", Some(begin)).await;
+    marks.changes(1).await;
+    // All its watches have begun or were refused.
+    for from in [None, Some(begin)] {
+        let mut watch = owner.watch("warehouse", "goods", from).await;
+        match from {
+            None => assert_eq!(watch.rows().await.0.len() as u64, 4 * ROWS),
+            Some(_) => drop(watch.changes(4 * ROWS as usize).await),
+        }
+    }
+    let mut busy = 0;
+    while busy == 0 {
+        let answer = raw.answer().await.expect("the connection stays");
+        match answer.body {
+            Err(failure) => {
+                assert_eq!(failure.code, Code::Busy);
+                busy += u32::from(failure.message.contains("for this key"));
+            }
+            Ok(ResponseBody::Watch(_) | ResponseBody::Called(_)) => {}
+            Ok(other) => panic!("{other:?}"),
+        }
     }
 }

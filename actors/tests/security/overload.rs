@@ -23,7 +23,7 @@ use crate::{
 const WIDE: usize = 40;
 
 /// Rows of one call.
-const ROWS: u64 = 2000;
+pub(crate) const ROWS: u64 = 2000;
 
 /// What may wait unsent in this node.
 const UNSENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -38,7 +38,7 @@ fn row(key: Value, value: Value) -> [Value; WIDE + 1] {
 }
 
 /// `fill(first, value)` writes [`ROWS`] rows of 400 bytes.
-fn warehouse() -> GuestModule {
+pub(crate) fn warehouse() -> GuestModule {
     let columns: Vec<String> = (0..WIDE).map(|place| format!("c{place}")).collect();
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let write = must(upsert("goods", row(arg(0).plus(reg(0)), arg(1))));

@@ -1,12 +1,10 @@
 //! Resuming a watch: the changes of a table behind a position, read from the log, before the watch goes live.
 //!
-//! The log is read on a thread of its own, up to the turn at which the watch began; what comes later waits with the watcher,
-//! so the two meet without a gap. At most [`CATCH_UPS_MAX`] watches of a process read at the same time.
+//! The log is read on a thread of its own, up to the turn at which the watch began; what comes
+//! later waits with the watcher, so the two meet without a gap. How many watches read at the same
+//! time is bounded ([`crate::slots`]).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use interstice_abi::failure::{Code, Failure};
 
@@ -14,7 +12,7 @@ use super::{
     Resume, StartWatch,
     watcher::{Begin, Watcher, frames},
 };
-use crate::{history::MissedChanges, module::core::Core};
+use crate::{history::MissedChanges, module::core::Core, slots::wait_for_room};
 
 impl Core {
     /// Reads the log on a thread of its own, from a position up to what this module has done so
@@ -48,7 +46,7 @@ impl Core {
                 ),
             ));
         }
-        let slot = CatchUp::begin()?;
+        let slot = self.shared.slots.resumes.take(&watch.peer)?;
         let missed = MissedChanges {
             module: self.name.clone(),
             table: watch.table_name.clone(),
@@ -70,10 +68,13 @@ impl Core {
             std::thread::spawn(move || {
                 let _slot = slot;
                 let read = missed.read(&around, |changes| {
-                    frames(changes).all(|frame| {
-                        futures::executor::block_on(watcher.replies.room());
-                        !watcher.replies.is_closed() && watcher.earlier_changes(frame)
-                    })
+                    for frame in frames(changes) {
+                        wait_for_room(&watcher.replies)?;
+                        if watcher.replies.is_closed() || !watcher.earlier_changes(frame) {
+                            return Ok(false);
+                        }
+                    }
+                    Ok(true)
                 });
                 match read {
                     Ok(()) => watcher.go_live(),
@@ -82,32 +83,5 @@ impl Core {
             });
         }));
         Ok(begun)
-    }
-}
-
-/// Watches that read the log at the same time; each is a thread and reads all that is kept.
-const CATCH_UPS_MAX: usize = 16;
-
-static CATCH_UPS: AtomicUsize = AtomicUsize::new(0);
-
-/// One of the [`CATCH_UPS_MAX`] places.
-struct CatchUp;
-
-impl CatchUp {
-    fn begin() -> Result<Self, Failure> {
-        if CATCH_UPS.fetch_add(1, Ordering::AcqRel) >= CATCH_UPS_MAX {
-            CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
-            return Err(Failure::new(
-                Code::Busy,
-                "too many watches resume at this moment; try again in a moment",
-            ));
-        }
-        Ok(Self)
-    }
-}
-
-impl Drop for CatchUp {
-    fn drop(&mut self) {
-        CATCH_UPS.fetch_sub(1, Ordering::AcqRel);
     }
 }

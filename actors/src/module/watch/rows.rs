@@ -1,14 +1,11 @@
 //! The rows at the beginning of a watch, as they are at its place in the queue.
 //!
-//! A table of one frame goes out at once. The pages of a larger one are shared with the table and sent as the client takes
-//! them, a little ahead of it, so that the table may be larger than what may wait unsent; changes wait with the watcher
-//! meanwhile. At most [`TABLES_MAX`] tables of a process are sent at a time, because a page that is shared and then changed
-//! is there twice.
+//! A table of one frame goes out at once. The pages of a larger one are shared with the table and
+//! sent as the client takes them, a little ahead of it, so that the table may be larger than what
+//! may wait unsent; changes wait with the watcher meanwhile. How many tables are sent at a time is
+//! bounded ([`crate::slots`]).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -22,37 +19,10 @@ use super::{
     StartWatch,
     watcher::{Begin, Watcher},
 };
-use crate::module::core::Core;
+use crate::{module::core::Core, slots};
 
 /// Rows per frame, in bytes.
 const FRAME_BYTES: usize = 1024 * 1024;
-
-/// Tables of more than a frame that are sent at a time.
-const TABLES_MAX: usize = 64;
-
-static TABLES: AtomicUsize = AtomicUsize::new(0);
-
-/// One of the [`TABLES_MAX`] places.
-struct Slot;
-
-impl Slot {
-    fn take() -> Result<Self, Failure> {
-        if TABLES.fetch_add(1, Ordering::AcqRel) >= TABLES_MAX {
-            TABLES.fetch_sub(1, Ordering::AcqRel);
-            return Err(Failure::new(
-                Code::Busy,
-                "too many watches of large tables begin at this moment; try again in a moment",
-            ));
-        }
-        Ok(Self)
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        TABLES.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 impl Core {
     /// Sends the rows, now or bit by bit, once what they rest on is synced.
@@ -79,7 +49,7 @@ impl Core {
             }));
             return Ok(watcher);
         }
-        let slot = Slot::take()?;
+        let slot = self.shared.slots.tables.take(&watch.peer)?;
         let watcher = Arc::new(Watcher::new(watch, Begin::Behind, None));
         let (told, durable) = oneshot::channel();
         self.shared.log.when_durable(Box::new(move |outcome| {
@@ -114,7 +84,10 @@ async fn send_bit_by_bit(
 ) {
     let mut rows = first;
     loop {
-        watcher.replies.room().await;
+        if let Err(unread) = slots::room(&watcher.replies).await {
+            watcher.fail(unread);
+            return;
+        }
         let is_last = rest.is_empty();
         if !watcher.rows(rows, is_last.then_some(complete)) {
             return;

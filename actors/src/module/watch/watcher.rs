@@ -101,8 +101,8 @@ impl Watcher {
             Begin::Behind => State::Behind(Waiting::default()),
         };
         Self {
-            connection: watch.connection,
-            standing: watch.standing,
+            connection: watch.peer.connection.0,
+            standing: watch.peer.standing,
             request: watch.request,
             replies: watch.replies.clone(),
             row_type: watch.row_type,

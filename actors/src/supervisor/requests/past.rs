@@ -3,6 +3,8 @@
 //! A module that is gone has a past, too, for owners. A table as it was takes a place in its module's queue, so that a turn which is
 //! under way has ended when the log is read.
 
+use std::sync::Arc;
+
 use interstice_abi::{
     failure::{Code, Failure},
     id::ModuleName,
@@ -31,7 +33,7 @@ impl Supervisor {
     ) -> Result<(), Failure> {
         owner(peer)?;
         let (module, found) = self.of_any_time(module)?;
-        let reader = Reader::begin(&self.shared, true)?;
+        let reader = Reader::begin(&self.shared, peer)?;
         let turns = TurnsRequest {
             module,
             unknown: found.err(),
@@ -48,7 +50,7 @@ impl Supervisor {
     /// The rows of a table as they were.
     pub(super) fn rows_at(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         wanted: WantedRowsAt,
         (replies, request): (&Replies, u64),
     ) -> Result<(), Failure> {
@@ -73,6 +75,7 @@ impl Supervisor {
             filter: wanted.filter,
             row_type: wanted.row_type,
             viewer,
+            peer: peer.clone(),
             replies: replies.clone(),
             request,
         };

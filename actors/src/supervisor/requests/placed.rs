@@ -235,7 +235,7 @@ impl Supervisor {
 
     fn watch(
         &mut self,
-        peer: &Peer,
+        peer: &Arc<Peer>,
         wanted: WantedWatch,
         replies: &Replies,
         id: u64,
@@ -256,8 +256,7 @@ impl Supervisor {
             row_type: wanted.row_type,
             resume: wanted.from.map(|from| Box::new(self.resume(from))),
             seq: self.stamper.last_seq(),
-            connection: peer.connection.0,
-            standing: peer.standing,
+            peer: peer.clone(),
             request: id,
             replies: replies.clone(),
         };
