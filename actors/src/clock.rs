@@ -4,7 +4,7 @@
 //! Within a run it moves at the rate of the monotonic clock, whatever happens to the system's
 //! clock, and never goes back. It begins with the system's clock, or with the last turn of the
 //! run before where that is later. Where the two differ it moves faster or slower by one part in
-//! [`SLEW`] until they agree: a machine whose clock was an hour ahead has a node whose time goes
+//! twenty until they agree: a machine whose clock was an hour ahead has a node whose time goes
 //! on, and is right after a day. A time that the machine sleeps through counts in full. Replay
 //! takes the time of each turn from its record.
 

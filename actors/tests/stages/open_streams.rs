@@ -162,8 +162,9 @@ async fn a_guests_watch_ends_when_its_module_becomes_private() {
     let (_, complete) = theirs.rows().await;
     owner.install(&notes().version(0, 1, 1).private()).await;
     denied(&theirs.failure().await);
+    // A guest is not told that a private module is there.
     let again = stranger.watch("notes", "small", Some(complete)).await;
-    assert_eq!(again.failure().await.code, Code::Denied);
+    assert_eq!(again.failure().await.code, Code::NotFound);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,11 +37,15 @@ async fn a_private_reducer_runs_by_a_timer_and_by_no_call() {
         );
     owner.install(&bell()).await;
     owner.install(&caller).await;
-    for peer in [&owner, &world.stranger().await] {
-        let refused = peer.call("bell", "ring", &[]).await;
-        let failure = refused.expect_err("nobody calls it");
-        assert_eq!(failure.code, Code::Denied);
-        assert!(failure.message.contains("private"), "{failure}");
+    let refused = owner.call("bell", "ring", &[]).await;
+    let failure = refused.expect_err("nobody calls it");
+    assert_eq!(failure.code, Code::Denied);
+    assert!(failure.message.contains("private"), "{failure}");
+    let stranger = world.stranger().await;
+    let refused = stranger.call("bell", "ring", &[]).await;
+    let failure = refused.expect_err("nobody calls it");
+    assert_eq!(failure.code, Code::NotFound, "a guest does not see it");
+    for peer in [&owner, &stranger] {
         let near = peer.call("bell", "rin", &[]).await;
         let failure = near.expect_err("there is no such reducer");
         assert!(!failure.message.contains("`ring`"), "{failure}");

@@ -41,7 +41,7 @@ fn a_backup_of_a_node_under_load_is_whole_and_the_node_never_stops() {
         "--warmup-ms",
         "0",
         "--duration-ms",
-        "3000",
+        "8000",
         "--args-json",
         r#"["$seq", 5]"#,
         "--json",

@@ -184,7 +184,7 @@ impl Life {
     /// What a stranger is refused.
     async fn intrude(&mut self, peers: &Peers) {
         let denied = peers.stranger.rows("store", "secret").await;
-        assert_eq!(denied.expect_err("it is private").code, Code::Denied);
+        assert_eq!(denied.expect_err("it is private").code, Code::NotFound);
         let stranger = peers.stranger.client();
         assert!(stranger.unload("store").await.is_err(), "owners unload");
         assert!(stranger.remove("mirror").await.is_err(), "owners remove");
