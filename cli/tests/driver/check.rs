@@ -38,7 +38,7 @@ pub(crate) async fn all(peers: &Peers, model: &mut Model, random: &mut Random) {
         "store.secret"
     );
     let denied = stranger.rows("store", "secret").await;
-    assert_eq!(denied.expect_err("it is private").code, Code::Denied);
+    assert_eq!(denied.expect_err("it is private").code, Code::NotFound);
     let heard = owner.rows("mirror", "heard").await.expect("it is public");
     assert_eq!(
         heard.len() as u64,
