@@ -68,6 +68,11 @@ impl Model {
 }
 
 impl Plain {
+    /// Whether the table may become that of `next` without a wipe: an empty one may change freely.
+    pub(crate) fn fits(&self, next: Version) -> bool {
+        self.rows.is_empty() || self.version.fits(next)
+    }
+
     /// The table after a deploy of `next`, which fits or wipes.
     pub(crate) fn deployed(before: Option<Self>, next: Version) -> Self {
         let rows = match before {

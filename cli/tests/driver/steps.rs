@@ -130,7 +130,7 @@ impl Life {
         };
         let deployed = peers.owner.deploy(&plain(next), on_conflict).await;
         let before = self.model.plain.take();
-        let fits = before.as_ref().is_none_or(|plain| plain.version.fits(next));
+        let fits = before.as_ref().is_none_or(|plain| plain.fits(next));
         match deployed {
             Ok(report) if fits || wipe => {
                 assert_eq!(report.load_failure, None);
