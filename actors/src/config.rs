@@ -114,7 +114,7 @@ pub struct Config {
     #[serde(default = "requests_per_connection_max")]
     pub requests_per_connection_max: u32,
     /// How long the reactions of one turn may run together, in milliseconds, waiting excluded. Those that are left then are
-    /// dropped, and the caller and the log are told. A single step is bounded by `limits.deadline_ms`.
+    /// dropped, and the answer and the log say so. A single step is bounded by `limits.deadline_ms`.
     #[serde(default = "turn_ms")]
     pub turn_ms: u64,
     /// After how long a quarantined module is started again by itself, in milliseconds; each time that it fails soon again it

@@ -23,7 +23,7 @@ pub(crate) struct Shedding {
     running_reads: AtomicU64,
     /// Calls of clients and timers whose step 0 has not begun, and reactions to connections.
     calls: AtomicU64,
-    /// The node stops, and what is shed is told so.
+    /// The node stops; a refused request is answered with that reason.
     stops: AtomicBool,
     /// No turn begins another step: the node ends.
     turns_stop: AtomicBool,
@@ -45,7 +45,7 @@ impl Shedding {
         self.calls.fetch_max(ticket.0, Ordering::Relaxed);
     }
 
-    /// What is shed from here on is told that the node stops.
+    /// Requests that are refused from here on are answered that the node stops.
     pub(crate) fn node_stops(&self) {
         self.stops.store(true, Ordering::Relaxed);
     }

@@ -87,7 +87,7 @@ pub(crate) fn callable<A>(entry: &Entry<A>, reducer: &str) -> Result<(), Failure
     }
 }
 
-/// There is no such reducer to call.
+/// The failure of a call of a reducer that does not exist or cannot be called.
 pub(crate) fn no_reducer(schema: &ModuleSchema, reducer: &str) -> Failure {
     let callable = schema.reducers.iter().filter(|known| known.is_callable());
     let known = callable.map(|known| known.name.as_str());

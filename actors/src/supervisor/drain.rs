@@ -28,7 +28,7 @@ pub(crate) enum Stopping {
 
 /// A node that ends.
 pub(crate) struct Draining {
-    /// They are told when the last turn has ended and a checkpoint is written.
+    /// The askers are answered when the last turn has ended and a checkpoint is written.
     waiting: Vec<oneshot::Sender<()>>,
     /// Turns are left unfinished, and no checkpoint is written.
     gives_up: bool,
@@ -124,7 +124,7 @@ impl Supervisor {
         }
         if let Stopping::Draining(draining) = &mut self.stopping {
             for waiter in draining.waiting.drain(..) {
-                // Whoever asked may have gone; the node stops all the same.
+                // The asker may have gone; the node stops all the same.
                 let _ = waiter.send(());
             }
         }

@@ -20,7 +20,7 @@ use crate::{
 };
 
 impl Supervisor {
-    /// Answers with the node at this moment; guests are told how many modules are public.
+    /// Answers with the node at this moment; guests see how many modules are public.
     pub(crate) fn node_status(&self, peer: &Peer, replies: Replies, request: u64) {
         let uptime = self.about.started.elapsed().as_millis();
         let status = NodeStatus {

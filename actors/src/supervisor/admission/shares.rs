@@ -11,7 +11,7 @@ use interstice_abi::{id::NodeId, wire::Standing};
 
 use crate::ingress::Peer;
 
-/// One part in so many is kept for owners.
+/// The part of each queue that is kept for owners: one in this number.
 const OWNERS_PART: u64 = 8;
 
 /// A guest's key, by a small number that is given to another one when nothing of it is left in the node.
@@ -117,7 +117,7 @@ impl Load {
 pub(crate) enum Full {
     /// As many places are taken as there are, for this client.
     Places(u64),
-    /// So many bytes are held.
+    /// This many bytes are held.
     Bytes(u64),
     /// The key has its share of places.
     SharedPlaces(u64),

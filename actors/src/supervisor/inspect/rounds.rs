@@ -106,7 +106,7 @@ impl Rounds {
         }
     }
 
-    /// Who waits for the next round; when nobody does, there is none.
+    /// The requests that wait for the next round; without one, no round is made.
     fn next(&self, key: &Key) -> Option<(Arc<Catalogue>, Waiting)> {
         let mut wanted = self.wanted();
         let round = wanted.get_mut(key)?;

@@ -118,7 +118,7 @@ impl ChangeContext {
         self.look(installed, count).await?
     }
 
-    /// So many rows that their reactions stay well within the turn's budget of steps.
+    /// This many rows at most, so that their reactions stay well within the turn's budget of steps.
     fn rows_at_once(&self, module: &ModuleName, tables: &[TableId]) -> u64 {
         let entry = self.catalogue.index_of(module);
         let entry = entry.and_then(|index| self.catalogue.entry(index));
