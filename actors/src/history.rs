@@ -29,6 +29,7 @@ use interstice_abi::{
     failure::{Code, Failure},
     id::{ModuleName, Seq},
     schema::ModuleSchema,
+    wire::{Response, ResponseBody},
 };
 use interstice_host::{limits::Limits, log::LogError};
 
@@ -182,8 +183,13 @@ impl Reader {
         })
     }
 
-    /// Runs `read` on a thread of its own, once everything that is in the log so far is durable.
-    pub(crate) fn when_durable(self, read: impl FnOnce(Result<(), Failure>) + Send + 'static) {
+    /// Runs `read` on a thread of its own, once everything that is in the log so far is durable, and
+    /// answers the request with its result. A client that has the answer finds the slot free.
+    pub(crate) fn answer_when_durable(
+        self,
+        (replies, request): (Replies, u64),
+        read: impl FnOnce(Result<(), Failure>) -> Result<ResponseBody, Failure> + Send + 'static,
+    ) {
         let log = self.shared.log.clone();
         log.when_durable(Box::new(move |durable| {
             let durable = durable.map(drop).map_err(|error| {
@@ -194,8 +200,9 @@ impl Reader {
             });
             // Detached: it ends by itself when the log has been read or the client has gone.
             std::thread::spawn(move || {
-                let _reader = self;
-                read(durable);
+                let body = read(durable);
+                drop(self);
+                replies.send(Response { id: request, body });
             });
         }));
     }

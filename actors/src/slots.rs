@@ -41,7 +41,7 @@ struct Bounds {
 /// Tables of more than a frame at the beginning of a watch: a page that is shared and then changed
 /// is there twice.
 const TABLES: Bounds = Bounds {
-    what: "watches of large tables begin",
+    what: "watches of large tables that begin",
     all: 64,
     guests: 48,
     key: 8,
@@ -49,7 +49,7 @@ const TABLES: Bounds = Bounds {
 
 /// Watches that read the log before they go live; each is a thread and reads all that is kept.
 const RESUMES: Bounds = Bounds {
-    what: "watches resume",
+    what: "watches that resume",
     all: 16,
     guests: 12,
     key: 4,
@@ -57,7 +57,7 @@ const RESUMES: Bounds = Bounds {
 
 /// Requests that read the log; each is a thread.
 const READERS: Bounds = Bounds {
-    what: "requests read the log",
+    what: "requests that read the log",
     all: 4,
     guests: 2,
     key: 1,
@@ -125,7 +125,7 @@ impl Pool {
         let guest = (peer.standing == Standing::Guest).then(|| peer.node.clone());
         let busy = |count: usize, whose: &str| {
             let text = format!(
-                "{count} {what} at this moment{whose}, which is the limit; read their answers, or try again in a moment"
+                "{what} at this moment{whose}: {count}, which is the limit; read their answers, or try again in a moment"
             );
             Err(Failure::new(Code::Busy, text))
         };

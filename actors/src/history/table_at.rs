@@ -83,11 +83,12 @@ impl TableAtRequest {
             Viewer::Owner => None,
             Viewer::Guest => Some(Reading::begin(&around.shared, self.guest_read())),
         };
-        reader.when_durable(move |durable| {
+        let to = (self.replies.clone(), self.request);
+        reader.answer_when_durable(to, move |durable| {
             let outcome = durable.and_then(|()| self.run(&around));
             let denied = guest.and_then(Reading::end);
-            let outcome = denied.map_or(outcome, Err);
-            self.answer(outcome.map(|()| ResponseBody::Ended));
+            denied.map_or(outcome, Err)?;
+            Ok(ResponseBody::Ended)
         });
     }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use interstice_abi::{
     failure::Failure,
     id::{ModuleName, Seq, StepIndex},
-    wire::{HistoryCursor, HistoryOrder, HistoryPage, Response, ResponseBody, TURNS_PER_PAGE_MAX},
+    wire::{HistoryCursor, HistoryOrder, HistoryPage, ResponseBody, TURNS_PER_PAGE_MAX},
 };
 
 use super::{
@@ -37,12 +37,10 @@ pub(crate) struct TurnsRequest {
 impl TurnsRequest {
     /// Reads the log on a thread of its own, and answers.
     pub(crate) fn start(self, around: Around, reader: Reader) {
-        reader.when_durable(move |durable| {
-            let body = durable.and_then(|()| self.page(&around));
-            self.replies.send(Response {
-                id: self.request,
-                body: body.map(ResponseBody::History),
-            });
+        let to = (self.replies.clone(), self.request);
+        reader.answer_when_durable(to, move |durable| {
+            let page = durable.and_then(|()| self.page(&around));
+            page.map(ResponseBody::History)
         });
     }
 

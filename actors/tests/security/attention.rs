@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use interstice_abi::{
     failure::Code,
+    id::Seq,
     wire::{Ack, Request, RequestBody, ResponseBody},
 };
 use interstice_client::{Identity, frame::encode};
@@ -125,6 +126,31 @@ async fn a_guest_that_does_not_read_leaves_owners_slots_for_large_tables_and_res
             }
             Ok(ResponseBody::Watch(_) | ResponseBody::Called(_)) => {}
             Ok(other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_has_an_answer_from_the_past_finds_its_slot_free() {
+    let world = World::started().await;
+    world.owner().await.install(&city_hall()).await;
+    let mut raw = guest(&world).await;
+    for id in 2..500 {
+        let past = RequestBody::RowsAt {
+            module: "city-hall".into(),
+            table: "register0".into(),
+            at: Seq(2),
+            limit: 1,
+            filter: None,
+        };
+        raw.ask(id, past).await;
+        loop {
+            let answer = raw.answer().await.expect("the connection stays");
+            match answer.body.expect("it has a slot") {
+                ResponseBody::Ended => break,
+                ResponseBody::TableAt(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     }
 }

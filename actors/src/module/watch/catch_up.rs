@@ -66,7 +66,6 @@ impl Core {
             }
             // Detached: it ends by itself when the log has been read or the client has gone.
             std::thread::spawn(move || {
-                let _slot = slot;
                 let read = missed.read(&around, |changes| {
                     for frame in frames(changes) {
                         wait_for_room(&watcher.replies)?;
@@ -76,6 +75,8 @@ impl Core {
                     }
                     Ok(true)
                 });
+                // A client that has a failure finds the slot free.
+                drop(slot);
                 match read {
                     Ok(()) => watcher.go_live(),
                     Err(failure) => watcher.fail(failure),

@@ -19,7 +19,10 @@ use super::{
     StartWatch,
     watcher::{Begin, Watcher},
 };
-use crate::{module::core::Core, slots};
+use crate::{
+    module::core::Core,
+    slots::{self, Slot},
+};
 
 /// Rows per frame, in bytes.
 const FRAME_BYTES: usize = 1024 * 1024;
@@ -59,10 +62,12 @@ impl Core {
         let to = watcher.clone();
         // On the arbiter or on the slow lane, wherever this runs.
         tokio::spawn(async move {
-            let _slot = slot;
             match durable.await {
-                Ok(Ok(_)) => send_bit_by_bit(first, rest, &to, complete).await,
-                Ok(Err(failure)) => to.fail(failure),
+                Ok(Ok(_)) => send_bit_by_bit(first, rest, slot, &to, complete).await,
+                Ok(Err(failure)) => {
+                    drop(slot);
+                    to.fail(failure);
+                }
                 // The log has ended without a word: the node is going down.
                 Err(_) => {}
             }
@@ -76,24 +81,29 @@ fn unwritten(error: &impl std::fmt::Display) -> Failure {
     Failure::new(Code::Unavailable, text)
 }
 
+/// A client that has the last rows, or the failure, finds the slot free.
 async fn send_bit_by_bit(
     first: Vec<Vec<u8>>,
     mut rest: Snapshot,
+    slot: Slot,
     watcher: &Watcher,
     complete: Position,
 ) {
     let mut rows = first;
     loop {
         if let Err(unread) = slots::room(&watcher.replies).await {
+            drop(slot);
             watcher.fail(unread);
             return;
         }
-        let is_last = rest.is_empty();
-        if !watcher.rows(rows, is_last.then_some(complete)) {
+        if rest.is_empty() {
+            drop(slot);
+            if watcher.rows(rows, Some(complete)) {
+                watcher.go_live();
+            }
             return;
         }
-        if is_last {
-            watcher.go_live();
+        if !watcher.rows(rows, None) {
             return;
         }
         rows = rest.rows(FRAME_BYTES);
