@@ -7,8 +7,8 @@ use serde_json::Value as Json;
 use crate::{
     burst::settle,
     check,
-    life::{Life, Peers, pause},
-    node::{NAME, Place},
+    life::{Life, Peers, home, pause},
+    node::NAME,
 };
 
 /// How a round ends.
@@ -88,7 +88,7 @@ impl Life {
 
     /// Backs the running node up and restores it; the life goes on there.
     async fn move_to_another_home(&mut self) {
-        let next = Place::new();
+        let (next, clock) = home();
         let file = next.path().join("file.backup").display().to_string();
         succeeded("backup", &self.place.run(&["backup", NAME, &file]));
         self.node.kill();
@@ -96,7 +96,8 @@ impl Life {
         succeeded("restore", &next.run(&["restore", &file]));
         // The owners of a restored node are those of the node that was copied.
         fs::copy(self.place.key(), next.key()).expect("it is copied");
-        self.place = next;
+        // Its machine has another clock.
+        (self.place, self.clock) = (next, clock);
         self.forget_positions();
     }
 

@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::{
     check,
+    clock::WallClock,
     common::peer::Peer,
     ends::End,
     follow::Follower,
@@ -23,6 +24,8 @@ const STEPS_MAX: u64 = 16;
 pub(crate) struct Life {
     pub(crate) place: Place,
     pub(crate) node: Node,
+    /// The clock of the node's process.
+    pub(crate) clock: WallClock,
     pub(crate) owner: Identity,
     pub(crate) stranger: Identity,
     pub(crate) model: Model,
@@ -41,7 +44,7 @@ pub(crate) struct Peers {
 
 impl Life {
     pub(crate) async fn begin(random: Random) -> Self {
-        let place = Place::new();
+        let (place, clock) = home();
         let mut node = place.start();
         node.kill();
         place.configure();
@@ -53,6 +56,7 @@ impl Life {
             following: Vec::new(),
             place,
             node,
+            clock,
             owner,
             stranger,
             model: Model::default(),
@@ -60,7 +64,7 @@ impl Life {
             next_value: 1,
         };
         let peers = life.peers().await;
-        for module in [store(), mirror()] {
+        for module in [store(0), mirror()] {
             peers.owner.install(&module).await;
         }
         life.follow();
@@ -143,6 +147,14 @@ impl Life {
             check::follower(&self.node, &peers.owner, follower, &self.model, value).await;
         }
     }
+}
+
+/// A home for a node whose clock can be set.
+pub(crate) fn home() -> (Place, WallClock) {
+    let mut place = Place::new();
+    let clock = WallClock::new(place.path());
+    place.environment.extend(clock.environment());
+    (place, clock)
 }
 
 fn followers(owner: &Identity, stranger: &Identity) -> Vec<Follower> {

@@ -22,6 +22,8 @@ pub(crate) struct Model {
     pub(crate) changes: u64,
     /// Timers that were set. All of them ring in the end.
     pub(crate) timers: u64,
+    /// How many columns `store.rows` has got since the beginning.
+    pub(crate) appended: u64,
     pub(crate) plain: Option<Plain>,
     /// `store.rows` after turns, oldest first.
     pub(crate) past: Vec<(u64, Rows)>,

@@ -12,10 +12,10 @@ use crate::common::{
     op::{Op, arg, clear, delete, insert, must, upsert},
 };
 
-/// What `plain` of version 2 gives to rows that are older than its last column.
+/// What rows have in a column that is younger than they are.
 pub(crate) const DEFAULT: u64 = 7;
 
-/// What it puts there itself.
+/// What later rows have there.
 pub(crate) const GIVEN: u64 = 9;
 
 /// A version of `plain`.
@@ -46,8 +46,21 @@ impl Version {
     }
 }
 
-pub(crate) fn store() -> GuestModule {
-    let put = || must(upsert("rows", [arg(0), arg(1)]));
+/// How often `store.rows` can get one column more.
+pub(crate) const APPENDED_MAX: u64 = 2;
+
+/// `store`, whose table `rows` has got `appended` columns more than at first.
+pub(crate) fn store(appended: u64) -> GuestModule {
+    let mut rows = GuestTable::new("Rows", &["value"]);
+    let mut given = vec![arg(0), arg(1)];
+    for place in 0..appended {
+        rows = rows.field(with_default(&format!("grade{place}")));
+        given.push(GIVEN.into());
+    }
+    let put = || {
+        let (table, row) = ("rows".into(), given.clone());
+        must(Op::Upsert { table, row })
+    };
     let query = vec![
         Op::Count {
             table: "rows".into(),
@@ -56,7 +69,7 @@ pub(crate) fn store() -> GuestModule {
         Op::Return(crate::common::op::reg(0)),
     ];
     GuestModule::new("store")
-        .table(GuestTable::new("Rows", &["value"]))
+        .table(rows)
         .table(GuestTable::new("Secret", &["value"]).private())
         .table(GuestTable::new("Notes", &["value"]).kept(Persistence::Ephemeral))
         .table(GuestTable::new("Rung", &["one"]).auto_inc())
@@ -89,7 +102,7 @@ pub(crate) fn store() -> GuestModule {
 pub(crate) fn mirror() -> GuestModule {
     let heard = || must(insert("heard", [0.into(), arg(0)]));
     GuestModule::new("mirror")
-        .depends_on(&store())
+        .depends_on(&store(0))
         .table(GuestTable::new("Copy", &["value"]))
         .table(GuestTable::new("Heard", &["row"]).auto_inc())
         .on_row(
@@ -115,6 +128,15 @@ pub(crate) fn mirror() -> GuestModule {
         )
 }
 
+fn with_default(name: &str) -> Field {
+    let mut default = Vec::new();
+    DEFAULT.encode(&mut default);
+    Field {
+        default: Some(default),
+        ..Field::new(name, ColumnType::U64)
+    }
+}
+
 pub(crate) fn plain(version: Version) -> GuestModule {
     let module = GuestModule::new("plain");
     match version {
@@ -124,12 +146,7 @@ pub(crate) fn plain(version: Version) -> GuestModule {
             vec![must(upsert("rows", [arg(0), arg(1)]))],
         ),
         Version::Two => {
-            let mut default = Vec::new();
-            DEFAULT.encode(&mut default);
-            let grade = Field {
-                default: Some(default),
-                ..Field::new("grade", ColumnType::U64)
-            };
+            let grade = with_default("grade");
             module
                 .table(GuestTable::new("Rows", &["value"]).field(grade))
                 .reducer(

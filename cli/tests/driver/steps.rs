@@ -1,5 +1,7 @@
 //! The steps of a round, one after the other: each is acknowledged or refused before the next, so the model is exact.
 
+use std::time::Duration;
+
 use interstice_abi::{
     failure::{Code, Failure},
     wire::{Called, OnConflict},
@@ -9,7 +11,7 @@ use crate::{
     check,
     life::{Life, Peers},
     model::Plain,
-    modules::{Version, mirror, plain, store},
+    modules::{APPENDED_MAX, Version, mirror, plain, store},
 };
 
 /// Keys of rows.
@@ -17,6 +19,9 @@ const IDS: u64 = 30;
 
 /// Longest delay of a timer in milliseconds.
 const DELAY_MAX: u64 = 200;
+
+/// By how many seconds the system's clock is wrong at most: two days, more than time zones differ.
+const CLOCK_MAX: u64 = 48 * 3600;
 
 impl Life {
     pub(crate) async fn step(&mut self, peers: &Peers) {
@@ -30,7 +35,8 @@ impl Life {
             28..32 => self.deploy_plain(peers).await,
             32..35 => self.stop_plain(peers).await,
             35 => self.deploy_again(peers).await,
-            36..38 => self.intrude(peers).await,
+            36 => self.intrude(peers).await,
+            37 => self.set_clock(),
             _ => check::past(peers, &self.model, &mut self.random).await,
         }
     }
@@ -167,11 +173,15 @@ impl Life {
         }
     }
 
-    /// The same binaries once more.
+    /// The same binaries once more, or one whose subscriber reads fewer columns than there are.
     async fn deploy_again(&mut self, peers: &Peers) {
-        let module = match self.random.below(2) {
-            0 => store(),
-            _ => mirror(),
+        let module = match self.random.below(3) {
+            0 => mirror(),
+            1 => store(self.model.appended),
+            _ => {
+                self.model.appended = APPENDED_MAX.min(self.model.appended + 1);
+                store(self.model.appended)
+            }
         };
         peers.owner.install(&module).await;
         self.model.deploys += 1;
@@ -179,6 +189,12 @@ impl Life {
             // A module that is loaded anew begins without them.
             self.model.notes.clear();
         }
+    }
+
+    /// The system's clock jumps. The node's time goes on, so that timers ring as before.
+    fn set_clock(&mut self) {
+        let offset = Duration::from_secs(self.random.below(CLOCK_MAX));
+        self.clock.set(offset, self.random.below(2) == 0);
     }
 
     /// What a stranger is refused.

@@ -31,6 +31,8 @@ const STEP_DEADLINE_MS: i64 = 30_000;
 pub(crate) struct Place {
     home: TempDir,
     port: u16,
+    /// Further environment of the node's process.
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// A running node.
@@ -44,6 +46,7 @@ impl Place {
         Self {
             home: tempfile::tempdir().expect("a folder"),
             port: free_port(),
+            environment: Vec::new(),
         }
     }
 
@@ -62,6 +65,7 @@ impl Place {
         self.command()
             .args(["up", "--name", NAME, "--local", "--json", "--port"])
             .arg(self.port.to_string())
+            .envs(self.environment.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
