@@ -44,7 +44,7 @@ use crate::{
     ingress::{Peer, Replies},
     shared::Shared,
     slots::Slot,
-    supervisor::install::installer::Installer,
+    supervisor::{catalogue::present::PresentModules, install::installer::Installer},
 };
 
 /// Schemas of older binaries that are kept in memory.
@@ -110,26 +110,17 @@ pub(crate) struct Reader {
     _slot: Slot,
 }
 
-/// A module that is installed when history is asked for.
-pub(crate) struct Present {
-    /// The turn from which this version runs.
-    pub(crate) since: Seq,
-    /// BLAKE3 of its binary.
-    pub(crate) hash: [u8; 32],
-    /// Its schema.
-    pub(crate) schema: Arc<ModuleSchema>,
-}
-
 /// What a request knows of the node beside its log.
 pub(crate) struct Around {
     pub(crate) shared: Arc<Shared>,
     pub(crate) installer: Installer,
     pub(crate) limits: Limits,
-    pub(crate) present: HashMap<ModuleName, Present>,
+    /// What was installed when it came.
+    pub(crate) present: Arc<PresentModules>,
     /// Every turn behind this one, the oldest base's, is in the kept log; 0: all there ever were.
     pub(crate) kept_after: Seq,
     /// The bases on disk, oldest first.
-    pub(crate) bases: Vec<Base>,
+    pub(crate) bases: Arc<[Base]>,
     /// The last turn that was stamped.
     pub(crate) last: Seq,
 }

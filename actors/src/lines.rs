@@ -6,14 +6,16 @@
 
 mod allowance;
 
+mod file;
+
 mod text;
 
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
-    io::{self, BufWriter, Read, Seek, SeekFrom, Write},
+    fs::{self, File},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,6 +27,7 @@ use interstice_abi::{
 
 use self::{
     allowance::{Allowances, BYTES_PER_SECOND, Verdict},
+    file::{append_private, end_of, rotated},
     text::{format_line, parse_lines},
 };
 use crate::ingress::Replies;
@@ -60,14 +63,14 @@ struct State {
 /// The last lines.
 #[derive(Default)]
 struct Kept {
-    lines: VecDeque<LogLine>,
+    lines: VecDeque<Arc<LogLine>>,
     bytes: usize,
 }
 
 impl Kept {
     fn push(&mut self, line: LogLine) {
         self.bytes += size(&line);
-        self.lines.push_back(line);
+        self.lines.push_back(Arc::new(line));
         while self.lines.len() > KEPT_LINES || self.bytes > KEPT_BYTES {
             let Some(oldest) = self.lines.pop_front() else {
                 return;
@@ -176,28 +179,40 @@ impl Lines {
         module: Option<&ModuleName>,
         begin: Begin,
     ) -> Result<Vec<LogLine>, Failure> {
-        self.state().select(module, begin)
+        let (found, _) = self.state().select(module, begin, u64::MAX)?;
+        Ok(copied(&found))
     }
 
-    /// Sends lines that are kept and then every new one to `replies`.
+    /// The number of the last line.
+    pub(crate) fn last(&self) -> u64 {
+        self.state().next - 1
+    }
+
+    /// Sends lines that are kept, those after line `asked_at` in any case, and then every new one
+    /// to `replies`, as answers to `request` of `connection`.
     ///
     /// # Errors
     /// That of [`Lines::kept`]; nobody follows then.
     pub(crate) fn follow(
         &self,
-        replies: Replies,
-        connection: u64,
-        request: u64,
+        (replies, connection, request): (Replies, u64, u64),
         module: Option<ModuleName>,
         begin: Begin,
+        asked_at: u64,
     ) -> Result<(), Failure> {
+        let send = |found: &[Arc<LogLine>]| {
+            let body = Ok(ResponseBody::Log(copied(found)));
+            replies.more(Response { id: request, body });
+        };
+        let (found, last) = self.state().select(module.as_ref(), begin, asked_at)?;
+        // These may be megabytes, and modules write lines under the lock.
+        send(&found);
         let mut state = self.state();
-        let lines = state.select(module.as_ref(), begin)?;
-        let last = state.next - 1;
-        replies.more(Response {
-            id: request,
-            body: Ok(ResponseBody::Log(lines)),
-        });
+        let begin = Begin::After(last);
+        let (found, last) = state.select(module.as_ref(), begin, u64::MAX)?;
+        if !found.is_empty() {
+            send(&found);
+        }
         state.followers.push(Follower {
             replies,
             connection,
@@ -248,30 +263,44 @@ impl State {
         self.kept.push(line);
     }
 
-    fn select(&self, module: Option<&ModuleName>, begin: Begin) -> Result<Vec<LogLine>, Failure> {
+    /// The wanted lines, and the number of the last line. Those after `all_after` are wanted in
+    /// any case and are no part of a tail.
+    fn select(
+        &self,
+        module: Option<&ModuleName>,
+        begin: Begin,
+        all_after: u64,
+    ) -> Result<(Vec<Arc<LogLine>>, u64), Failure> {
         let lines = &self.kept.lines;
-        let (after, wanted) = match begin {
-            Begin::Tail(tail) => (0, usize::try_from(tail).unwrap_or(usize::MAX)),
-            Begin::After(after) => (after, usize::MAX),
+        let (after, mut tail) = match begin {
+            Begin::Tail(tail) => (0, tail),
+            Begin::After(after) => (after, u32::MAX),
+        };
+        let needed_after = match begin {
+            Begin::Tail(_) => all_after,
+            Begin::After(after) => after,
         };
         let oldest = lines.front().map_or(self.next, |line| line.number);
-        if matches!(begin, Begin::After(_)) && after.saturating_add(1) < oldest {
+        if needed_after.saturating_add(1) < oldest {
             let text = format!(
                 "lines from {} on are wanted, and only those from {oldest} on are at hand; older ones are in the node's node.log",
-                after + 1
+                needed_after + 1
             );
             return Err(Failure::new(Code::NotFound, text));
         }
-        let mut found: Vec<LogLine> = lines
-            .iter()
-            .rev()
+        let newest_first = lines.iter().rev();
+        let wanted = newest_first
             .take_while(|line| line.number > after)
             .filter(|line| module.is_none() || line.module.as_ref() == module)
-            .take(wanted)
-            .cloned()
-            .collect();
+            .take_while(|line| {
+                let is_later = line.number > all_after;
+                let fits = is_later || tail > 0;
+                tail -= u32::from(fits && !is_later);
+                fits
+            });
+        let mut found: Vec<Arc<LogLine>> = wanted.cloned().collect();
         found.reverse();
-        Ok(found)
+        Ok((found, self.next - 1))
     }
 
     fn tell(&mut self, line: &LogLine) {
@@ -331,34 +360,9 @@ impl State {
     }
 }
 
-fn rotated(path: &Path) -> PathBuf {
-    path.with_extension("log.1")
-}
-
-/// The last [`KEPT_BYTES`] of a file; nothing where there is none.
-fn end_of(path: &Path) -> io::Result<String> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        opened => opened?,
-    };
-    let wanted = u64::try_from(KEPT_BYTES).unwrap_or(u64::MAX);
-    let from = file.metadata()?.len().saturating_sub(wanted);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(wanted).read_to_end(&mut bytes)?;
-    // A piece may begin inside a character.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn append_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options.open(path)
+/// The lines, to be sent.
+fn copied(lines: &[Arc<LogLine>]) -> Vec<LogLine> {
+    lines.iter().map(|line| line.as_ref().clone()).collect()
 }
 
 fn cut(text: &str) -> String {

@@ -153,9 +153,8 @@ impl Supervisor {
     /// Raises `connect` or `disconnect` where a module wants to hear of either.
     /// A `connect` beyond its key's share of the module's queue is passed over, and so is the `disconnect` that belongs to it.
     fn stamp_connection(&mut self, node: &NodeId, event: &Event, guest: Option<GuestIndex>) {
-        let heard = [Event::Connect, Event::Disconnect]
-            .iter()
-            .any(|event| !self.catalogue.subscribers_of(event).is_empty());
+        let heard = !self.catalogue.connect_subscribers().is_empty()
+            || !self.catalogue.disconnect_subscribers().is_empty();
         let is_connect = *event == Event::Connect;
         let known = self
             .connected
@@ -165,7 +164,7 @@ impl Supervisor {
             return;
         }
         let input = if is_connect {
-            if let Some(subscriber) = self.catalogue.subscribers_of(event).first() {
+            if let Some(subscriber) = self.catalogue.connect_subscribers().first() {
                 let (name, module) = (&subscriber.name, subscriber.module);
                 if let Err(busy) = self.admission.check(name, module, guest, 0) {
                     tracing::debug!(%node, %busy, "a connect is not raised");

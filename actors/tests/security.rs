@@ -6,6 +6,8 @@
     reason = "what these tests are made of says what it expects by unwrapping it"
 )]
 
+#[path = "security/answers.rs"]
+mod answers;
 #[path = "security/attention.rs"]
 mod attention;
 #[path = "common/common.rs"]

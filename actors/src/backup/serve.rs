@@ -263,19 +263,17 @@ impl Supervisor {
         request: u64,
     ) -> Result<(), Failure> {
         let path = self.backups.path(number, peer.connection.0)?.to_owned();
-        let work = async move {
-            let read = tokio::task::spawn_blocking(move || piece(&path, offset)).await;
-            let body = match read {
-                Ok(Ok(bytes)) => Ok(ResponseBody::Piece { bytes }),
-                Ok(Err(error)) => {
+        // Detached: it ends when the piece is sent.
+        drop(tokio::task::spawn_blocking(move || {
+            let body = match piece(&path, offset) {
+                Ok(bytes) => Ok(ResponseBody::Piece { bytes }),
+                Err(error) => {
                     let text = format!("the backup cannot be read: {error}");
                     Err(Failure::new(Code::Unavailable, text))
                 }
-                Err(panic) => Err(Failure::internal(panic)),
             };
             replies.send(Response { id: request, body });
-        };
-        actix::spawn(work);
+        }));
         Ok(())
     }
 }

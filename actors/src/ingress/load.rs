@@ -15,7 +15,7 @@
 //! | turns and queries of a module | a guest's key: as many as are free for guests, then `Busy` | `admission.turns_per_module_max`, `bytes_per_module_max`, then `Busy`; an eighth is for owners |
 //! | requests that wait for a change of modules | a guest's key: as many as are free for guests, then `Busy` | 32768 and 256 MiB, then `Busy`; an eighth is for owners |
 //! | uploads | one, `limits.module_bytes_max`, 60 s of rest | four of the largest, then `Busy`; owners only |
-//! | schemas and status | one at a time, when there is room for it | status once for all who wait |
+//! | schemas, status, timers, grants, kept lines | one at a time, when there is room for it | 4 are made at a time; status once for all who wait |
 //! | pages and results of queries | none from 16 MiB unsent on; those that wait for a sync count as bytes of requests | |
 //! | answers that are not sent | 256 MiB, then cut; from 16 MiB on nothing is read | `admission.unsent_bytes_max`, and a quarter of a MiB each beyond it |
 //! | changes for a watch | 4 MiB unsent, then cut with the position | half of `admission.unsent_bytes_max` |

@@ -88,7 +88,7 @@ fn a_follower_that_does_not_read_is_told_where_to_resume_and_misses_nothing() {
     let replies = Replies::new(1 << 30, 10_000);
     replies.begun(1);
     lines
-        .follow(replies.clone(), 1, 7, None, Begin::Tail(9))
+        .follow((replies.clone(), 1, 7), None, Begin::Tail(9), u64::MAX)
         .expect("follows");
     for number in 0..300 {
         lines.message(None, None, &format!("{number} {}", "x".repeat(100)));

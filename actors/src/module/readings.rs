@@ -216,28 +216,34 @@ impl Readings {
         tokio::spawn(async move {
             // The semaphore is never closed.
             let _place = pages.acquire_owned().await;
-            let read = tokio::task::spawn_blocking(move || {
+            let (to, of) = (replies.clone(), shared.clone());
+            let answered = tokio::task::spawn_blocking(move || {
                 let page = reading.page(limit);
-                (page, reading)
+                let page = of.readings.put_back(key, page, reading);
+                to.send(Response {
+                    id: request,
+                    body: page.map(ResponseBody::Rows),
+                });
             });
-            let body = match read.await {
-                Ok((page, reading)) => shared.readings.put_back(key, page, reading),
-                Err(panic) => {
-                    shared.readings.open().readings.remove(&key);
-                    Err(Failure::internal(panic))
-                }
-            };
-            replies.send(Response {
-                id: request,
-                body: body.map(ResponseBody::Rows),
-            });
+            if let Err(panic) = answered.await {
+                shared.readings.open().readings.remove(&key);
+                let body = Err(Failure::internal(panic));
+                replies.send(Response { id: request, body });
+            }
         });
         Ok(())
     }
 
     fn take(&self, key: Key, page: u32, now: Instant) -> Result<Box<Reading>, Failure> {
         let mut open = self.open();
-        open.expire(now);
+        // Others that have rested for too long go with the next sweep.
+        if open
+            .readings
+            .get(&key)
+            .is_some_and(|slot| !slot.goes_on(now))
+        {
+            open.readings.remove(&key);
+        }
         let slot = open.readings.get_mut(&key).ok_or_else(ended)?;
         if let State::Denied(why) = &slot.state {
             return Err(why.clone());
@@ -288,8 +294,7 @@ impl Readings {
 
     /// Ends the readings of a connection that has ended.
     pub(crate) fn end(&self, connection: u64) {
-        let mut open = self.open();
-        open.readings.retain(|(of, _), _| *of != connection);
+        self.open().end(connection);
     }
 
     /// Ends the readings of guests who may not go on, with the reason.
@@ -313,10 +318,25 @@ impl Readings {
     }
 }
 
+impl Slot {
+    /// Whether it has neither rested nor taken for too long.
+    fn goes_on(&self, now: Instant) -> bool {
+        now < self.used + REST && now < self.deadline
+    }
+}
+
 impl Open {
     fn expire(&mut self, now: Instant) {
-        self.readings
-            .retain(|_, slot| now < slot.used + REST && now < slot.deadline);
+        self.readings.retain(|_, slot| slot.goes_on(now));
+    }
+
+    /// Ends those of a connection, at a cost that does not grow with the others.
+    fn end(&mut self, connection: u64) {
+        let own = (connection, 0)..=(connection, u64::MAX);
+        while let Some((key, _)) = self.readings.range(own.clone()).next() {
+            let key = *key;
+            self.readings.remove(&key);
+        }
     }
 
     /// Ends the oldest readings of a connection that has as many as it may.

@@ -18,6 +18,7 @@ use crate::supervisor::TimerNews;
 pub(crate) const TIMERS_TOLD_MAX: usize = 16;
 
 /// Which pending timers an owner wants to see.
+#[derive(Clone)]
 pub(crate) struct TimersWanted {
     /// Those behind the one of this number.
     pub(crate) after: Option<TimerId>,

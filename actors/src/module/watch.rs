@@ -7,6 +7,8 @@
 
 mod catch_up;
 
+mod index;
+
 mod rows;
 
 pub(crate) mod watchers;

@@ -6,6 +6,8 @@
 
 pub(crate) mod fingerprints;
 
+pub(crate) mod present;
+
 mod routes;
 
 mod reach;
@@ -27,7 +29,12 @@ use interstice_abi::{
 };
 use interstice_host::schema::View;
 
-use self::{fingerprints::Fingerprints, reach::closure, routes::subscriptions};
+use self::{
+    fingerprints::Fingerprints,
+    present::{PresentModules, present},
+    reach::closure,
+    routes::{ConnectionSubscribers, subscriptions},
+};
 use crate::{module::home::ModuleAddress, one_or_more::OneOrMore, supervisor::grants::Grants};
 
 /// A module's place in one catalogue.
@@ -95,6 +102,10 @@ pub(crate) struct Catalogue<A = ModuleAddress> {
     by_name: BTreeMap<ModuleName, ModuleIndex>,
     /// How many modules are public.
     public: usize,
+    /// What requests about the past know of the modules.
+    present: Arc<PresentModules>,
+    /// Who reacts to connections.
+    connections: ConnectionSubscribers,
 }
 
 impl<A> Catalogue<A> {
@@ -160,6 +171,8 @@ impl<A> Catalogue<A> {
         let is_public = |entry: &&Entry<A>| entry.is_public();
         let public = entries.iter().filter(is_public).count();
         Arc::new(Self {
+            present: present(&entries),
+            connections: ConnectionSubscribers::new(&entries),
             entries,
             by_name,
             public,
@@ -169,6 +182,11 @@ impl<A> Catalogue<A> {
     /// All modules in the order of their names.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (ModuleIndex, &Entry<A>)> {
         (0..).map(ModuleIndex).zip(&self.entries)
+    }
+
+    /// What requests about the past know of the modules, shared by all of them.
+    pub(crate) fn present(&self) -> &Arc<PresentModules> {
+        &self.present
     }
 
     /// How many modules there are, as far as a client of this standing may know.

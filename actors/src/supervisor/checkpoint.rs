@@ -9,7 +9,7 @@ pub(crate) mod marker;
 pub(crate) mod passing;
 mod writer;
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use actix::prelude::{AsyncContext, Context, Message};
 use interstice_abi::id::Seq;
@@ -33,7 +33,7 @@ const LATE: u64 = 2;
 /// What the supervisor knows of checkpoints.
 pub(crate) struct Checkpoints {
     /// The bases on disk, oldest first. The log reaches back to the first.
-    bases: Vec<Base>,
+    bases: Arc<[Base]>,
     phase: Phase,
     /// The last seq that the last checkpoint holds.
     last: Option<Seq>,
@@ -73,7 +73,7 @@ impl Checkpoints {
     /// With the bases that are on disk, oldest first.
     pub(crate) fn after(bases: Vec<Base>) -> Self {
         Self {
-            bases,
+            bases: bases.into(),
             phase: Phase::Idle,
             last: None,
             backups: 0,
@@ -89,7 +89,7 @@ impl Checkpoints {
     }
 
     /// The bases on disk, oldest first.
-    pub(crate) fn bases(&self) -> &[Base] {
+    pub(crate) fn bases(&self) -> &Arc<[Base]> {
         &self.bases
     }
 
@@ -213,7 +213,7 @@ impl Supervisor {
             store: self.store.clone(),
             directory: self.installer.directory.clone(),
             history: self.config.history,
-            bases: self.checkpoints.bases.clone(),
+            bases: self.checkpoints.bases.to_vec(),
             holds: self.checkpoints.backups > 0,
             marker,
             base,
@@ -247,7 +247,7 @@ impl Supervisor {
             CheckpointDone::Written { seq, bases } => {
                 self.checkpoints.phase = Phase::Idle;
                 self.checkpoints.last = Some(seq);
-                self.checkpoints.bases = bases;
+                self.checkpoints.bases = bases.into();
             }
             CheckpointDone::Failed(problem) => {
                 self.checkpoints.phase = Phase::Idle;

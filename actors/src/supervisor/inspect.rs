@@ -1,5 +1,6 @@
-//! Large answers about the node: schemas and the status of modules. The supervisor only notes who
-//! asks; what is answered is made on other threads, and for one client at a time.
+//! Large answers about the node: schemas, the status of modules, their timers and grants, and lines
+//! of logs. The supervisor only notes who asks; what is answered is made and sent on other threads,
+//! and for one client at a time.
 //!
 //! Invariants: an answer is made when its client has taken what was sent before, and is counted
 //! among its unsent bytes at once, so thousands of unread requests hold thousands of ids and no
@@ -7,6 +8,8 @@
 //! ([`rounds`]). What the node itself does is in `status.rs`, its sizes are in [`gauges`].
 
 pub(crate) mod gauges;
+
+pub(crate) mod logs;
 
 pub(crate) mod rounds;
 
@@ -17,22 +20,35 @@ use std::{
 
 use interstice_abi::{
     failure::Failure,
+    id::ModuleName,
     schema::ModuleSchema,
     wire::{Response, ResponseBody, Standing},
 };
+use tokio::sync::{Semaphore, oneshot};
 
-use self::rounds::{Key, Rounds};
-use super::catalogue::Catalogue;
-use crate::ingress::Replies;
+use self::{
+    logs::LogsRequest,
+    rounds::{Key, Rounds},
+};
+use super::catalogue::{Catalogue, ModuleIndex};
+use crate::{
+    ingress::Replies,
+    module::{Order, gone, home::ModuleAddress, timers::TimersWanted},
+};
 
 /// Most requests that one answer is made for.
 const BATCH_MAX: usize = 64;
 
+/// Answers that are made or sent at a time: each takes a thread for a moment, and memory until it
+/// is sent.
+const ANSWERS_AT_A_TIME: usize = 4;
+
 /// Who waits for which answer.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Inspector {
     waiting: Arc<Mutex<Waiting>>,
     rounds: Arc<Rounds>,
+    threads: Arc<Semaphore>,
 }
 
 /// Requests in the order in which they came, by the connection that the answers lead to.
@@ -45,6 +61,22 @@ pub(crate) enum Subject {
     Schema(Arc<ModuleSchema>, Standing),
     /// How modules do.
     Modules(Arc<Catalogue>, Key),
+    /// What a module may do.
+    Grants(Arc<Catalogue>, ModuleIndex),
+    /// A page of the timers of the module of this name.
+    Timers(ModuleAddress, ModuleName, TimersWanted),
+    /// Lines of logs.
+    Logs(Arc<LogsRequest>),
+}
+
+impl Default for Inspector {
+    fn default() -> Self {
+        Self {
+            waiting: Arc::default(),
+            rounds: Arc::default(),
+            threads: Arc::new(Semaphore::new(ANSWERS_AT_A_TIME)),
+        }
+    }
 }
 
 impl Subject {
@@ -56,6 +88,9 @@ impl Subject {
             }
             (Self::Modules(catalogue, key), Self::Modules(other, other_key)) => {
                 Arc::ptr_eq(catalogue, other) && key == other_key
+            }
+            (Self::Grants(catalogue, module), Self::Grants(other, other_module)) => {
+                Arc::ptr_eq(catalogue, other) && module == other_module
             }
             _ => false,
         }
@@ -83,16 +118,51 @@ impl Inspector {
             let Some((subject, requests)) = self.next(&replies) else {
                 return;
             };
-            let body = match subject.clone() {
-                Subject::Schema(schema, standing) => {
-                    tokio::task::spawn_blocking(move || encoded_schema(&schema, standing))
-                        .await
-                        .ok()
-                }
-                Subject::Modules(catalogue, key) => self.rounds.gather(catalogue, key).await,
-            };
-            self.send(&replies, body.as_deref(), subject, requests);
+            let body = self.body(subject.clone()).await;
+            let (inspector, to) = (self.clone(), replies.clone());
+            let sent = self.on_thread(move || match subject {
+                Subject::Logs(wanted) => requests.iter().for_each(|id| wanted.answer(&to, *id)),
+                subject => inspector.send(&to, body.as_deref(), subject, requests),
+            });
+            sent.await;
         }
+    }
+
+    /// The answer as it travels; `None` when none could be made, or it is no single one.
+    async fn body(&self, subject: Subject) -> Option<Arc<[u8]>> {
+        match subject {
+            Subject::Schema(schema, standing) => {
+                self.on_thread(move || encoded_schema(&schema, standing))
+                    .await
+            }
+            Subject::Modules(catalogue, key) => self.rounds.gather(catalogue, key).await,
+            Subject::Grants(catalogue, module) => {
+                self.on_thread(move || encoded_grants(&catalogue, module))
+                    .await
+            }
+            Subject::Timers(address, name, wanted) => {
+                let (reply, answer) = oneshot::channel();
+                address.do_send(Order::Timers(wanted, reply));
+                let page = answer.await.map_err(|_| gone(&name));
+                self.on_thread(move || encoded(page.map(ResponseBody::Timers)))
+                    .await
+            }
+            Subject::Logs(_) => None,
+        }
+    }
+
+    /// Does something that takes a moment where nothing waits for it. `None` when it panics.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        // The semaphore is never closed.
+        let place = self.threads.clone().acquire_owned().await;
+        let work = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work()
+        });
+        work.await.ok()
     }
 
     /// The next requests of a connection that have one answer; when there are none, or nobody
@@ -151,12 +221,17 @@ fn encoded_schema(schema: &ModuleSchema, standing: Standing) -> Arc<[u8]> {
         Standing::Owner => schema.clone(),
         Standing::Guest => schema.public_view(),
     };
-    encoded(ResponseBody::Schema(schema))
+    encoded(Ok(ResponseBody::Schema(schema)))
+}
+
+fn encoded_grants(catalogue: &Catalogue, module: ModuleIndex) -> Arc<[u8]> {
+    let entry = catalogue.entry(module);
+    let entries = entry.map(|entry| entry.installed.grants.entries().to_vec());
+    encoded(Ok(ResponseBody::Grants(entries.unwrap_or_default())))
 }
 
 /// A response's body as it travels.
-fn encoded(body: ResponseBody) -> Arc<[u8]> {
-    let body: Result<_, Failure> = Ok(body);
+fn encoded(body: Result<ResponseBody, Failure>) -> Arc<[u8]> {
     let bytes = postcard::to_allocvec(&body).unwrap_or_else(|error| {
         let failure = Failure::internal(format!("an answer could not be encoded: {error}"));
         // A failure has only texts in it, which are always written.

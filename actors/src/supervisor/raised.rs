@@ -1,8 +1,8 @@
 //! The steps with which an input of the node's own begins: its start, a connection that comes or goes.
 
-use interstice_abi::{codec::Column, event::Event, id::NodeId};
+use interstice_abi::{codec::Column, id::NodeId};
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Subscriber};
 use crate::{
     module::turn::{PendingStep, StepKind, pending::Shares},
     record::Input,
@@ -18,28 +18,24 @@ pub(crate) fn raised<A>(own: &NodeId, catalogue: &Catalogue<A>, input: &Input) -
                 Some(PendingStep::load_of(own, index, entry))
             });
             let gone = disconnected.iter();
-            let gone = gone.flat_map(|node| steps_on(own, catalogue, &Event::Disconnect, node));
+            let gone =
+                gone.flat_map(|node| steps_on(own, catalogue.disconnect_subscribers(), node));
             loads.chain(gone).collect()
         }
-        Input::Connect { node } => steps_on(own, catalogue, &Event::Connect, node),
-        Input::Disconnect { node } => steps_on(own, catalogue, &Event::Disconnect, node),
+        Input::Connect { node } => steps_on(own, catalogue.connect_subscribers(), node),
+        Input::Disconnect { node } => steps_on(own, catalogue.disconnect_subscribers(), node),
         _ => Vec::new(),
     };
     Shares::count(&mut steps);
     steps
 }
 
-/// A step for every reducer that handles `event`, with a node's id as its argument.
-fn steps_on<A>(
-    own: &NodeId,
-    catalogue: &Catalogue<A>,
-    event: &Event,
-    node: &NodeId,
-) -> Vec<PendingStep> {
-    let subscribers = catalogue.subscribers_of(event).into_iter();
+/// A step for each of `subscribers`, with a node's id as its argument.
+fn steps_on(own: &NodeId, subscribers: &[Subscriber], node: &NodeId) -> Vec<PendingStep> {
+    let subscribers = subscribers.iter();
     subscribers
         .map(|subscriber| {
-            let what = StepKind::Event(subscriber.reducer);
+            let what = StepKind::Event(subscriber.reducer.clone());
             PendingStep::of_node(own, subscriber.module, what, node.to_string().to_bytes())
         })
         .collect()

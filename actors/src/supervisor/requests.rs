@@ -20,7 +20,7 @@ use std::sync::Arc;
 use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{
     failure::{Code, Failure},
-    wire::{DeployHow, LogsMode, Request, RequestBody, Response, ResponseBody},
+    wire::{DeployHow, Request, RequestBody, Response, ResponseBody},
 };
 
 use self::{batched::Batched, sight::owner};
@@ -32,6 +32,7 @@ use crate::{
         Supervisor,
         barrier::Parked,
         change::{Asker, Change, TakeChange, WhenNeeded},
+        inspect::{Subject, logs::LogsRequest},
         install::prepared::DeployOrder,
     },
 };
@@ -116,7 +117,7 @@ impl Supervisor {
         }
         match request.body {
             RequestBody::TimerCounts => {
-                self.timer_counts(peer, replies.clone(), id);
+                self.timer_counts(peer, replies, id);
                 return;
             }
             RequestBody::Timers { .. } => {
@@ -178,33 +179,24 @@ impl Supervisor {
                 let module = module
                     .map(|name| self.catalogue.find(&name).map(|index| self.name_of(index)))
                     .transpose()?;
-                let begin = after.map_or(Begin::Tail(tail), Begin::After);
-                match follow {
-                    LogsMode::Kept => {
-                        let lines = self.shared.lines.kept(module.as_ref(), begin)?;
-                        replies.more(Response {
-                            id,
-                            body: Ok(ResponseBody::Log(lines)),
-                        });
-                        Ok(Some(ResponseBody::Ended))
-                    }
-                    LogsMode::Follow => {
-                        self.shared.lines.follow(
-                            replies.clone(),
-                            peer.connection.0,
-                            id,
-                            module,
-                            begin,
-                        )?;
-                        Ok(None)
-                    }
-                }
+                let wanted = LogsRequest {
+                    lines: self.shared.lines.clone(),
+                    connection: peer.connection.0,
+                    module,
+                    begin: after.map_or(Begin::Tail(tail), Begin::After),
+                    mode: follow,
+                    asked_at: self.shared.lines.last(),
+                };
+                self.inspector
+                    .ask(Subject::Logs(Arc::new(wanted)), replies, id);
+                Ok(None)
             }
             RequestBody::Grants { module } => {
                 owner(peer)?;
                 let index = self.catalogue.find(&module)?;
-                let entries = self.entry(index)?.installed.grants.entries().to_vec();
-                Ok(Some(ResponseBody::Grants(entries)))
+                let subject = Subject::Grants(self.catalogue.clone(), index);
+                self.inspector.ask(subject, replies, id);
+                Ok(None)
             }
             RequestBody::History {
                 module,

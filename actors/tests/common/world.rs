@@ -300,6 +300,11 @@ impl World {
         self.owner.id()
     }
 
+    /// The key of the owner.
+    pub(crate) fn owner_key(&self) -> &Identity {
+        &self.owner
+    }
+
     /// A client with the owner's key.
     pub(crate) async fn owner(&self) -> Peer {
         self.client(&self.owner).await

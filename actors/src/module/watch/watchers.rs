@@ -3,9 +3,12 @@
 //! Module actors on all threads use it at once: a step selects before it is recorded and publishes behind its record. What one
 //! watch does with its changes is in `watcher.rs`.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use dashmap::DashMap;
@@ -17,16 +20,24 @@ use interstice_abi::{
 };
 use interstice_host::{log::Log, module::Effect, table::Change};
 
-use super::watcher::{Watcher, body_of, frames};
+use super::{
+    index::Index,
+    watcher::{Watcher, body_of, frames},
+};
 use crate::{module::step::is_ephemeral, record::StepRecord, supervisor::catalogue::Catalogue};
 
 /// Who watches which table of a node.
 #[derive(Default)]
 pub(crate) struct Watchers {
     /// The lists are shared with the changes on their way to them.
-    tables: DashMap<(ModuleName, String), Arc<Vec<Arc<Watcher>>>>,
+    tables: DashMap<TableKey, Arc<Vec<Arc<Watcher>>>>,
     count: AtomicUsize,
+    /// The same watches, by connection and request.
+    index: Index,
 }
+
+/// A module and the name of one of its tables.
+pub(super) type TableKey = (ModuleName, String);
 
 /// What an upgrade means to a client that watches a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,42 +71,69 @@ impl Watchers {
 
     /// Enters a watch that has begun.
     pub(super) fn add(&self, module: &ModuleName, table: &str, watcher: Arc<Watcher>) {
+        let key = (module.clone(), table.to_string());
         self.tables
-            .entry((module.clone(), table.to_string()))
+            .entry(key.clone())
             .and_modify(|watchers| Arc::make_mut(watchers).push(watcher.clone()))
             .or_insert_with(|| Arc::new(vec![watcher.clone()]));
         self.count.fetch_add(1, Ordering::AcqRel);
+        self.index.add(watcher, key);
     }
 
-    fn retain(&self, keep: impl Fn(&(ModuleName, String), &Arc<Watcher>) -> bool) -> usize {
+    /// Removes the watches of all tables that `keep` does not keep.
+    fn retain(&self, keep: impl Fn(&TableKey, &Arc<Watcher>) -> bool) {
         let mut removed = 0;
         self.tables.retain(|key, watchers| {
-            let before = watchers.len();
-            // Each is asked once: what it is asked may end it.
-            let verdicts: Vec<bool> = watchers.iter().map(|watcher| keep(key, watcher)).collect();
-            if verdicts.contains(&false) {
-                let mut verdicts = verdicts.into_iter();
-                Arc::make_mut(watchers).retain(|_| verdicts.next().unwrap_or(true));
-            }
-            removed += before - watchers.len();
+            removed += self.retain_of(watchers, |watcher| keep(key, watcher));
             !watchers.is_empty()
         });
         self.count.fetch_sub(removed, Ordering::AcqRel);
-        removed
     }
 
-    /// Ends one watch of a connection, or all of them. Whether there was one that had not ended by itself.
-    pub(crate) fn end(&self, connection: u64, request: Option<u64>) -> bool {
-        let ended = std::cell::Cell::new(false);
-        self.retain(|_, watcher| {
-            let ends = watcher.connection == connection
-                && request.is_none_or(|request| watcher.request == request);
-            if ends && watcher.end() {
-                ended.set(true);
-            }
-            !ends
+    /// Removes the watches of one table that have ended.
+    fn remove_ended(&self, key: &TableKey) {
+        let mut removed = 0;
+        self.tables.remove_if_mut(key, |_, watchers| {
+            removed = self.retain_of(watchers, |watcher| !watcher.has_ended());
+            watchers.is_empty()
         });
-        ended.get()
+        self.count.fetch_sub(removed, Ordering::AcqRel);
+    }
+
+    /// How many of a table's watches were removed.
+    fn retain_of(
+        &self,
+        watchers: &mut Arc<Vec<Arc<Watcher>>>,
+        keep: impl Fn(&Arc<Watcher>) -> bool,
+    ) -> usize {
+        // Each is asked once: what it is asked may end it.
+        let verdicts: Vec<bool> = watchers.iter().map(keep).collect();
+        if !verdicts.contains(&false) {
+            return 0;
+        }
+        let before = watchers.len();
+        let mut verdicts = verdicts.into_iter();
+        Arc::make_mut(watchers).retain(|watcher| {
+            let is_kept = verdicts.next().unwrap_or(true);
+            if !is_kept {
+                self.index.remove(watcher);
+            }
+            is_kept
+        });
+        before - watchers.len()
+    }
+
+    /// Ends one watch of a connection, or all of them. Whether there was one that had not ended by
+    /// itself. Only the tables of these watches are looked at.
+    pub(crate) fn end(&self, connection: u64, request: Option<u64>) -> bool {
+        let mut ended = false;
+        let found = self.index.take(connection, request);
+        for (watcher, _) in &found {
+            ended |= watcher.end();
+        }
+        let tables: BTreeSet<TableKey> = found.into_iter().map(|(_, table)| table).collect();
+        tables.iter().for_each(|table| self.remove_ended(table));
+        ended
     }
 
     /// Ends the watches of a module's tables, with a failure that says why.
@@ -172,7 +210,6 @@ impl Watchers {
         record: &StepRecord,
     ) -> Selected {
         let mut selected: Selected = Vec::new();
-        let mut any_ended = false;
         let mut index = 0;
         for effect in &record.effects {
             let position = Position {
@@ -190,7 +227,6 @@ impl Watchers {
                 .position(|known| known.table == change.table && known.module == *module);
             let place = known.unwrap_or_else(|| {
                 let watchers = self.of_table(catalogue, module, change.table);
-                any_ended |= watchers.iter().any(|watcher| watcher.has_ended());
                 selected.push(Watched {
                     module: module.clone(),
                     table: change.table,
@@ -206,9 +242,6 @@ impl Watchers {
             }
         }
         selected.retain(|watched| !watched.changes.is_empty());
-        if any_ended {
-            self.retain(|_, watcher| !watcher.has_ended());
-        }
         selected
     }
 
@@ -218,9 +251,16 @@ impl Watchers {
         module: &ModuleName,
         table: TableId,
     ) -> Arc<Vec<Arc<Watcher>>> {
-        let watchers = table_name(catalogue, module, table)
-            .and_then(|table| Some(self.tables.get(&(module.clone(), table))?.clone()));
-        watchers.unwrap_or_default()
+        let Some(table) = table_name(catalogue, module, table) else {
+            return Arc::default();
+        };
+        let key = (module.clone(), table);
+        let of_key = || self.tables.get(&key).map(|watchers| watchers.clone());
+        let watchers = of_key().unwrap_or_default();
+        if watchers.iter().any(|watcher| watcher.has_ended()) {
+            self.remove_ended(&key);
+        }
+        watchers
     }
 
     /// Hands changes over once everything recorded so far is synced.
@@ -289,92 +329,4 @@ fn watched(position: Position, change: &Change) -> WatchedChange {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use interstice_abi::{
-        id::{Seq, StepIndex},
-        wire::{FRAME_BYTES_MAX, Response},
-    };
-    use interstice_client::frame::Decoder;
-
-    use super::*;
-    use crate::ingress::Replies;
-
-    const CHANGES: u32 = 70;
-
-    fn at(index: u32) -> Position {
-        Position {
-            seq: Seq(9),
-            step: StepIndex(1),
-            index,
-            ..Position::default()
-        }
-    }
-
-    /// Changes of one step that no frame holds, of a mebibyte each.
-    fn published(replies: &Replies) {
-        let change = |index| WatchedChange {
-            position: at(index),
-            before: None,
-            after: Some(vec![7; 1024 * 1024]),
-        };
-        let watched = Watched {
-            module: ModuleName::new("any").expect("a name"),
-            table: TableId(0),
-            watchers: Arc::new(vec![Arc::new(Watcher::live(replies.clone()))]),
-            changes: (0..CHANGES).map(change).collect(),
-        };
-        watched.publish();
-        replies.outbox().finish();
-    }
-
-    /// The positions of the changes that a client gets, and why its watch has ended.
-    async fn received(replies: &Replies) -> (Vec<Position>, Option<Failure>) {
-        let mut written = Vec::new();
-        let stall = Duration::from_secs(30);
-        replies
-            .outbox()
-            .write_to(&mut written, stall)
-            .await
-            .expect("is written");
-        let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
-        let (mut positions, mut failure) = (Vec::new(), None);
-        for part in written.chunks(1 << 20) {
-            decoder.extend(part);
-            while let Some((response, _)) = decoder.message().expect("is a frame") {
-                match response.body {
-                    Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) => {
-                        positions.extend(changes.iter().map(|change| change.position));
-                    }
-                    Ok(other) => unreachable!("{other:?}"),
-                    Err(why) => failure = Some(why),
-                }
-            }
-        }
-        (positions, failure)
-    }
-
-    #[tokio::test]
-    async fn a_step_that_changes_more_than_a_frame_holds_is_published_in_frames() {
-        let replies = Replies::new(1 << 30, 1 << 30);
-        published(&replies);
-        let (positions, failure) = received(&replies).await;
-        assert_eq!(failure, None);
-        assert_eq!(positions, (0..CHANGES).map(at).collect::<Vec<_>>());
-    }
-
-    #[tokio::test]
-    async fn a_watch_that_cannot_keep_up_with_a_step_is_shown_where_in_it_to_resume() {
-        let replies = Replies::new(1 << 30, 5 << 20);
-        published(&replies);
-        let (positions, failure) = received(&replies).await;
-        let last = positions.last().expect("it got some").to_string();
-        assert!(positions.len() < 20, "{positions:?}");
-        let failure = failure.expect("the watch has ended");
-        assert!(
-            failure.message.ends_with(&format!("--from {last}")),
-            "{failure}"
-        );
-    }
-}
+mod tests;

@@ -14,28 +14,49 @@ use interstice_abi::{
 
 use super::{Catalogue, Entry, ModuleIndex, Subscriber};
 
+/// Every reducer of a serving module that is subscribed to connections, by (module, reducer). They
+/// are looked up once per catalogue: strangers connect as often as they like.
+pub(super) struct ConnectionSubscribers {
+    connect: Vec<Subscriber>,
+    disconnect: Vec<Subscriber>,
+}
+
+impl ConnectionSubscribers {
+    pub(super) fn new<A>(entries: &[Entry<A>]) -> Self {
+        Self {
+            connect: subscribers_of(entries, &Event::Connect),
+            disconnect: subscribers_of(entries, &Event::Disconnect),
+        }
+    }
+}
+
+fn subscribers_of<A>(entries: &[Entry<A>], event: &Event) -> Vec<Subscriber> {
+    let serving = (0..).map(ModuleIndex).zip(entries);
+    let serving = serving.filter(|(_, entry)| entry.serves());
+    let found = serving.flat_map(|(module, entry)| {
+        let schema = &entry.installed.schema;
+        let reducers = schema.reducers.iter();
+        let subscribed = reducers.filter(|reducer| reducer.events.contains(event));
+        subscribed.map(move |reducer| Subscriber {
+            name: schema.name.clone(),
+            reducer: reducer.name.as_str().into(),
+            module,
+        })
+    });
+    let mut found: Vec<Subscriber> = found.collect();
+    found.sort();
+    found
+}
+
 impl<A> Catalogue<A> {
-    /// Every reducer of a serving module that is subscribed to `event`, by (module, reducer).
-    pub(crate) fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
-        let mut found: Vec<Subscriber> = self
-            .entries()
-            .filter(|(_, entry)| entry.serves())
-            .flat_map(|(module, entry)| {
-                entry
-                    .installed
-                    .schema
-                    .reducers
-                    .iter()
-                    .filter(|reducer| reducer.events.contains(event))
-                    .map(move |reducer| Subscriber {
-                        name: entry.installed.schema.name.clone(),
-                        reducer: reducer.name.as_str().into(),
-                        module,
-                    })
-            })
-            .collect();
-        found.sort();
-        found
+    /// Who reacts to a node or client that connects, in order.
+    pub(crate) fn connect_subscribers(&self) -> &[Subscriber] {
+        &self.connections.connect
+    }
+
+    /// Who reacts to the end of a connection, in order.
+    pub(crate) fn disconnect_subscribers(&self) -> &[Subscriber] {
+        &self.connections.disconnect
     }
 }
 

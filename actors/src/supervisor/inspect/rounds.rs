@@ -14,7 +14,7 @@ use std::{
 use interstice_abi::{
     id::ModuleName,
     schema::{TableSchema, Visibility},
-    wire::{ModuleStatus, ResponseBody, Standing, TableStatus},
+    wire::{ModuleStatus, ResponseBody, Standing, TableStatus, TimerCounts},
 };
 use interstice_host::table::Hashing;
 use tokio::sync::oneshot;
@@ -36,9 +36,17 @@ const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// Which modules, and how much of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
+    what: What,
     is_owner: bool,
     /// Only this one.
     only: Option<ModuleName>,
+}
+
+/// What is gathered of each module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum What {
+    Status,
+    Timers,
 }
 
 /// Rounds that are under way or wanted, by what they gather.
@@ -58,8 +66,19 @@ type Waiting = Vec<oneshot::Sender<Arc<[u8]>>>;
 impl Key {
     /// What a client of this standing may see of all modules, or of `only`.
     pub(crate) fn new(standing: Standing, only: Option<ModuleName>) -> Self {
-        let is_owner = standing == Standing::Owner;
-        Self { is_owner, only }
+        Self {
+            what: What::Status,
+            is_owner: standing == Standing::Owner,
+            only,
+        }
+    }
+
+    /// How many timers the modules have that a client of this standing may see.
+    pub(crate) fn timers(standing: Standing) -> Self {
+        Self {
+            what: What::Timers,
+            ..Self::new(standing, None)
+        }
     }
 }
 
@@ -126,10 +145,9 @@ impl Rounds {
 
 /// Asks every module that may be seen, and waits for all of them.
 fn gather(catalogue: &Catalogue, key: &Key) -> Arc<[u8]> {
-    let depth = if key.is_owner {
-        StatisticsDepth::WithDigest
-    } else {
-        StatisticsDepth::Counts
+    let depth = match key.what {
+        What::Status if key.is_owner => StatisticsDepth::WithDigest,
+        What::Status | What::Timers => StatisticsDepth::Counts,
     };
     let seen = catalogue.entries().map(|(_, entry)| entry).filter(|entry| {
         let schema = &entry.installed.schema;
@@ -146,12 +164,26 @@ fn gather(catalogue: &Catalogue, key: &Key) -> Arc<[u8]> {
         .collect();
     let told = asked.into_iter().filter_map(|(entry, answer)| {
         // A module that goes meanwhile is no longer there to tell of.
-        let mut statistics = answer.blocking_recv().ok()?;
-        let hashing = statistics.digest.take().filter(|_| key.is_owner);
-        let digest = hashing.map(|hashing| digest(hashing, &entry.installed.address));
-        Some(status(entry, statistics, digest, key.is_owner))
+        Some((entry, answer.blocking_recv().ok()?))
     });
-    encoded(ResponseBody::Modules(told.collect()))
+    encoded(Ok(match key.what {
+        What::Status => {
+            let told = told.map(|(entry, mut statistics)| {
+                let hashing = statistics.digest.take().filter(|_| key.is_owner);
+                let digest = hashing.map(|hashing| digest(hashing, &entry.installed.address));
+                status(entry, statistics, digest, key.is_owner)
+            });
+            ResponseBody::Modules(told.collect())
+        }
+        What::Timers => {
+            let told = told.map(|(entry, statistics)| TimerCounts {
+                module: entry.installed.schema.name.clone(),
+                pending: statistics.timers_pending,
+                failed: statistics.timers_failed,
+            });
+            ResponseBody::TimerCounts(told.collect())
+        }
+    }))
 }
 
 fn status(

@@ -13,7 +13,7 @@ use interstice_abi::{
 
 use super::{sight::owner, wanted::WantedRowsAt};
 use crate::{
-    history::{Around, Present, Reader, TableAtRequest, TurnsRequest, Viewer},
+    history::{Around, Reader, TableAtRequest, TurnsRequest, Viewer},
     ingress::{Peer, Replies},
     module::{NewPlace, query::Pass},
     supervisor::{Supervisor, catalogue::ModuleIndex},
@@ -111,23 +111,16 @@ impl Supervisor {
         }
     }
 
+    /// What a request knows of the node beside its log: shared, at the same cost however much is
+    /// installed.
     pub(super) fn around(&self) -> Around {
-        let present = self.catalogue.entries().map(|(_, entry)| {
-            let installed = &entry.installed;
-            let present = Present {
-                since: installed.since,
-                hash: installed.hash,
-                schema: installed.schema.clone(),
-            };
-            (installed.schema.name.clone(), present)
-        });
         Around {
             shared: self.shared.clone(),
             installer: self.installer.clone(),
             limits: self.config.limits.clone(),
-            present: present.collect(),
+            present: self.catalogue.present().clone(),
             kept_after: self.checkpoints.history().0,
-            bases: self.checkpoints.bases().to_vec(),
+            bases: self.checkpoints.bases().clone(),
             last: self.stamper.last_seq(),
         }
     }

@@ -6,58 +6,29 @@
 use interstice_abi::{
     failure::Failure,
     id::TimerId,
-    schema::Visibility,
-    wire::{Ack, RequestBody, Response, ResponseBody, Standing, TimerCounts},
+    wire::{Ack, RequestBody},
 };
-use tokio::sync::oneshot;
 
 use super::sight::owner;
 use crate::{
     ingress::{Peer, Replies},
     module::{
-        Order,
-        core::StatisticsDepth,
-        gone,
         timers::TimersWanted,
         turn::{PendingStep, StepKind, Waiter},
     },
     one_or_more::OneOrMore,
     record::Input,
-    supervisor::Supervisor,
+    supervisor::{
+        Supervisor,
+        inspect::{Subject, rounds::Key},
+    },
 };
 
 impl Supervisor {
-    /// Counts the timers of every module that the peer may see, and answers when all have
-    /// answered.
-    pub(super) fn timer_counts(&self, peer: &Peer, replies: Replies, request: u64) {
-        let is_owner = peer.standing == Standing::Owner;
-        let mut asked = Vec::new();
-        for (_, entry) in self.catalogue.entries() {
-            let schema = &entry.installed.schema;
-            if is_owner || schema.visibility == Visibility::Public {
-                let (reply, answer) = oneshot::channel();
-                let order = Order::Statistics(StatisticsDepth::Counts, reply);
-                entry.installed.address.do_send(order);
-                asked.push((schema.name.clone(), answer));
-            }
-        }
-        actix::spawn(async move {
-            let mut counts = Vec::new();
-            for (module, answer) in asked {
-                // A module that goes meanwhile has no timers any more.
-                if let Ok(statistics) = answer.await {
-                    counts.push(TimerCounts {
-                        module,
-                        pending: statistics.timers_pending,
-                        failed: statistics.timers_failed,
-                    });
-                }
-            }
-            replies.send(Response {
-                id: request,
-                body: Ok(ResponseBody::TimerCounts(counts)),
-            });
-        });
+    /// Has the timers counted of every module that the peer may see.
+    pub(super) fn timer_counts(&self, peer: &Peer, replies: &Replies, request: u64) {
+        let subject = Subject::Modules(self.catalogue.clone(), Key::timers(peer.standing));
+        self.inspector.ask(subject, replies, request);
     }
 
     /// A page of a module's pending timers.
@@ -83,20 +54,9 @@ impl Supervisor {
             now_ms: self.batched_ms().max(self.stamper.last_ms()),
         };
         let entry = self.entry(self.catalogue.find(&module)?)?;
-        let replies = replies.clone();
         let name = entry.installed.schema.name.clone();
-        let (reply, answer) = oneshot::channel();
-        entry
-            .installed
-            .address
-            .do_send(Order::Timers(wanted, reply));
-        actix::spawn(async move {
-            let page = answer.await.map_err(|_| gone(&name));
-            replies.send(Response {
-                id: request,
-                body: page.map(ResponseBody::Timers),
-            });
-        });
+        let subject = Subject::Timers(entry.installed.address.clone(), name, wanted);
+        self.inspector.ask(subject, replies, request);
         Ok(())
     }
 
