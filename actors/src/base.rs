@@ -23,7 +23,6 @@ use interstice_host::{
     limits::Limits,
     log::LogPosition,
     table::{PageWrite, RowLimits, Tables},
-    wasm::Binary,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +108,8 @@ struct Page {
 pub(crate) struct Contents {
     /// What it holds besides tables.
     pub(crate) head: Head,
-    /// The tables of the head's modules, ephemeral rows included, with what runs on them.
-    pub(crate) modules: BTreeMap<ModuleName, (Arc<Binary>, Tables)>,
+    /// The tables of the head's modules, ephemeral rows included.
+    pub(crate) modules: BTreeMap<ModuleName, Tables>,
 }
 
 impl Base {
@@ -166,14 +165,14 @@ impl Base {
         Ok(())
     }
 
-    /// All of it. `stored` finds a module's binary by its hash.
+    /// All of it. `schema` finds a module's version by its hash.
     ///
     /// # Errors
-    /// `Corrupt` when the file is damaged; those of `stored`.
+    /// `Corrupt` when the file is damaged; those of `schema`.
     pub(crate) fn read(
         &self,
         rows: RowLimits,
-        mut stored: impl FnMut(&[u8; 32]) -> Result<Arc<Binary>, Failure>,
+        mut schema: impl FnMut(&[u8; 32]) -> Result<Arc<ModuleSchema>, Failure>,
     ) -> Result<Contents, Failure> {
         let Some(path) = &self.path else {
             return Ok(Contents {
@@ -192,19 +191,18 @@ impl Base {
         let head = head(&mut reader).map_err(corrupt)?;
         let mut modules = Vec::new();
         for module in &head.modules {
-            let binary = stored(&module.hash);
-            let binary = binary.map_err(|failure| of_module(&module.name, failure))?;
-            let tables = Tables::new(binary.schema.clone(), rows)?;
-            modules.push((module.name.clone(), (binary, tables)));
+            let schema = schema(&module.hash);
+            let schema = schema.map_err(|failure| of_module(&module.name, failure))?;
+            modules.push((module.name.clone(), Tables::new(schema, rows)?));
         }
         while let Some(page) = reader.item::<Page>().map_err(corrupt)? {
             let place = usize::try_from(page.module).unwrap_or(usize::MAX);
-            let (_, (_, tables)) = modules
+            let (_, tables) = modules
                 .get_mut(place)
                 .ok_or_else(|| corrupt(reader.damaged("a page belongs to no module")))?;
             tables.restore_copy(&page.tree, &page.key, &page.page)?;
         }
-        for (_, (_, tables)) in &mut modules {
+        for (_, tables) in &mut modules {
             tables.finish_restore()?;
             // No store has any of it.
             tables.begin_new_trees();

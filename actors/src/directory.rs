@@ -1,4 +1,4 @@
-//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `files/`, `node.log`.
+//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `schemas/`, `files/`, `node.log`.
 //!
 //! Private to the user: what is not when the node starts, is made so (`private.rs`). Locked by the process that runs the
 //! node. Binaries are stored under their content's hash, so a
@@ -69,7 +69,14 @@ impl Directory {
             access: Access::Own,
             reservations: Arc::default(),
         };
-        for folder in ["log", "db", "modules", "files", crate::base::FOLDER] {
+        for folder in [
+            "log",
+            "db",
+            "modules",
+            binaries::SCHEMAS,
+            "files",
+            crate::base::FOLDER,
+        ] {
             directory.make(folder)?;
         }
         Ok(directory)

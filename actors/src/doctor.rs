@@ -34,6 +34,8 @@ pub enum Part {
     Tables,
     /// A file in `bases/`.
     Base,
+    /// A file in `modules/`.
+    Module,
     /// `cache/`: modules as they were compiled.
     Cache,
     /// What all of it comes to.
@@ -50,6 +52,7 @@ impl Part {
             Self::Log => "log",
             Self::Tables => "tables",
             Self::Base => "base",
+            Self::Module => "module",
             Self::Cache => "cache",
             Self::Node => "node",
         }

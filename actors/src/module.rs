@@ -53,8 +53,11 @@ use interstice_abi::{
     id::ModuleName,
     wire::{Ack, TimersPage},
 };
-use interstice_host::module::Revocation;
-use interstice_host::table::{Hashed, Savepoint, Tables};
+use interstice_host::{
+    module::Revocation,
+    table::{Hashed, Savepoint, Tables},
+    wasm::Binary,
+};
 use tokio::sync::oneshot;
 
 use self::{
@@ -141,6 +144,8 @@ pub(crate) enum Order {
     Revoke(Vec<Revocation>),
     /// Only while nothing runs: forget the instance, the timers of its load and ephemeral rows. Answered when done.
     Reset(oneshot::Sender<()>),
+    /// Hands out what the instances are made from.
+    Binary(oneshot::Sender<Arc<Binary>>),
     /// Only while nothing runs: looks at the tables.
     Look(Box<dyn FnOnce(&Tables) + Send>),
     /// The node takes no more turns: whoever waits here is told so.

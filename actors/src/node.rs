@@ -5,6 +5,8 @@
 //!
 //! Here is what an embedding program holds; the node's life on its own thread is in `node/run.rs`.
 
+mod codes;
+
 mod inside;
 
 mod log;

@@ -409,6 +409,24 @@ fn unencodable(error: postcard::Error) -> Failure {
 }
 
 impl StepRecord {
+    /// Step 0 of an input of the node's own: no guest runs.
+    pub(crate) fn of_node(seq: Seq, timestamp_ms: u64, input: Input) -> Self {
+        Self {
+            seq,
+            step: StepIndex(0),
+            timestamp_ms,
+            input: Some(input),
+            ran: None,
+            outcome: Outcome::Committed,
+            effects: Vec::new(),
+            counters: Vec::new(),
+            starts: Vec::new(),
+            dropped: 0,
+            answers: Vec::new(),
+            renewed: Vec::new(),
+        }
+    }
+
     /// Encodes [`Record::Step`] of this into `bytes`, in place of what is there.
     pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), Failure> {
         /// A [`Record`] that is borrowed. Variants are numbered, so this must stay the first, as it is there.

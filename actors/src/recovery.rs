@@ -3,7 +3,9 @@
 //! The order: the marker says what was installed and where to read on; the trees are loaded; whole rows of later turns are
 //! redone in log order, catalogue changes among them; turns whose last step is missing come out as [`Recovered::half_done`],
 //! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. A recovery
-//! that is cut off starts again: it writes nothing, and drops only trees that no marker names.
+//! that is cut off starts again: it writes no state, and drops only trees that no marker names.
+//!
+//! No binary is needed for that: rows are read by the schemas, which are stored apart.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,6 +15,7 @@ use std::{
 use interstice_abi::{
     failure::{Code, Failure},
     id::{Epoch, ModuleName, NodeId, Seq, StepIndex},
+    schema::ModuleSchema,
     wire::{GrantChange, GrantTarget, ModuleState, OnConflict},
 };
 use interstice_host::{
@@ -20,7 +23,6 @@ use interstice_host::{
     module::Effect,
     store::Store,
     table::{Change, Counter, RowLimits, Tables},
-    wasm::Binary,
 };
 
 use crate::{
@@ -38,7 +40,8 @@ use crate::{
 
 /// A module as it was.
 pub(crate) struct RecoveredModule {
-    pub(crate) binary: Arc<Binary>,
+    /// BLAKE3 of its binary.
+    pub(crate) hash: [u8; 32],
     pub(crate) tables: Tables,
     pub(crate) state: ModuleState,
     pub(crate) grants: Grants,
@@ -92,7 +95,7 @@ struct Recovery<'a> {
 /// Brings a node back.
 ///
 /// # Errors
-/// Damage in the store, the log or a binary, by name; nothing has been changed then.
+/// Damage in the store, the log or a schema, by name; nothing has been changed then.
 pub(crate) fn recover(
     installer: &Installer,
     config: &Config,
@@ -201,13 +204,12 @@ fn before(marker: Option<&Marker>, bases: Vec<Base>) -> Recovered {
 
 /// The tables and grants with which a recorded install begins, from those of the module's older self.
 pub(crate) fn installed(
-    binary: &Binary,
+    schema: &Arc<ModuleSchema>,
     old: Option<(Tables, Grants)>,
     on_conflict: OnConflict,
     seq: Seq,
     rows: RowLimits,
 ) -> Result<(Tables, Grants), Failure> {
-    let schema = &binary.schema;
     let Some((tables, grants)) = old else {
         let tables = Tables::new(schema.clone(), rows)?;
         return Ok((tables, Grants::asked_by(schema, seq, None)));
@@ -268,9 +270,9 @@ impl Recovery<'_> {
             return Err(NodeError::Log { problem });
         };
         reaches(opened, base.position, "base")?;
-        let limits = &self.config.limits;
+        let rows = self.config.limits.rows();
         let contents = base
-            .read(limits.rows(), |hash| self.installer.stored(hash, limits))
+            .read(rows, |hash| self.schema(hash))
             .map_err(NodeError::Recovery)?;
         let head = contents.head;
         self.state.epoch = head.epoch;
@@ -279,11 +281,11 @@ impl Recovery<'_> {
         self.state.connected = head.connected;
         let mut tables = contents.modules;
         for marked in head.modules {
-            let Some((binary, tables)) = tables.remove(&marked.name) else {
+            let Some(tables) = tables.remove(&marked.name) else {
                 continue;
             };
             let module = RecoveredModule {
-                binary,
+                hash: marked.hash,
                 tables,
                 state: marked.state,
                 grants: marked.grants,
@@ -298,11 +300,16 @@ impl Recovery<'_> {
         })
     }
 
-    /// Loads a module from its binary and its trees.
+    fn schema(&self, hash: &[u8; 32]) -> Result<Arc<ModuleSchema>, Failure> {
+        let schema = self.installer.schema(hash, &self.config.limits);
+        schema.map(Arc::new)
+    }
+
+    /// Loads a module from its schema and its trees.
     fn load(&mut self, marked: &MarkedModule, store: &Store) -> Result<(), Failure> {
-        let stored = self.installer.stored(&marked.hash, &self.config.limits);
-        let binary = stored.map_err(|failure| of_module(&marked.name, failure))?;
-        let mut tables = Tables::new(binary.schema.clone(), self.config.limits.rows())?;
+        let schema = self.schema(&marked.hash);
+        let schema = schema.map_err(|failure| of_module(&marked.name, failure))?;
+        let mut tables = Tables::new(schema, self.config.limits.rows())?;
         let corrupt = |problem: String| {
             Failure::new(
                 Code::Corrupt,
@@ -321,7 +328,7 @@ impl Recovery<'_> {
         }
         tables.finish_restore()?;
         let module = RecoveredModule {
-            binary,
+            hash: marked.hash,
             tables,
             state: marked.state.clone(),
             grants: marked.grants.clone(),
@@ -428,14 +435,14 @@ impl Recovery<'_> {
         on_conflict: OnConflict,
         seq: Seq,
     ) -> Result<(), Failure> {
-        let stored = self.installer.stored(hash, &self.config.limits);
-        let binary = stored.map_err(|failure| of_module(name, failure))?;
+        let schema = self.schema(hash);
+        let schema = schema.map_err(|failure| of_module(name, failure))?;
         let old = self.state.modules.remove(name);
         let old = old.map(|old| (old.tables, old.grants));
         let rows = self.config.limits.rows();
-        let (tables, grants) = installed(&binary, old, on_conflict, seq, rows)?;
+        let (tables, grants) = installed(&schema, old, on_conflict, seq, rows)?;
         let module = RecoveredModule {
-            binary,
+            hash: *hash,
             tables,
             state: ModuleState::Loaded,
             grants,

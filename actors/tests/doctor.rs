@@ -310,7 +310,7 @@ async fn what_only_somebody_else_can_mend_is_said() {
             .flatten()
             .for_each(|entry| fs::write(entry.path(), b"x").expect("writes"));
     };
-    said(&binary, Part::Node, ".wasm");
+    said(&binary, Part::Module, ".wasm");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,8 @@ mod common;
 
 #[path = "faults/bank.rs"]
 mod bank;
+#[path = "faults/binaries.rs"]
+mod binaries;
 #[path = "faults/full.rs"]
 mod full;
 #[path = "faults/log.rs"]

@@ -138,14 +138,24 @@ impl Engine {
         limits: &Limits,
         schema: ModuleSchema,
     ) -> Result<Arc<Binary>, Failure> {
+        let hash = *blake3::hash(wasm).as_bytes();
+        let binary = Binary::without_code(Arc::new(schema), hash)?;
+        self.add_code(&binary, wasm, limits)?;
+        Ok(Arc::new(binary))
+    }
+
+    /// Checks and compiles the bytes of a binary that has no code. Blocks, as [`Engine::load_described`].
+    ///
+    /// # Errors
+    /// As [`Engine::load_described`].
+    pub fn add_code(&self, binary: &Binary, wasm: &[u8], limits: &Limits) -> Result<(), Failure> {
         let outline = checked(wasm, limits)?;
         let module = compile(&self.engine, wasm)?;
         if let Some(sums) = &self.sums {
             sums.note();
         }
         let pre = self.linker.instantiate_pre(&module).map_err(invalid)?;
-        let hash = *blake3::hash(wasm).as_bytes();
-        Ok(Arc::new(Binary::new(schema, hash, pre, &outline)?))
+        binary.add_code(pre, &outline)
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {

@@ -1,16 +1,18 @@
-//! The binaries of modules and what they say of themselves: `modules/<hash>.wasm` and, beside it, `modules/<hash>.schema`.
+//! The binaries of modules and what they say of themselves: `modules/<hash>.wasm` and, beside it, `modules/<hash>.schema`, of which
+//! `schemas/<hash>.schema` is a copy.
 //!
 //! A binary is made durable before anything names it. Until it is named or refused it is *reserved*, so that the checkpoint
 //! that looks for binaries which nothing names leaves it alone.
 //!
-//! A schema is made once, at deploy, and read after that. One that is missing or damaged is made again of the binary. Its file
-//! has 8 bytes `ISTCESCH`, the ABI version as a little-endian `u32`, the BLAKE3 hash of the binary's hash and the rest, and
+//! A schema is made once, at deploy, and read after that. One that is missing or damaged is made again from its copy, or from the
+//! binary. The copy is in another folder because the tables of a module can be read with its schema alone: a node that has lost
+//! `modules/` loses no data, and starts. A schema's file has 8 bytes `ISTCESCH`, the ABI version as a little-endian `u32`, the BLAKE3 hash of the binary's hash and the rest, and
 //! the schema in postcard.
 
 use std::{
     collections::BTreeMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -24,6 +26,9 @@ use interstice_host::files;
 use super::{Access, Directory};
 
 const MAGIC: [u8; 8] = *b"ISTCESCH";
+
+/// The folder of copies of schemas.
+pub(super) const SCHEMAS: &str = "schemas";
 
 /// Which binaries are reserved, and how often. Held while one is written, too: two deploys may store the same one.
 #[derive(Default)]
@@ -110,23 +115,27 @@ impl Directory {
         }
     }
 
-    /// The stored schema of a binary; `None` when it is missing, damaged or of another version of the ABI.
+    /// The stored schema of a binary; `None` when both files are missing, damaged or of another version of the ABI.
     pub(crate) fn schema(&self, hash: &[u8; 32]) -> Option<ModuleSchema> {
-        let bytes = std::fs::read(self.schema_path(hash)).ok()?;
-        decode(hash, &bytes)
+        let paths = self.schema_paths(hash);
+        paths.iter().find_map(|path| read_schema(hash, path))
     }
 
-    /// Stores the schema of a binary where it is not there yet. Without it the next start makes it again.
+    /// Stores the schema of a binary in each place where it is not there yet. Without it the next start makes it again.
     pub(crate) fn store_schema(&self, hash: &[u8; 32], schema: &ModuleSchema) {
-        if self.access == Access::Look || self.schema(hash).is_some() {
+        if self.access == Access::Look {
             return;
         }
-        let path = self.schema_path(hash);
-        let written = encode(hash, schema)
-            .map_err(io::Error::other)
-            .and_then(|bytes| files::write_private(&path, &bytes));
-        if let Err(error) = written {
-            tracing::warn!("{} cannot be written: {error}", path.display());
+        for path in self.schema_paths(hash) {
+            if read_schema(hash, &path).is_some() {
+                continue;
+            }
+            let written = encode(hash, schema)
+                .map_err(io::Error::other)
+                .and_then(|bytes| files::write_private(&path, &bytes));
+            if let Err(error) = written {
+                tracing::warn!("{} cannot be written: {error}", path.display());
+            }
         }
     }
 
@@ -159,9 +168,11 @@ impl Directory {
         if reservations.contains_key(hash) {
             return Ok(false);
         }
-        match std::fs::remove_file(self.schema_path(hash)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        for path in self.schema_paths(hash) {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
         std::fs::remove_file(self.module_path(hash))?;
         Ok(true)
@@ -177,17 +188,18 @@ impl Directory {
         ends_with("modules", "wasm") || ends_with(crate::base::FOLDER, "base")
     }
 
-    fn module_path(&self, hash: &[u8; 32]) -> PathBuf {
-        self.beside(hash, "wasm")
+    /// Where a binary is stored.
+    pub(crate) fn module_path(&self, hash: &[u8; 32]) -> PathBuf {
+        self.in_folder("modules", hash, "wasm")
     }
 
-    fn schema_path(&self, hash: &[u8; 32]) -> PathBuf {
-        self.beside(hash, "schema")
+    fn schema_paths(&self, hash: &[u8; 32]) -> [PathBuf; 2] {
+        ["modules", SCHEMAS].map(|folder| self.in_folder(folder, hash, "schema"))
     }
 
-    fn beside(&self, hash: &[u8; 32], end: &str) -> PathBuf {
+    fn in_folder(&self, folder: &str, hash: &[u8; 32], end: &str) -> PathBuf {
         let name = blake3::Hash::from_bytes(*hash).to_hex();
-        self.root.join("modules").join(format!("{name}.{end}"))
+        self.root.join(folder).join(format!("{name}.{end}"))
     }
 }
 
@@ -198,6 +210,10 @@ fn encode(hash: &[u8; 32], schema: &ModuleSchema) -> postcard::Result<Vec<u8>> {
     bytes.extend(sum(hash, &schema));
     bytes.extend(schema);
     Ok(bytes)
+}
+
+fn read_schema(hash: &[u8; 32], path: &Path) -> Option<ModuleSchema> {
+    decode(hash, &std::fs::read(path).ok()?)
 }
 
 fn decode(hash: &[u8; 32], bytes: &[u8]) -> Option<ModuleSchema> {

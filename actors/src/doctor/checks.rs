@@ -4,11 +4,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use interstice_abi::id::{Epoch, Seq};
+use interstice_abi::{
+    failure::Failure,
+    id::{Epoch, ModuleName, Seq},
+};
 use interstice_host::{
     log::{LogPosition, Opened, StdFiles, Survey, survey},
     store::Store,
-    wasm::{Engine, damaged_entries},
+    wasm::{Binary, Engine, damaged_entries},
 };
 use tempfile::TempDir;
 
@@ -150,7 +153,10 @@ impl Checks {
             });
         }
         let comes_back_to = match self.comes_back_to() {
-            Ok(seq) => Some(seq),
+            Ok((seq, modules)) => {
+                findings.extend(modules);
+                Some(seq)
+            }
             // Said already, and better.
             Err(_)
                 if !findings
@@ -224,8 +230,8 @@ impl Checks {
         findings
     }
 
-    /// Brings the node back beside itself: the last turn that it has then.
-    fn comes_back_to(&self) -> Result<Seq, String> {
+    /// Brings the node back beside itself: the last turn that it has then, and the modules that it starts without.
+    fn comes_back_to(&self) -> Result<(Seq, Vec<Finding>), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let config = self.config.as_ref().map_err(Clone::clone)?;
         self.key.clone()?;
@@ -249,7 +255,29 @@ impl Checks {
         let read = |from| examined.read(&folder, Arc::new(StdFiles), from);
         let recovered =
             recover(&installer, config, &store, &opened, read).map_err(|error| text(&error))?;
-        Ok(recovered.last_seq)
+        let mut modules = Vec::new();
+        for (name, module) in &recovered.modules {
+            let schema = module.tables.schema().clone();
+            let binary = Binary::without_code(schema, module.hash).map_err(|error| text(&error))?;
+            if let Err(failure) = installer.add_code(&binary, &config.limits) {
+                modules.push(self.without_code(name, &module.hash, &failure));
+            }
+        }
+        Ok((recovered.last_seq, modules))
+    }
+
+    fn without_code(&self, name: &ModuleName, hash: &[u8; 32], failure: &Failure) -> Finding {
+        Finding {
+            part: Part::Module,
+            file: self.directory.module_path(hash),
+            offset: None,
+            problem: format!("module `{name}` cannot run: {failure}"),
+            remedy: Remedy::ByHand(
+                "the node starts without this module and keeps its tables: deploy the same binary again, or put the file back and \
+                 `load` the module"
+                    .to_string(),
+            ),
+        }
     }
 }
 

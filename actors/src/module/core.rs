@@ -254,6 +254,10 @@ impl Core {
                 self.flush();
                 let _ = reply.send(());
             }
+            Order::Binary(reply) => {
+                // The asker may have given up.
+                let _ = reply.send(self.module.binary().clone());
+            }
             Order::Look(look) => look(self.module.tables()),
             Order::HandOver(_) => {}
         }

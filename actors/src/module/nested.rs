@@ -60,7 +60,7 @@ pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
         ModuleState::Quarantined { reason } => Err(Failure::new(
             Code::Quarantined,
             format!(
-                "module `{name}` is quarantined because it failed again and again; an owner can deploy a mended one, or start it with `load`; last: {reason}"
+                "module `{name}` is quarantined and does not run; an owner can deploy a corrected version, or start it with `load`; the reason: {reason}"
             ),
         )),
     }

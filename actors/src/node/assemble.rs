@@ -6,7 +6,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, Arbiter, prelude::ArbiterHandle};
-use interstice_abi::id::{ModuleName, NodeId, Seq};
+use interstice_abi::{
+    failure::Failure,
+    id::{ModuleName, NodeId, Seq},
+};
 use interstice_host::{
     log::{Cut, Held, Log, LogPosition, Opened},
     store::Store,
@@ -14,7 +17,7 @@ use interstice_host::{
 };
 use libp2p::identity::Keypair;
 
-use super::{Ground, NodeError, Stop, run::Started};
+use super::{Ground, NodeError, Stop, codes::Codes, run::Started};
 use crate::{
     apart::Apart,
     backup::{self, serve::Backups},
@@ -37,7 +40,7 @@ use crate::{
         About, Supervisor,
         admission::Admission,
         barrier::Barrier,
-        catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
+        catalogue::{Catalogue, Entry, Installed, fingerprints::Fingerprints},
         change::granting::revocations,
         checkpoint::{
             Checkpoints,
@@ -137,7 +140,8 @@ pub(super) fn start_actors(
     shared.append(restart);
     let supervisor = supervisor(
         recovered, &shared, config, store, installer, stop, directory,
-    );
+    )
+    .map_err(NodeError::Recovery)?;
     Ok(Started {
         supervisor,
         shared,
@@ -204,7 +208,7 @@ fn supervisor(
     installer: Installer,
     stop: Stop,
     directory: &Directory,
-) -> Addr<Supervisor> {
+) -> Result<Addr<Supervisor>, Failure> {
     let Recovered {
         last_seq,
         last_ms,
@@ -214,21 +218,23 @@ fn supervisor(
         bases,
         ..
     } = recovered;
+    let mut stamper = Stamper::after(last_seq, last_ms);
+    let mut codes = Codes::new(&installer, shared, config, &mut stamper);
     let mut installed = BTreeMap::new();
     let mut places: BTreeMap<ModuleName, usize> = BTreeMap::new();
-    for (name, module) in modules {
-        let schema = module.binary.schema.clone();
-        let hash = module.binary.hash;
+    for (name, mut module) in modules {
+        let binary = codes.of(&name, &mut module)?;
+        let schema = binary.schema.clone();
         let place = installer.place(&schema, &places, config);
         places.insert(name.clone(), place);
-        let mut world = installer.module(module.binary, module.tables, config);
+        let mut world = installer.module(binary, module.tables, config);
         world.set_revoked(revocations(&module.grants));
         let core = Core::new(name.clone(), shared.clone(), world);
         let address = installer.start(core, place);
         let entry = Installed {
             fingerprints: Arc::new(Fingerprints::of(&schema)),
             schema,
-            hash,
+            hash: module.hash,
             state: module.state,
             grants: module.grants,
             since: module.since,
@@ -237,14 +243,14 @@ fn supervisor(
         };
         installed.insert(name, entry);
     }
+    let second_chances = SecondChances::of(codes.into_healed());
     let catalogue = Catalogue::new(installed);
-    let mut stamper = Stamper::after(last_seq, last_ms);
     let half_done = half_done
         .into_iter()
         .filter_map(|turn| resume(turn, &catalogue, shared, config, &mut stamper))
         .collect();
     let checkpoints = Checkpoints::after(bases);
-    Supervisor {
+    let supervisor = Supervisor {
         shared: shared.clone(),
         config: config.clone(),
         store: Arc::new(store),
@@ -267,15 +273,15 @@ fn supervisor(
         },
         inspector: Inspector::default(),
         stopping: Stopping::No,
-        second_chances: SecondChances::default(),
+        second_chances,
         broken: None,
         half_done,
         turns_ended: 0,
         backups: Backups::default(),
         turns_committed: 0,
         stop,
-    }
-    .start()
+    };
+    Ok(supervisor.start())
 }
 
 /// A half-done turn, with what is left of it. Steps of loads and of modules that are gone are passed over.
@@ -308,6 +314,17 @@ fn resume(
         })
         .collect();
     let home = pending.front()?.module;
+    let passed_over = pending.iter().filter(|step| {
+        let module = catalogue.entry(step.module);
+        !module.is_some_and(Entry::serves)
+    });
+    let passed_over = passed_over.count();
+    if passed_over > 0 {
+        let text = format!(
+            "a crash cut the turn off, and {passed_over} of its reactions are passed over because their modules do not run"
+        );
+        shared.lines.warn(None, Some(turn.seq), &text);
+    }
     let held = catalogue.reach_of(pending.iter().map(|step| step.module));
     Some(Turn {
         ticket: stamper.ticket(),

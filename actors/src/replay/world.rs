@@ -81,13 +81,16 @@ impl World {
             .head()
             .map_err(|error| Failure::new(Code::Corrupt, error.to_string()))?;
         self.limits = head.map(|head| head.limits.0).unwrap_or_default();
-        let contents = base.read(self.limits.rows(), |hash| self.binary(hash))?;
+        let contents = base.read(self.limits.rows(), |hash| {
+            self.binary(hash).map(|binary| binary.schema.clone())
+        })?;
         let mut tables = contents.modules;
         let mut modules = BTreeMap::new();
         for marked in contents.head.modules {
-            let Some((binary, tables)) = tables.remove(&marked.name) else {
+            let Some(tables) = tables.remove(&marked.name) else {
                 continue;
             };
+            let binary = self.binary(&marked.hash)?;
             let mut module = self.module(binary.clone(), tables);
             module.set_revoked(revocations(&marked.grants));
             let entry = Installed {
@@ -285,7 +288,8 @@ impl World {
             None => None,
         };
         let is_first = old.is_none();
-        let (tables, grants) = installed(&binary, old, on_conflict, seq, self.limits.rows())?;
+        let rows = self.limits.rows();
+        let (tables, grants) = installed(&binary.schema, old, on_conflict, seq, rows)?;
         let mut module = self.module(binary.clone(), tables);
         module.set_revoked(revocations(&grants));
         let entry = Installed {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use actix::prelude::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{ModuleName, Seq, StepIndex},
+    id::{ModuleName, Seq},
     wire::{GrantChange, GrantTarget, ModuleState, Response, ResponseBody},
 };
 use tokio::sync::oneshot;
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use crate::{
     config::Config,
     ingress::Replies,
-    record::{Input, Outcome, Record, StepRecord},
+    record::{Input, Record, StepRecord},
     shared::Shared,
     supervisor::{
         Quarantine, Supervisor,
@@ -262,6 +262,7 @@ impl ChangeContext {
         let installed = self.catalogue.installed();
         if let Some(found) = installed.get(module) {
             check_dependencies(&found.schema, &installed)?;
+            self.add_code(found).await?;
         }
         self.begin_again(module)?;
         let called = self.load(module).await?;
@@ -283,13 +284,14 @@ impl ChangeContext {
         }
         let started = self.start_again(module).await;
         if let Err(failure) = &started {
-            let text = format!("the module was started again and its load failed: {failure}");
+            let text =
+                format!("the module was to start again by itself, and that failed: {failure}");
             self.shared.lines.warn(Some(module), None, &text);
         }
         let installed = self.catalogue.installed();
         let found = installed.get(module);
         if found.is_some_and(|found| found.state != ModuleState::Loaded) {
-            // What it needs is not there.
+            // What it needs is not there, or its code.
             self.quarantined.push((module.clone(), hash));
         }
         started
@@ -329,20 +331,9 @@ impl ChangeContext {
     /// Records an input whose step 0 is the node's own.
     pub(crate) fn record(&mut self, input: Input) -> Result<Seq, Failure> {
         let seq = self.stamper.seq(&self.shared);
-        let record = Record::Step(Box::new(StepRecord {
-            seq,
-            step: StepIndex(0),
-            timestamp_ms: self.stamper.timestamp_ms(self.shared.now_ms()),
-            input: Some(input),
-            ran: None,
-            outcome: Outcome::Committed,
-            effects: Vec::new(),
-            counters: Vec::new(),
-            starts: Vec::new(),
-            dropped: 0,
-            answers: Vec::new(),
-            renewed: Vec::new(),
-        }));
+        let timestamp_ms = self.stamper.timestamp_ms(self.shared.now_ms());
+        let step = StepRecord::of_node(seq, timestamp_ms, input);
+        let record = Record::Step(Box::new(step));
         self.shared.append(record.encode()?);
         Ok(seq)
     }

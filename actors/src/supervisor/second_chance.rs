@@ -26,6 +26,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 #[derive(Default)]
 pub(crate) struct SecondChances {
     given: HashMap<ModuleName, Given>,
+    /// Modules that were quarantined because they had no code, and have it now, with the hash of their binary.
+    healed: Vec<(ModuleName, [u8; 32])>,
 }
 
 struct Given {
@@ -37,6 +39,14 @@ struct Given {
 }
 
 impl SecondChances {
+    /// Of a node that starts: the modules that are to be started at once.
+    pub(crate) fn of(healed: Vec<(ModuleName, [u8; 32])>) -> Self {
+        Self {
+            given: HashMap::new(),
+            healed,
+        }
+    }
+
     /// How long a module that is quarantined now waits: `first`, or twice as long as the last time when the same binary has
     /// served for a shorter time than it waited for that.
     fn wait(
@@ -60,12 +70,18 @@ impl SecondChances {
 impl Supervisor {
     /// After the node's start: those that were quarantined before.
     pub(crate) fn promise_second_chances(&mut self, ctx: &mut Context<Self>) {
+        let healed = std::mem::take(&mut self.second_chances.healed);
         let installed = self.catalogue.installed().into_iter();
         let quarantined = installed
             .filter(|(_, found)| matches!(found.state, ModuleState::Quarantined { .. }))
-            .map(|(name, found)| (name, found.hash));
+            .map(|(name, found)| (name, found.hash))
+            .filter(|module| !healed.contains(module));
         for (module, hash) in quarantined.collect::<Vec<_>>() {
             self.promise_second_chance(module, hash, ctx);
+        }
+        for (module, hash) in healed {
+            let change = Change::SecondChance(module, hash);
+            self.park(Parked::Change(change, Asker::Nobody), ctx);
         }
     }
 

@@ -62,12 +62,13 @@ impl Instance {
     /// An instance that is made when its first function runs, so that its start is part of a step like the rest.
     ///
     /// # Errors
-    /// `Internal` when the engine is about to end.
+    /// `Internal` when the engine is about to end; `Unavailable` when there is nothing to run.
     pub(super) fn new(
         engine: &Engine,
         binary: &Arc<Binary>,
         limits: &Limits,
     ) -> Result<Self, Failure> {
+        binary.code()?;
         let meter = Arc::new(engine.meter(limits)?);
         let guest = Guest::new(binary.clone(), limits.clone(), meter.clone());
         let mut store = Store::new(engine.wasmtime(), guest);
@@ -146,18 +147,19 @@ impl Instance {
     /// Finds the export of a function and keeps it.
     async fn export(&mut self, function: FunctionIndex) -> wasmtime::Result<()> {
         let binary = self.store.data().binary.clone();
+        let code = binary.code().map_err(Fault::ended)?;
         let instance = match self.made {
             Some(instance) => instance,
             None => {
-                let made = binary.pre.instantiate_async(&mut self.store).await?;
+                let made = code.pre.instantiate_async(&mut self.store).await?;
                 self.store.data_mut().memory = memory(made, &mut self.store);
                 *self.made.insert(made)
             }
         };
-        let export = binary
-            .functions
+        let export = code
+            .exports
             .get(function.0)
-            .and_then(|function| instance.get_module_export(&mut self.store, &function.export))
+            .and_then(|export| instance.get_module_export(&mut self.store, export))
             .and_then(wasmtime::Extern::into_func)
             .ok_or_else(|| wasmtime::Error::msg("an export that was checked is not there"))?
             .typed(&self.store)?;

@@ -3,10 +3,13 @@
 //! Invariants: every reducer and query of the schema has its export and no others are there; `own` and `foreign` of a
 //! [`Function`] have an entry for every table that a handle can stand for, so a capability is one lookup; queries only
 //! read.
+//!
+//! The schema is enough for everything but running a guest. Where the stored binary is missing or damaged there is no
+//! [`Compiled`] code, and its tables are kept until there is.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 use interstice_abi::{
@@ -30,7 +33,7 @@ pub struct Binary {
     pub schema: Arc<ModuleSchema>,
     /// BLAKE3 of the file.
     pub hash: [u8; 32],
-    pub(crate) pre: InstancePre<Guest>,
+    code: OnceLock<Compiled>,
     pub(crate) layout: Layout,
     pub(crate) functions: Vec<Function>,
     /// The columns of each table, by [`TableId`].
@@ -43,6 +46,13 @@ pub struct Binary {
     pub(crate) warned_of_public_timer: AtomicBool,
 }
 
+/// What was compiled.
+pub(crate) struct Compiled {
+    pub(crate) pre: InstancePre<Guest>,
+    /// By [`FunctionIndex`].
+    pub(crate) exports: Vec<ModuleExport>,
+}
+
 /// A function's place in [`Binary::functions`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FunctionIndex(pub(crate) usize);
@@ -51,7 +61,6 @@ pub(crate) struct FunctionIndex(pub(crate) usize);
 pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) kind: CallKind,
-    pub(crate) export: ModuleExport,
     pub(crate) arguments: Vec<Node>,
     /// The type of a query's result.
     pub(crate) result: Option<Node>,
@@ -80,22 +89,17 @@ impl std::fmt::Debug for Binary {
 }
 
 impl Binary {
-    /// Puts together what was compiled and described.
+    /// What is known of a binary from its schema alone: it runs nothing until it gets its code.
     ///
     /// # Errors
-    /// `SchemaConflict` when schema and exports do not agree.
-    pub(super) fn new(
-        schema: ModuleSchema,
-        hash: [u8; 32],
-        pre: InstancePre<Guest>,
-        outline: &Outline,
-    ) -> Result<Self, Failure> {
+    /// `SchemaConflict` when the schema contradicts itself.
+    pub fn without_code(schema: Arc<ModuleSchema>, hash: [u8; 32]) -> Result<Self, Failure> {
         let layout = Layout::new(&schema.types).map_err(|error| unresolved(&error))?;
         let foreign = foreign_tables(&schema);
         let mut binary = Self {
-            schema: Arc::new(schema),
+            schema,
             hash,
-            pre,
+            code: OnceLock::new(),
             layout,
             functions: Vec::new(),
             rows: Vec::new(),
@@ -129,8 +133,57 @@ impl Binary {
                 &query.capabilities,
             )?;
         }
-        binary.check_exports(outline)?;
         Ok(binary)
+    }
+
+    /// Adds what was compiled.
+    ///
+    /// # Errors
+    /// `SchemaConflict` when schema and exports do not agree.
+    pub(super) fn add_code(
+        &self,
+        pre: InstancePre<Guest>,
+        outline: &Outline,
+    ) -> Result<(), Failure> {
+        let functions = self.functions.iter();
+        let exports = functions.map(|function| {
+            let name = function.export_name();
+            let export = pre.module().get_export_index(&name);
+            export.ok_or_else(|| {
+                conflict(format!(
+                    "the schema has a {} `{}`, but the module has no export `{name}`",
+                    function.kind.word(),
+                    function.name,
+                ))
+            })
+        });
+        let exports = exports.collect::<Result<_, _>>()?;
+        self.check_exports(outline)?;
+        // Another thread that was first has compiled the same.
+        let _ = self.code.set(Compiled { pre, exports });
+        Ok(())
+    }
+
+    /// Whether it can run.
+    #[must_use]
+    pub fn has_code(&self) -> bool {
+        self.code.get().is_some()
+    }
+
+    /// What was compiled.
+    ///
+    /// # Errors
+    /// `Unavailable` where nothing was.
+    pub(crate) fn code(&self) -> Result<&Compiled, Failure> {
+        self.code.get().ok_or_else(|| {
+            Failure::new(
+                Code::Unavailable,
+                format!(
+                    "module `{}` cannot run: its binary is missing or damaged; deploy it again",
+                    self.schema.name
+                ),
+            )
+        })
     }
 
     /// The function's place and what is known of it.
@@ -226,20 +279,6 @@ impl Binary {
         result: Option<&ColumnType>,
         capabilities: &[TableAccess],
     ) -> Result<(), Failure> {
-        let export_name = match kind {
-            CallKind::Reducer => format!("{REDUCER_PREFIX}{name}"),
-            CallKind::Query => format!("{QUERY_PREFIX}{name}"),
-        };
-        let export = self
-            .pre
-            .module()
-            .get_export_index(&export_name)
-            .ok_or_else(|| {
-                conflict(format!(
-                    "the schema has a {} `{name}`, but the module has no export `{export_name}`",
-                    kind.word()
-                ))
-            })?;
         let mut own = vec![Access::default(); self.schema.tables.len()];
         let mut foreign = vec![Access::default(); self.foreign.len()];
         for capability in capabilities {
@@ -279,7 +318,6 @@ impl Binary {
         self.functions.push(Function {
             name: name.to_string(),
             kind,
-            export,
             arguments,
             result,
             own: own.into(),
@@ -309,6 +347,13 @@ impl Binary {
 }
 
 impl Function {
+    fn export_name(&self) -> String {
+        match self.kind {
+            CallKind::Reducer => format!("{REDUCER_PREFIX}{}", self.name),
+            CallKind::Query => format!("{QUERY_PREFIX}{}", self.name),
+        }
+    }
+
     /// What the function's signature allows with a table.
     pub(crate) fn access(&self, place: Place) -> Access {
         let access = match place {

@@ -64,7 +64,8 @@ fn a_damaged_binary_and_a_damaged_schema_are_healed_by_storing_them_again() {
     let hash = hash(b"a binary");
     let store = || directory.store_module(&hash, b"a binary", &schema("healed"));
     drop(store().expect("is stored"));
-    for path in [directory.module_path(&hash), directory.schema_path(&hash)] {
+    let binary = directory.module_path(&hash);
+    for path in directory.schema_paths(&hash).into_iter().chain([binary]) {
         let mut bytes = fs::read(&path).expect("is there");
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
@@ -78,6 +79,20 @@ fn a_damaged_binary_and_a_damaged_schema_are_healed_by_storing_them_again() {
 }
 
 #[test]
+fn a_schema_is_found_as_long_as_one_of_its_two_files_is_whole() {
+    let (_folder, directory) = directory();
+    let hash = hash(b"a binary");
+    let found = schema("found");
+    for lost in directory.schema_paths(&hash) {
+        directory.store_schema(&hash, &found);
+        fs::remove_file(&lost).expect("goes");
+        assert_eq!(directory.schema(&hash).as_ref(), Some(&found));
+        directory.store_schema(&hash, &found);
+        assert!(lost.exists());
+    }
+}
+
+#[test]
 fn a_schema_of_another_binary_is_none() {
     let (_folder, directory) = directory();
     let (one, other) = (hash(b"one"), hash(b"other"));
@@ -86,7 +101,13 @@ fn a_schema_of_another_binary_is_none() {
             .store_module(&one, b"one", &schema("one"))
             .expect("is stored"),
     );
-    fs::rename(directory.schema_path(&one), directory.schema_path(&other)).expect("is renamed");
+    for (from, to) in directory
+        .schema_paths(&one)
+        .iter()
+        .zip(directory.schema_paths(&other))
+    {
+        fs::rename(from, to).expect("is renamed");
+    }
     assert_eq!(directory.schema(&other), None);
 }
 
@@ -110,5 +131,6 @@ fn a_reserved_binary_is_not_dropped_whatever_the_clock_says() {
     drop(second);
     assert_eq!(directory.settled_modules().expect("lists"), [hash]);
     assert!(directory.drop_module(&hash).expect("goes"));
-    assert!(!directory.schema_path(&hash).exists());
+    let mut schemas = directory.schema_paths(&hash).into_iter();
+    assert!(schemas.all(|path| !path.exists()));
 }

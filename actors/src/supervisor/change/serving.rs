@@ -16,6 +16,7 @@ use super::{ChangeContext, WhenNeeded};
 use crate::{
     module::{Order, gone, watch::watchers::Upgraded},
     record::Input,
+    recovery::of_module,
     supervisor::{
         Quarantine,
         catalogue::{Catalogue, Installed},
@@ -149,6 +150,24 @@ impl ChangeContext {
         let why = Failure::new(Code::Unavailable, format!("module `{module}` was stopped"));
         self.shared.watchers.end_module(module, &why);
         Ok(seq)
+    }
+
+    /// Sees to it that a module which is to start can run. One that the node has started without has no code; its binary may
+    /// have been put back meanwhile.
+    pub(super) async fn add_code(&self, installed: &Installed) -> Result<(), Failure> {
+        let name = &installed.schema.name;
+        let (reply, binary) = oneshot::channel();
+        installed.address.do_send(Order::Binary(reply));
+        let binary = binary.await.map_err(|_| gone(name))?;
+        if binary.has_code() {
+            return Ok(());
+        }
+        let (installer, limits) = (self.installer.clone(), self.config.limits.clone());
+        let compiling = tokio::task::spawn_blocking(move || installer.add_code(&binary, &limits));
+        let compiled = compiling.await.map_err(|panic| {
+            Failure::internal(format!("compiling the module has panicked: {panic}"))
+        })?;
+        compiled.map_err(|failure| of_module(name, failure))
     }
 
     /// Marks a stopped module as serving.

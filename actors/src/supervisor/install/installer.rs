@@ -1,4 +1,4 @@
-//! From a stored binary to a running actor: compile, make its world, choose its thread. New binaries come in by `compiling.rs`.
+//! From a stored binary to a running actor: describe, compile, make its world, choose its thread. New binaries come in by `compiling.rs`.
 //!
 //! It knows nothing of the catalogue; recovery starts modules with it as deploys do.
 
@@ -34,40 +34,30 @@ pub(crate) struct Installer {
 }
 
 impl Installer {
-    /// Compiles a binary that was stored before. Blocks.
+    /// What a binary that was stored before says of itself. Blocks, and compiles nothing where the schema is stored. A folder of
+    /// an older version does not have it in both places, so it is stored where it is missing.
     ///
     /// # Errors
-    /// `Corrupt` when it is missing or not what it was.
-    pub(crate) fn stored(&self, hash: &[u8; 32], limits: &Limits) -> Result<Arc<Binary>, Failure> {
-        let wasm = self.directory.module(hash)?;
-        let schema = self.schema_of(hash, &wasm, limits)?;
-        self.engine.load_described(&wasm, limits, schema)
-    }
-
-    /// What a binary that was stored before says of itself. Blocks, and compiles nothing where the schema is stored.
-    ///
-    /// # Errors
-    /// `Corrupt` when it is missing or not what it was.
+    /// `Corrupt` when both the schema and the binary are missing or not what they were.
     pub(crate) fn schema(&self, hash: &[u8; 32], limits: &Limits) -> Result<ModuleSchema, Failure> {
-        match self.directory.schema(hash) {
-            Some(schema) => Ok(schema),
-            None => self.schema_of(hash, &self.directory.module(hash)?, limits),
-        }
-    }
-
-    /// The stored schema. A folder of an older version has none, so it is made and stored.
-    fn schema_of(
-        &self,
-        hash: &[u8; 32],
-        wasm: &[u8],
-        limits: &Limits,
-    ) -> Result<ModuleSchema, Failure> {
-        if let Some(schema) = self.directory.schema(hash) {
-            return Ok(schema);
-        }
-        let schema = self.engine.describe(wasm, limits)?;
+        let schema = match self.directory.schema(hash) {
+            Some(schema) => schema,
+            None => {
+                let wasm = self.directory.module(hash)?;
+                self.engine.describe(&wasm, limits)?
+            }
+        };
         self.directory.store_schema(hash, &schema);
         Ok(schema)
+    }
+
+    /// Compiles the stored bytes of a binary that has no code. Blocks.
+    ///
+    /// # Errors
+    /// `Corrupt` when they are missing or not what they were; what the compiler says of them.
+    pub(crate) fn add_code(&self, binary: &Binary, limits: &Limits) -> Result<(), Failure> {
+        let wasm = self.directory.module(&binary.hash)?;
+        self.engine.add_code(binary, &wasm, limits)
     }
 
     /// Makes a module's world.
