@@ -18,8 +18,8 @@ use interstice_abi::{
     wire::Response,
 };
 use interstice_client::{
-    frame,
     outbox::{FAIR_BYTES, Outbox, PushError},
+    parts,
 };
 
 use super::{Bounds, load::Load};
@@ -186,7 +186,9 @@ impl Replies {
             count += 1;
             Some(response)
         });
-        self.way.outbox.push_all_quietly(counted, refused)
+        self.way
+            .outbox
+            .push_all_quietly(counted, parts::encode, refused)
     }
 
     /// The same way, whose clones are counted by themselves.
@@ -208,7 +210,9 @@ impl Replies {
 
     /// One of several answers of a stream, which must not be refused: the first lines of a log.
     pub fn more(&self, response: Response) {
-        self.way.outbox.push_all([response], refused);
+        self.way
+            .outbox
+            .push_all_as([response], parts::encode, refused);
     }
 
     /// One of several answers of a stream that goes on for ever.
@@ -234,9 +238,8 @@ impl Replies {
 
     fn push_encoded(&self, id: u64, body: &[u8]) {
         let encode = |answer: &Streamed<'_>, out: &mut Vec<u8>| match answer {
-            // The order of `Response`'s fields.
-            Streamed::Encoded(body) => frame::encode_before(&id, body, out),
-            Streamed::Instead(response) => frame::encode(response.as_ref(), out),
+            Streamed::Encoded(body) => parts::encode_body(id, body, out),
+            Streamed::Instead(response) => parts::encode(response, out),
         };
         let refused = |_: &Streamed<'_>, error| {
             let instead = refusal(id, &error)?;

@@ -53,6 +53,10 @@ pub const PROTOCOL: &str = "/interstice/1";
 /// Largest frame in bytes: the largest row (64 MiB) or module binary's chunk, and room for what is around it.
 pub const FRAME_BYTES_MAX: u32 = 65 * 1024 * 1024;
 
+/// Largest answer in bytes: a change with two of the largest rows that can be allowed, a frame
+/// each, and room for what is around it. What no frame holds comes as [`ResponseBody::Part`]s.
+pub const ANSWER_BYTES_MAX: u32 = 2 * FRAME_BYTES_MAX + 1024 * 1024;
+
 /// Largest piece of an upload in bytes: small enough for a smooth progress bar, large enough to cost nothing.
 pub const UPLOAD_CHUNK_BYTES: usize = 256 * 1024;
 
@@ -501,6 +505,16 @@ pub enum ResponseBody {
     TimerCounts(Vec<TimerCounts>),
     /// Pending timers of a module.
     Timers(TimersPage),
+    /// A part of an answer that no frame holds. The parts of an answer come one after the other,
+    /// with nothing between them; together they are the encoding of its [`Response::body`].
+    Part {
+        /// The bytes of this part.
+        #[serde(with = "bytes")]
+        bytes: Vec<u8>,
+        /// Bytes that are still to come: 0 in the last part. All together are at most
+        /// [`ANSWER_BYTES_MAX`].
+        left: u64,
+    },
 }
 
 /// Who answers.
@@ -541,6 +555,7 @@ pub struct Called {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowsPage {
     /// Encoded rows.
+    #[serde(with = "bytes::list")]
     pub rows: Vec<Vec<u8>>,
     /// What the next page is asked for with; `None` after the last row. A page may have fewer
     /// rows than asked for, even none, and a next one all the same.
@@ -555,6 +570,7 @@ pub enum WatchEvent {
     /// Rows that are there, in key order.
     Rows {
         /// Encoded rows.
+        #[serde(with = "bytes::list")]
         rows: Vec<Vec<u8>>,
         /// The position at which all `Rows` of this watch are valid; `Some` on the last of them.
         complete: Option<Position>,
@@ -569,7 +585,9 @@ pub struct WatchedChange {
     /// Where it stands; resume behind it with `from`.
     pub position: Position,
     /// The row before: updates and deletes.
+    #[serde(with = "bytes::optional")]
     pub before: Option<Vec<u8>>,
     /// The row after: inserts and updates.
+    #[serde(with = "bytes::optional")]
     pub after: Option<Vec<u8>>,
 }

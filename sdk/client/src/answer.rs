@@ -52,6 +52,7 @@ fn kind(body: &ResponseBody) -> &'static str {
         ResponseBody::Planned(_) => "Planned",
         ResponseBody::TimerCounts(_) => "TimerCounts",
         ResponseBody::Timers(_) => "Timers",
+        ResponseBody::Part { .. } => "Part",
     }
 }
 

@@ -54,12 +54,10 @@ pub enum FrameError {
         /// The longest name.
         limit: usize,
     },
-    /// The message is larger than a frame may be.
-    #[error(
-        "a message is larger than {limit} bytes, the most that fits in a frame; send less at a time"
-    )]
+    /// The message is larger than a frame, or an answer in parts, may be.
+    #[error("a message is larger than {limit} bytes, the most that is sent; send less at a time")]
     TooLarge {
-        /// The largest frame.
+        /// The largest one.
         limit: u32,
     },
 }

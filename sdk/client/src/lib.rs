@@ -23,8 +23,8 @@
 //! is possible.
 //!
 //! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the
-//! methods of [`Client`], the link that matches answers to requests, [`outbox`], [`frame`],
-//! [`muxer`], [`streams`]. The last four serve a node's end as well. It runs on any tokio runtime,
+//! methods of [`Client`], the link that matches answers to requests, [`outbox`], [`parts`],
+//! [`frame`], [`muxer`], [`streams`]. The last five serve a node's end as well. It runs on any tokio runtime,
 //! on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].
 
 mod small_file;
@@ -53,6 +53,8 @@ mod pipeline;
 pub mod outbox;
 
 pub mod frame;
+
+pub mod parts;
 
 pub mod muxer;
 

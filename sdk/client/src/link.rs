@@ -25,6 +25,7 @@ use crate::{
     answer::bounded,
     frame::{Decoder, FrameError},
     outbox::{Outbox, PushError},
+    parts::Joiner,
     streams::Substream,
 };
 
@@ -304,7 +305,7 @@ async fn run(link: Arc<Link>, stream: Substream) {
 /// Reads until the stream ends; why it did.
 async fn read<R: AsyncRead + Unpin>(link: &Link, reader: &mut R) -> String {
     let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
-    let mut responses = Vec::new();
+    let (mut joiner, mut responses) = (Joiner::default(), Vec::new());
     let mut last_words = None;
     loop {
         match decoder.read(reader).await {
@@ -314,7 +315,10 @@ async fn read<R: AsyncRead + Unpin>(link: &Link, reader: &mut R) -> String {
         }
         let broken = loop {
             match decoder.message() {
-                Ok(Some(message)) => responses.push(message),
+                Ok(Some((response, bytes))) => match joiner.take(response, bytes) {
+                    Ok(whole) => responses.extend(whole),
+                    Err(error) => break Some(error),
+                },
                 Ok(None) => break None,
                 Err(error) => break Some(error),
             }

@@ -173,14 +173,15 @@ impl Outbox {
         self.push_all_as(messages, frame::encode, refused);
     }
 
-    /// As [`Outbox::push_all`], for who has more to push to this and to others. The stream's task sleeps until the caller wakes it, if there
+    /// As [`Outbox::push_all_as`], for callers that have more to push to this and to others. The stream's task sleeps until the caller wakes it, if there
     /// is a way to do so: it then has something to do.
-    pub fn push_all_quietly<T: Serialize>(
+    pub fn push_all_quietly<T>(
         &self,
         messages: impl IntoIterator<Item = T>,
+        encode: impl Fn(&T, &mut Vec<u8>) -> Result<(), FrameError>,
         refused: impl FnMut(&T, PushError) -> Option<T>,
     ) -> Option<Waker> {
-        let has_work = self.append_all(messages, frame::encode, refused);
+        let has_work = self.append_all(messages, encode, refused);
         has_work.then(|| Waker::from(Arc::clone(&self.filled)))
     }
 

@@ -18,6 +18,7 @@ use crate::{
     answer::unexpected,
     connect::{Behaviour, in_time, open},
     frame::{self, Decoder},
+    parts::Joiner,
     streams::Substream,
 };
 
@@ -30,6 +31,7 @@ pub struct Pipeline {
     stream: Substream,
     welcome: Welcome,
     decoder: Decoder<Response>,
+    joiner: Joiner,
     piece: Vec<u8>,
     /// Encoded requests; those before `written` have left.
     out: Vec<u8>,
@@ -64,6 +66,7 @@ impl Pipeline {
                     standing: interstice_abi::wire::Standing::Guest,
                 },
                 decoder: Decoder::new(FRAME_BYTES_MAX),
+                joiner: Joiner::default(),
                 piece: vec![0; PIECE_BYTES],
                 out: Vec::new(),
                 written: 0,
@@ -152,15 +155,14 @@ impl Pipeline {
         self.decoder
             .extend(self.piece.get(..read).unwrap_or_default());
         loop {
-            match self.decoder.message() {
-                Ok(Some((answer, _))) => answers.push(answer),
-                Ok(None) => return Ok(()),
-                Err(error) => {
-                    return Err(Error::Protocol {
-                        problem: error.to_string(),
-                    });
-                }
-            }
+            let garbage = |error: frame::FrameError| Error::Protocol {
+                problem: error.to_string(),
+            };
+            let Some((answer, bytes)) = self.decoder.message().map_err(garbage)? else {
+                return Ok(());
+            };
+            let whole = self.joiner.take(answer, bytes).map_err(garbage)?;
+            answers.extend(whole.map(|(answer, _)| answer));
         }
     }
 }

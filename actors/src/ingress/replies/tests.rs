@@ -1,6 +1,6 @@
 //! Answers are counted, streams end before their connection does, and what does not fit becomes a failure.
 
-use interstice_abi::wire::{FRAME_BYTES_MAX, ResponseBody};
+use interstice_abi::wire::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, ResponseBody};
 use interstice_client::frame::Decoder;
 
 use super::*;
@@ -57,9 +57,9 @@ fn a_stream_is_refused_before_the_connection_is_cut() {
 }
 
 #[tokio::test]
-async fn an_answer_larger_than_a_frame_becomes_a_failure() {
+async fn an_answer_larger_than_any_becomes_a_failure() {
     let replies = Replies::new(1000, 100);
-    replies.send(value(9, usize::try_from(FRAME_BYTES_MAX).unwrap() + 1));
+    replies.send(value(9, usize::try_from(ANSWER_BYTES_MAX).unwrap() + 1));
     replies.outbox().finish();
     let mut written = Vec::new();
     replies

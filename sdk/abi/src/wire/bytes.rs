@@ -47,6 +47,32 @@ pub mod optional {
     }
 }
 
+/// The same for lists.
+pub mod list {
+    use alloc::vec::Vec;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    struct Read(#[serde(deserialize_with = "super::deserialize")] Vec<u8>);
+
+    #[derive(Serialize)]
+    struct Written<'a>(#[serde(serialize_with = "super::serialize")] &'a [u8]);
+
+    /// Writes all of them.
+    pub fn serialize<S: Serializer>(all: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(all.iter().map(|bytes| Written(bytes)))
+    }
+
+    /// Reads what [`serialize`] has written.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Vec<u8>>, D::Error> {
+        let read: Vec<Read> = Vec::deserialize(deserializer)?;
+        Ok(read.into_iter().map(|Read(bytes)| bytes).collect())
+    }
+}
+
 struct Bytes;
 
 impl Visitor<'_> for Bytes {
@@ -63,6 +89,8 @@ impl Visitor<'_> for Bytes {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use serde::{Deserialize, Serialize};
 
     use super::*;
@@ -72,6 +100,9 @@ mod tests {
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Some(#[serde(with = "super::optional")] Option<Vec<u8>>);
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct List(#[serde(with = "super::list")] Vec<Vec<u8>>);
 
     #[test]
     fn the_format_is_that_of_one_byte_after_the_other() {
@@ -83,6 +114,10 @@ mod tests {
         }
         let written = postcard::to_allocvec(&Whole(bytes.clone())).unwrap();
         assert_eq!(written, postcard::to_allocvec(&bytes).unwrap());
+        let list = vec![bytes.clone(), Vec::new(), vec![1]];
+        let listed = postcard::to_allocvec(&List(list.clone())).unwrap();
+        assert_eq!(listed, postcard::to_allocvec(&list).unwrap());
+        assert_eq!(postcard::from_bytes(&listed), Ok(List(list)));
         assert_eq!(postcard::from_bytes(&written), Ok(Whole(bytes)));
         assert!(postcard::from_bytes::<Whole>(&written[..100]).is_err());
     }

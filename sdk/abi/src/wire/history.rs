@@ -269,5 +269,5 @@ pub enum TableAt {
     /// The module's schema at that turn: the public view for guests.
     Schema(Box<ModuleSchema>),
     /// Encoded rows.
-    Rows(Vec<Vec<u8>>),
+    Rows(#[serde(with = "bytes::list")] Vec<Vec<u8>>),
 }

@@ -6,7 +6,7 @@ use interstice_abi::{
     id::{Seq, StepIndex},
     wire::{FRAME_BYTES_MAX, Response},
 };
-use interstice_client::frame::Decoder;
+use interstice_client::{frame::Decoder, parts::Joiner};
 
 use super::*;
 use crate::ingress::Replies;
@@ -41,6 +41,12 @@ fn published(replies: &Replies) {
 
 /// The positions of the changes that a client gets, and why its watch has ended.
 async fn received(replies: &Replies) -> (Vec<Position>, Option<Failure>) {
+    let (changes, failure) = all_received(replies).await;
+    let positions = changes.iter().map(|change| change.position);
+    (positions.collect(), failure)
+}
+
+async fn all_received(replies: &Replies) -> (Vec<WatchedChange>, Option<Failure>) {
     let mut written = Vec::new();
     let stall = Duration::from_secs(30);
     replies
@@ -49,20 +55,61 @@ async fn received(replies: &Replies) -> (Vec<Position>, Option<Failure>) {
         .await
         .expect("is written");
     let mut decoder = Decoder::<Response>::new(FRAME_BYTES_MAX);
-    let (mut positions, mut failure) = (Vec::new(), None);
+    let (mut received, mut failure) = (Vec::new(), None);
+    let mut joiner = Joiner::default();
     for part in written.chunks(1 << 20) {
         decoder.extend(part);
-        while let Some((response, _)) = decoder.message().expect("is a frame") {
+        while let Some((response, bytes)) = decoder.message().expect("is a frame") {
+            let Some((response, _)) = joiner.take(response, bytes).expect("fits") else {
+                continue;
+            };
             match response.body {
                 Ok(ResponseBody::Watch(WatchEvent::Changes(changes))) => {
-                    positions.extend(changes.iter().map(|change| change.position));
+                    received.extend(changes);
                 }
                 Ok(other) => unreachable!("{other:?}"),
                 Err(why) => failure = Some(why),
             }
         }
     }
-    (positions, failure)
+    (received, failure)
+}
+
+/// A change of the largest row into another one.
+fn largest(index: u32) -> WatchedChange {
+    let row = |byte| Some(vec![byte; FRAME_BYTES_MAX as usize]);
+    WatchedChange {
+        position: at(index),
+        before: row(1),
+        after: row(2),
+    }
+}
+
+#[tokio::test]
+async fn a_change_between_two_of_the_largest_rows_arrives() {
+    let replies = Replies::new(1 << 30, 4 << 20);
+    let watched = Watched {
+        module: ModuleName::new("any").expect("a name"),
+        table: TableId(0),
+        watchers: Arc::new(vec![Arc::new(Watcher::live(replies.clone()))]),
+        changes: vec![largest(0)],
+    };
+    watched.publish();
+    replies.outbox().finish();
+    let (changes, failure) = all_received(&replies).await;
+    assert_eq!(failure, None);
+    assert!(changes == [largest(0)]);
+}
+
+#[tokio::test]
+async fn a_watch_that_resumes_gets_past_a_change_between_two_of_the_largest_rows() {
+    let replies = Replies::new(1 << 30, 4 << 20);
+    let watcher = Watcher::live(replies.clone());
+    assert!(watcher.earlier_changes(vec![largest(0)]));
+    replies.outbox().finish();
+    let (changes, failure) = all_received(&replies).await;
+    assert_eq!(failure, None);
+    assert!(changes == [largest(0)]);
 }
 
 #[tokio::test]
