@@ -133,7 +133,7 @@ impl Actor for Supervisor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.shared.set_supervisor(ctx.address());
         for turn in std::mem::take(&mut self.half_done) {
-            self.place_turn(turn);
+            self.place_turn(Box::new(turn));
         }
         self.stamp_node_start();
         self.promise_second_chances(ctx);

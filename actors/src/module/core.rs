@@ -324,9 +324,10 @@ impl Core {
         if let Some(mishap) = self.mishap.take() {
             mishap();
         }
-        let Some(work) = self.unless_shed(work) else {
+        if let Some(why) = self.why_shed(&work) {
+            self.shed(work, why);
             return;
-        };
+        }
         if !matches!(work, Work::Turn(_) | Work::Query(_)) {
             // What others do here, read here or take from here, they may record.
             self.hand_over_records();

@@ -14,19 +14,20 @@ use super::{
 use crate::ingress::Replies;
 
 impl Core {
-    /// The work, if it is to be run. Otherwise it is answered, and its places are released.
-    pub(super) fn unless_shed(&mut self, work: Work) -> Option<Work> {
-        let why = match &work {
+    /// Why the work is not to be run, if so.
+    pub(super) fn why_shed(&self, work: &Work) -> Option<Failure> {
+        match work {
             Work::Query(query) => self.read_is_shed(query.ticket, &query.replies),
             Work::Rows(rows) => self.read_is_shed(rows.ticket, &rows.replies),
             Work::Pass(pass) => self.read_is_shed(pass.ticket, &pass.replies),
             Work::Watch(watch) => self.read_is_shed(watch.ticket, &watch.replies),
             Work::Turn(turn) => self.call_is_shed(turn),
             _ => None,
-        };
-        let Some(failure) = why else {
-            return Some(work);
-        };
+        }
+    }
+
+    /// Answers work that is not to be run, and releases its places.
+    pub(super) fn shed(&mut self, work: Work, failure: Failure) {
         let (ticket, (module, guest), replies, request) = match work {
             Work::Turn(mut turn) => {
                 turn.refused = Some(Box::new(failure));
@@ -40,12 +41,12 @@ impl Core {
                     // It is still in its table, and due again.
                     self.report_timer_ended(timer);
                 }
-                return None;
+                return;
             }
             Work::Query(query) => {
                 self.reply_shed(query.replies.clone(), query.request, failure);
                 self.end_query(&query);
-                return None;
+                return;
             }
             Work::Rows(rows) => (
                 rows.ticket,
@@ -65,12 +66,12 @@ impl Core {
                 watch.replies,
                 watch.request,
             ),
-            other => return Some(other),
+            // Nothing else has a reason to be shed.
+            _ => return,
         };
         self.reply_shed(replies, request, failure);
         self.queue.release(ticket);
         self.end_place(module, guest, 0);
-        None
     }
 
     fn read_is_shed(&self, ticket: Ticket, replies: &Replies) -> Option<Failure> {

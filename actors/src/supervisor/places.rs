@@ -28,7 +28,7 @@ impl Outgoing {
 
 impl Supervisor {
     /// Gives a stamped turn its places. A turn with nothing to run ends here.
-    pub(crate) fn place_turn(&mut self, turn: Turn) {
+    pub(crate) fn place_turn(&mut self, turn: Box<Turn>) {
         let Some(first) = turn.pending.front().map(|step| step.module) else {
             return;
         };
@@ -36,7 +36,7 @@ impl Supervisor {
         for module in turn.held.iter().copied().filter(|module| *module != first) {
             self.outgoing.add(module, NewPlace::Hold(turn.ticket));
         }
-        self.outgoing.add(first, NewPlace::Turn(Box::new(turn)));
+        self.outgoing.add(first, NewPlace::Turn(turn));
     }
 
     /// Sends what was gathered.

@@ -81,11 +81,11 @@ impl Supervisor {
         input: Input,
         steps: OneOrMore<PendingStep>,
         waiter: Waiter,
-    ) -> Turn {
+    ) -> Box<Turn> {
         let home = steps.front().map(|step| step.module);
         let bytes = steps.iter().map(|step| step.arguments.len()).sum::<usize>();
         let now_ms = self.batched_ms();
-        Turn {
+        Box::new(Turn {
             ticket: self.stamper.ticket(),
             seq: self.stamper.seq(&self.shared),
             timestamp_ms: self.stamper.timestamp_ms(now_ms),
@@ -106,7 +106,7 @@ impl Supervisor {
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
             home,
             guest: None,
-        }
+        })
     }
 
     /// Records step 0 of a turn whose step 0 is the node's own.
