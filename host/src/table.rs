@@ -19,6 +19,7 @@ mod one;
 mod page;
 mod pages;
 mod plan;
+mod prepare;
 mod read;
 mod run;
 mod scan;
@@ -45,9 +46,9 @@ use interstice_abi::{
 
 pub use change::{Change, Counter, Repeat, RowLimits, Savepoint, TableStatistics, Timer};
 pub use digest::{Digest, Hashed, Hashing};
-pub use extend::{Extended, Extending};
 pub use key_bytes::KeyBytes;
 pub use plan::{Fate, MovePlan, PlannedTable};
+pub use prepare::{Prepared, Preparing};
 pub use snapshot::Snapshot;
 pub use storage::{PageBytes, PageWrite};
 

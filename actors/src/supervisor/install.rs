@@ -25,7 +25,7 @@ use interstice_abi::{
     wire::{DeployOptions, DeployReport, ModuleState, OnConflict},
 };
 use interstice_host::{
-    table::{Extended, MovePlan, Tables},
+    table::{MovePlan, Prepared, Tables},
     wasm::Binary,
 };
 use tokio::sync::oneshot;
@@ -56,8 +56,8 @@ pub(crate) struct Install {
     pub(crate) _stored: Option<Reserved>,
     /// What to do where it does not fit.
     pub(crate) options: DeployOptions,
-    /// Rows of its older self that have got their new columns already.
-    pub(crate) extended: Extended,
+    /// What was done already of moving the data of its older self.
+    pub(crate) data: Prepared,
 }
 
 impl Install {
@@ -105,7 +105,7 @@ impl ChangeContext {
         if installs.len() > 1 && installs.iter().any(|install| install.runs_init(&before)) {
             return self.install_one_by_one(installs, &before).await;
         }
-        let plans = self.agreed_plans(&installs, &before).await?;
+        let plans = self.agreed_plans(&mut installs, &before).await?;
         for (install, plan) in installs.iter().zip(&plans) {
             if let (Some(old), Some(plan)) = (before.get(install.name()), plan) {
                 self.drop_data(old, plan).await?;
@@ -113,7 +113,7 @@ impl ChangeContext {
         }
         let since = self.next_seq();
         let mut installed = before.clone();
-        for install in &installs {
+        for install in &mut installs {
             let entry = self.place(install, since, &installed).await?;
             installed.insert(install.name().clone(), entry);
             self.forget_timers.push(install.name().clone());
@@ -219,13 +219,13 @@ impl ChangeContext {
     /// The plans of all upgrades. Nothing is dropped that nobody has agreed to.
     async fn agreed_plans(
         &self,
-        installs: &[Install],
+        installs: &mut [Install],
         before: &All,
     ) -> Result<Vec<Option<MovePlan>>, Failure> {
         let mut plans = Vec::new();
         for install in installs {
             let plan = match before.get(install.name()) {
-                Some(old) => Some(self.move_plan(old, install.schema()).await?),
+                Some(old) => Some(self.move_plan(old, install).await?),
                 None => None,
             };
             if let Some(plan) = &plan
@@ -242,11 +242,11 @@ impl ChangeContext {
     /// Starts the actor of a module that comes or takes the place of its older self.
     async fn place(
         &self,
-        install: &Install,
+        install: &mut Install,
         since: Seq,
         installed: &All,
     ) -> Result<Installed, Failure> {
-        let new = install.schema();
+        let new = &install.schema().clone();
         let old = installed.get(&new.name);
         let tables = match old {
             None => Tables::new(new.clone(), self.config.limits.rows())?,
@@ -284,13 +284,14 @@ impl ChangeContext {
     }
 
     /// Takes the tables out of the old actor and moves them to the new schema, which the plan has found to be possible.
-    async fn moved(&self, install: &Install, old: &Installed) -> Result<Tables, Failure> {
+    async fn moved(&self, install: &mut Install, old: &Installed) -> Result<Tables, Failure> {
+        let data = std::mem::take(&mut install.data);
         let name = install.name();
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
         let mut core = handed_over.await.map_err(|_| gone(name))?;
         let moved = core.take_tables();
-        let moved = moved.migrate_with(install.schema().clone(), false, &install.extended);
+        let moved = moved.migrate_with(install.schema().clone(), false, data);
         let Ok(mut tables) = moved else {
             self.shared.broken(name);
             let text = format!("the data of module `{name}` did not move as planned");

@@ -1,122 +1,26 @@
 //! Rows that get columns at their end, page by page.
 //!
-//! A large table takes a while, and an upgrade runs with the node at rest. So the pages are extended before it, anywhere, from
-//! shared ones ([`Extending`]); the upgrade itself takes over what it finds and extends only pages that were written since. A page
-//! is known by its memory, which a write never changes while it is shared. The rows are the same either way.
+//! Pages that were extended before, while the tables were in use, are taken as they are (`prepare.rs`); the others are extended here.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use interstice_abi::schema::{ModuleSchema, TableSchema};
+use interstice_abi::schema::TableSchema;
 
-use super::{Tables, key_bytes::KeyBytes, page::Page, pages::Pages};
+use super::{key_bytes::KeyBytes, page::Page, pages::Pages, prepare::PreparedTable};
 use crate::schema::added_value;
-
-/// Pages that are to be extended.
-#[derive(Debug, Default)]
-pub struct Extending(BTreeMap<String, Sources>);
-
-/// Pages of a table, shared with it.
-#[derive(Debug)]
-struct Sources {
-    added: Vec<u8>,
-    page_bytes: usize,
-    pages: Vec<Arc<Page>>,
-}
-
-/// Pages that were extended.
-#[derive(Debug, Default)]
-pub struct Extended(BTreeMap<String, ExtendedTable>);
-
-/// Extended pages of a table.
-#[derive(Debug)]
-pub(super) struct ExtendedTable {
-    added: Vec<u8>,
-    page_bytes: usize,
-    /// By the address of the page that they come from, which is kept so that no other one gets it.
-    pages: HashMap<usize, (Arc<Page>, Vec<Arc<Page>>)>,
-}
-
-impl Tables {
-    /// The pages that a move to `new` will extend. Copies nothing.
-    #[must_use]
-    pub fn extending(&self, new: &ModuleSchema) -> Extending {
-        let mut extending = Extending::default();
-        for table in self.declared_tables().filter(|table| table.is_kept()) {
-            let Some((_, schema)) = new.table(&table.name) else {
-                continue;
-            };
-            let added = added_columns(schema, table.columns.len());
-            if !added.is_empty() {
-                let sources = Sources {
-                    added,
-                    page_bytes: table.pages.page_bytes(),
-                    pages: table.pages.shared(),
-                };
-                extending.0.insert(table.name.clone(), sources);
-            }
-        }
-        extending
-    }
-}
-
-impl Extending {
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Extends the pages. Takes time in proportion to the rows.
-    #[must_use]
-    pub fn run(self) -> Extended {
-        let table = |sources: Sources| {
-            let Sources {
-                added,
-                page_bytes,
-                pages,
-            } = sources;
-            let pages = pages.into_iter().map(|page| {
-                let extended = extended(&page, &added, page_bytes);
-                (address(&page), (page, extended))
-            });
-            ExtendedTable {
-                pages: pages.collect(),
-                added,
-                page_bytes,
-            }
-        };
-        let tables = self.0.into_iter();
-        Extended(
-            tables
-                .map(|(name, sources)| (name, table(sources)))
-                .collect(),
-        )
-    }
-}
-
-impl Extended {
-    /// The pages of the table of this name.
-    pub(super) fn of(&self, table: &str) -> Option<&ExtendedTable> {
-        self.0.get(table)
-    }
-}
 
 /// The pages of `from` with `added` behind each row, of those that are known already where they are the same.
 pub(super) fn extend(
     from: &Pages,
     added: &[u8],
     page_bytes: usize,
-    known: Option<&ExtendedTable>,
+    known: Option<&PreparedTable>,
 ) -> Pages {
-    let known = known.filter(|known| known.added == added && known.page_bytes == page_bytes);
+    let known = known.filter(|known| known.extends_by(added, page_bytes));
     let mut to = Pages::new(page_bytes);
     from.each(|bound, page| {
-        let prepared = known.and_then(|known| known.pages.get(&address(&page)));
-        let extended = match prepared {
-            Some((_, pages)) => pages.clone(),
+        let extended = match known.and_then(|known| known.extended(&page)) {
+            Some(pages) => pages.to_vec(),
             None => extended(&page, added, page_bytes),
         };
         for (number, page) in extended.into_iter().enumerate() {
@@ -131,7 +35,7 @@ pub(super) fn extend(
 }
 
 /// A page with `added` behind each row, in as many pages as that takes.
-fn extended(page: &Page, added: &[u8], page_bytes: usize) -> Vec<Arc<Page>> {
+pub(super) fn extended(page: &Page, added: &[u8], page_bytes: usize) -> Vec<Arc<Page>> {
     let (mut done, mut open) = (Vec::new(), Page::default());
     let mut longer = Vec::new();
     for (key, row) in page.rows(0) {
@@ -153,8 +57,4 @@ fn extended(page: &Page, added: &[u8], page_bytes: usize) -> Vec<Arc<Page>> {
 pub(super) fn added_columns(schema: &TableSchema, columns: usize) -> Vec<u8> {
     let added = schema.fields.iter().skip(columns);
     added.filter_map(added_value).flatten().copied().collect()
-}
-
-fn address(page: &Arc<Page>) -> usize {
-    Arc::as_ptr(page).addr()
 }

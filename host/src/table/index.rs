@@ -29,6 +29,51 @@ pub(super) enum Keys {
     Many(BTreeSet<KeyBytes>),
 }
 
+/// An index that is filled while nothing looks anything up in it, and how many rows stand in the way of a unique one.
+#[derive(Debug)]
+pub(super) struct Filling {
+    rows: Index,
+    /// For every value one less than the rows that have it.
+    doubles: u64,
+}
+
+impl Filling {
+    pub(super) fn new(kind: IndexKind) -> Self {
+        Self {
+            rows: Index::new(kind),
+            doubles: 0,
+        }
+    }
+
+    /// Adds the place whose first `value` bytes are the value. Any number of rows may have the value `none`.
+    pub(super) fn add(&mut self, place: &[u8], value: usize, none: Option<&[u8]>) {
+        self.doubles += u64::from(self.has_another(place, value, none));
+        self.rows.insert(place, value);
+    }
+
+    /// Removes a place that was added.
+    pub(super) fn remove(&mut self, place: &[u8], value: usize, none: Option<&[u8]>) {
+        self.rows.remove(place, value);
+        let double = u64::from(self.has_another(place, value, none));
+        self.doubles = self.doubles.saturating_sub(double);
+    }
+
+    fn has_another(&self, place: &[u8], value: usize, none: Option<&[u8]>) -> bool {
+        let value = place.get(..value).unwrap_or_default();
+        none != Some(value) && self.rows.first(value).is_some()
+    }
+
+    /// How many rows have a value that another one has already.
+    pub(super) fn doubles(&self) -> u64 {
+        self.doubles
+    }
+
+    /// The filled index.
+    pub(super) fn into_index(self) -> Index {
+        self.rows
+    }
+}
+
 impl Index {
     pub(super) fn new(kind: IndexKind) -> Self {
         match kind {

@@ -9,11 +9,12 @@ use std::{collections::HashSet, sync::Arc};
 use interstice_abi::{schema::ModuleSchema, schema::TableSchema};
 
 use super::{
-    Extended, Tables,
+    Prepared, Tables,
     extend::{added_columns, extend},
     key_bytes::KeyBytes,
     one::{FieldIndex, Reading, Table},
     plan::Strictness,
+    prepare::PreparedTable,
     storage,
 };
 use crate::schema::{self, Effect, SchemaDifference, Sign};
@@ -34,10 +35,10 @@ impl Tables {
         new: Arc<ModuleSchema>,
         wipe: bool,
     ) -> Result<Self, (Self, SchemaDifference)> {
-        self.migrate_with(new, wipe, &Extended::default())
+        self.migrate_with(new, wipe, Prepared::default())
     }
 
-    /// As [`Tables::migrate`], where some pages have been extended already.
+    /// As [`Tables::migrate`], where the long part has been done already, but for what was written since.
     ///
     /// # Errors
     /// As [`Tables::migrate`].
@@ -49,7 +50,7 @@ impl Tables {
         mut self,
         new: Arc<ModuleSchema>,
         wipe: bool,
-        extended: &Extended,
+        mut prepared: Prepared,
     ) -> Result<Self, (Self, SchemaDifference)> {
         let mut next = match Self::new(Arc::clone(&new), self.limits) {
             Ok(next) => next,
@@ -59,13 +60,12 @@ impl Tables {
                 return Err((self, difference));
             }
         };
-        let plan = self.plan_for(
-            &next,
-            match wipe {
-                true => Strictness::AsRecorded,
-                false => Strictness::AsPromised,
-            },
-        );
+        prepared.catch_up(&self, &new);
+        let strictness = match wipe {
+            true => Strictness::AsRecorded,
+            false => Strictness::AsPromised,
+        };
+        let plan = self.plan_for(&next, strictness, &prepared);
         if !wipe && !plan.is_compatible() {
             return Err((self, plan.difference));
         }
@@ -79,7 +79,8 @@ impl Tables {
             let place = next.tables.iter().position(|table| table.name == old.name);
             match place {
                 Some(place) if !plan.restarted.contains(old.name.as_str()) => {
-                    next.take_over(place, old, &new, extended);
+                    let prepared = prepared.take(&old.name);
+                    next.take_over(place, old, &new, prepared);
                 }
                 Some(place) => next.start_empty(place, &old, wipe),
                 None => {
@@ -104,6 +105,7 @@ impl Tables {
         &self,
         next: &Self,
         strictness: Strictness,
+        prepared: &Prepared,
         difference: &mut SchemaDifference,
     ) {
         let dropped: Vec<String> = difference
@@ -127,8 +129,13 @@ impl Tables {
                     .iter()
                     .any(|known| known.unique && known.field == index.field);
                 let none = index.none.filter(|_| strictness == Strictness::AsPromised);
-                let shared = |none| shares_value(old, table, number, none, (schema, next));
-                if index.unique && !was_unique && shared(none) {
+                let known = prepared.doubles(&old.name, number);
+                let known = known.filter(|_| strictness == Strictness::AsPromised);
+                let shared = || match known {
+                    Some(doubles) => doubles > 0,
+                    None => shares_value(old, table, number, none, (schema, next)),
+                };
+                if index.unique && !was_unique && shared() {
                     let column = table.column_name(index.field);
                     let effect = Effect::DropsTable {
                         table: old.name.clone(),
@@ -147,7 +154,7 @@ impl Tables {
         place: usize,
         mut old: Table,
         schema: &ModuleSchema,
-        extended: &Extended,
+        mut prepared: Option<PreparedTable>,
     ) {
         let Some(table) = self.tables.get_mut(place) else {
             return;
@@ -169,11 +176,16 @@ impl Tables {
             table.pages = pages;
         } else {
             let page_bytes = table.pages.page_bytes();
-            table.pages = extend(&pages, &added, page_bytes, extended.of(&table.name));
+            table.pages = extend(&pages, &added, page_bytes, prepared.as_ref());
         }
         // What an index holds does not change with columns that it is not about.
         let mut unknown = Vec::new();
         for (number, index) in table.indexes.iter_mut().enumerate() {
+            let filled = prepared.as_mut();
+            if let Some(filled) = filled.and_then(|prepared| prepared.take_index(number)) {
+                index.rows = filled.into_index();
+                continue;
+            }
             let same =
                 |known: &&mut FieldIndex| known.field == index.field && known.kind == index.kind;
             match old.indexes.iter_mut().find(same) {

@@ -179,7 +179,7 @@ impl Reading {
     }
 
     /// The place in index `number`, and how long the value is in it.
-    fn place(&self, number: usize) -> (&[u8], usize) {
+    pub(super) fn place(&self, number: usize) -> (&[u8], usize) {
         self.cuts.get(number).map_or((&[], 0), |cut| {
             let place = self.places.get(cut.start..cut.end).unwrap_or_default();
             (place, cut.value_end - cut.start)

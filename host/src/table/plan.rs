@@ -11,7 +11,7 @@ use interstice_abi::{
     schema::{ModuleSchema, Persistence},
 };
 
-use super::{Repeat, Tables, Timer};
+use super::{Prepared, Repeat, Tables, Timer};
 use crate::schema::{self, Effect, SchemaDifference, Sign};
 
 /// What moving the tables of a module to another schema will do.
@@ -89,12 +89,31 @@ impl Tables {
     /// # Errors
     /// When no tables can be made from `new`.
     pub fn plan(&self, new: &Arc<ModuleSchema>) -> Result<MovePlan, Failure> {
-        let next = Self::new(Arc::clone(new), self.limits)?;
-        Ok(self.plan_for(&next, Strictness::AsPromised))
+        self.plan_with(new, &mut Prepared::default())
     }
 
-    /// What moving into `next`, which is empty, will do.
-    pub(super) fn plan_for(&self, next: &Self, strictness: Strictness) -> MovePlan {
+    /// As [`Tables::plan`], where the indexes that come have been filled already: takes time in proportion to what was written
+    /// since.
+    ///
+    /// # Errors
+    /// As [`Tables::plan`].
+    pub fn plan_with(
+        &self,
+        new: &Arc<ModuleSchema>,
+        prepared: &mut Prepared,
+    ) -> Result<MovePlan, Failure> {
+        let next = Self::new(Arc::clone(new), self.limits)?;
+        prepared.catch_up(self, new);
+        Ok(self.plan_for(&next, Strictness::AsPromised, prepared))
+    }
+
+    /// What moving into `next`, which is empty, will do. What is prepared has caught up.
+    pub(super) fn plan_for(
+        &self,
+        next: &Self,
+        strictness: Strictness,
+        prepared: &Prepared,
+    ) -> MovePlan {
         let mut difference = match strictness {
             Strictness::AsPromised => schema::difference(&self.schema, &next.schema),
             Strictness::AsRecorded => schema::strict_difference(&self.schema, &next.schema),
@@ -114,7 +133,7 @@ impl Tables {
             let what = format!("timer {} for reducer {}", timer.id, timer.reducer);
             difference.push(Sign::Removed, what, Effect::DropsTimer);
         }
-        self.check_unique(next, strictness, &mut difference);
+        self.check_unique(next, strictness, prepared, &mut difference);
         let restarted: BTreeSet<String> = difference
             .dropped_tables()
             .into_iter()

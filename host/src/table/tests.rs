@@ -5,6 +5,7 @@ mod digests;
 mod hostile;
 mod migration;
 mod model;
+mod prepared;
 mod rules;
 mod scans;
 mod timers;

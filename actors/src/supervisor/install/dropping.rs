@@ -10,11 +10,11 @@ use interstice_abi::{
     event::RowEvent,
     failure::{Code, Failure},
     id::{ModuleName, TableId},
-    schema::ModuleSchema,
 };
 use interstice_host::table::{MovePlan, Tables};
 use tokio::sync::oneshot;
 
+use super::Install;
 use crate::{
     module::{
         Order, gone,
@@ -52,15 +52,18 @@ impl ChangeContext {
         seen.await.map_err(|_| gone(&installed.schema.name))
     }
 
-    /// What an upgrade of `installed` to `new` will do.
+    /// What the upgrade of `installed` will do.
     pub(super) async fn move_plan(
         &self,
         installed: &Installed,
-        new: &Arc<ModuleSchema>,
+        install: &mut Install,
     ) -> Result<MovePlan, Failure> {
-        let new = new.clone();
-        self.look(installed, move |tables| tables.plan(&new))
-            .await?
+        let new = install.schema().clone();
+        let mut data = std::mem::take(&mut install.data);
+        let look = move |tables: &Tables| (tables.plan_with(&new, &mut data), data);
+        let (plan, data) = self.look(installed, look).await?;
+        install.data = data;
+        plan
     }
 
     /// Drops what does not fit, as changes. Nothing of it is left when this succeeds.

@@ -27,9 +27,9 @@ impl ChangeContext {
             refused = refused.or_else(|| check_all_are_new(&installs, &before).err());
         }
         let mut modules = Vec::new();
-        for install in &installs {
+        for install in &mut installs {
             let plan = match before.get(install.name()) {
-                Some(old) => Some(self.move_plan(old, install.schema()).await?),
+                Some(old) => Some(self.move_plan(old, install).await?),
                 None => None,
             };
             if let Some(plan) = plan.as_ref().filter(|plan| !plan.is_compatible())

@@ -1,13 +1,13 @@
 //! What a deploy needs that takes long, done before it has the node to itself.
 //!
-//! Binaries are compiled (`install/compiling.rs`), and stored and synced under their hashes; rows that get more columns get them
-//! page by page.
+//! Binaries are compiled (`install/compiling.rs`), and stored and synced under their hashes; rows get the columns that come, and
+//! indexes that come are filled.
 
 use std::sync::Arc;
 
 use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{schema::ModuleSchema, wire::DeployOptions};
-use interstice_host::table::{Extended, Tables};
+use interstice_host::table::{Prepared, Tables};
 use tokio::sync::oneshot;
 
 use super::Install;
@@ -68,15 +68,12 @@ impl Supervisor {
                     Ok(prepared) => prepared,
                     Err(failure) => return asker.tell(Err(failure)),
                 };
-                let extended = match order {
-                    DeployOrder::Plan => Extended::default(),
-                    _ => extended(&catalogue, &binary.schema).await,
-                };
+                let data = data_of(&catalogue, &binary.schema).await;
                 installs.push(Install {
                     binary,
                     _stored: stored,
                     options,
-                    extended,
+                    data,
                 });
             }
             let change = match (order, installs.len()) {
@@ -93,26 +90,26 @@ impl Supervisor {
     }
 }
 
-/// The pages of the running module that an upgrade to `new` extends, extended before the upgrade has the node to itself.
-async fn extended(catalogue: &Catalogue, new: &Arc<ModuleSchema>) -> Extended {
+/// What can be done of moving the data of the running module to `new` before the upgrade has the node to itself.
+async fn data_of(catalogue: &Catalogue, new: &Arc<ModuleSchema>) -> Prepared {
     let entry = catalogue.index_of(&new.name);
     let Some(entry) = entry.and_then(|index| catalogue.entry(index)) else {
-        return Extended::default();
+        return Prepared::default();
     };
-    let (reply, pages) = oneshot::channel();
+    let (reply, preparing) = oneshot::channel();
     let schema = new.clone();
     let look = move |tables: &Tables| {
         // The deploy waits below.
-        let _ = reply.send(tables.extending(&schema));
+        let _ = reply.send(tables.preparing(&schema));
     };
     let order = Order::Look(Box::new(look));
     entry.installed.address.do_send(order);
-    match pages.await {
-        Ok(extending) if !extending.is_empty() => {
-            let extended = tokio::task::spawn_blocking(move || extending.run()).await;
+    match preparing.await {
+        Ok(preparing) if !preparing.is_empty() => {
+            let prepared = tokio::task::spawn_blocking(move || preparing.run()).await;
             // What is not prepared is done with the upgrade.
-            extended.unwrap_or_default()
+            prepared.unwrap_or_default()
         }
-        _ => Extended::default(),
+        _ => Prepared::default(),
     }
 }

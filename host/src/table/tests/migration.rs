@@ -107,12 +107,12 @@ fn pages_that_were_extended_before_the_move_give_the_same_rows() {
     let (mut plain, mut prepared) = (filled(), filled());
     written_since(&mut plain);
     let mut plain = plain.migrate(with_columns(), false).expect("fits");
-    let extending = prepared.extending(&with_columns());
-    assert!(!extending.is_empty());
-    assert!(prepared.extending(&changed(|_| {})).is_empty());
-    let extended = extending.run();
+    let preparing = prepared.preparing(&with_columns());
+    assert!(!preparing.is_empty());
+    assert!(prepared.preparing(&changed(|_| {})).is_empty());
+    let done = preparing.run();
     written_since(&mut prepared);
-    let moved = prepared.migrate_with(with_columns(), false, &extended);
+    let moved = prepared.migrate_with(with_columns(), false, done);
     let mut moved = moved.expect("fits");
     assert_eq!(moved.digest(), plain.digest());
     assert_eq!(rows(&moved, TableId(1)), rows(&plain, TableId(1)));
