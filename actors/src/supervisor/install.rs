@@ -285,13 +285,14 @@ impl ChangeContext {
 
     /// Takes the tables out of the old actor and moves them to the new schema, which the plan has found to be possible.
     async fn moved(&self, install: &mut Install, old: &Installed) -> Result<Tables, Failure> {
-        let data = std::mem::take(&mut install.data);
+        let mut data = std::mem::take(&mut install.data);
         let name = install.name();
         let (reply, handed_over) = oneshot::channel();
         old.address.do_send(Order::HandOver(reply));
         let mut core = handed_over.await.map_err(|_| gone(name))?;
         let moved = core.take_tables();
-        let moved = moved.migrate_with(install.schema().clone(), false, data);
+        let moved = moved.migrate_with(install.schema().clone(), false, &mut data);
+        self.shared.lane.discard((data, core));
         let Ok(mut tables) = moved else {
             self.shared.broken(name);
             let text = format!("the data of module `{name}` did not move as planned");

@@ -14,7 +14,6 @@ use super::{
     key_bytes::KeyBytes,
     one::{FieldIndex, Reading, Table},
     plan::Strictness,
-    prepare::PreparedTable,
     storage,
 };
 use crate::schema::{self, Effect, SchemaDifference, Sign};
@@ -35,10 +34,11 @@ impl Tables {
         new: Arc<ModuleSchema>,
         wipe: bool,
     ) -> Result<Self, (Self, SchemaDifference)> {
-        self.migrate_with(new, wipe, Prepared::default())
+        self.migrate_with(new, wipe, &mut Prepared::default())
     }
 
-    /// As [`Tables::migrate`], where the long part has been done already, but for what was written since.
+    /// As [`Tables::migrate`], where the long part has been done already, but for what was written since. What is no longer needed is
+    /// in `prepared` then: to free it takes time in proportion to the rows.
     ///
     /// # Errors
     /// As [`Tables::migrate`].
@@ -50,7 +50,7 @@ impl Tables {
         mut self,
         new: Arc<ModuleSchema>,
         wipe: bool,
-        mut prepared: Prepared,
+        prepared: &mut Prepared,
     ) -> Result<Self, (Self, SchemaDifference)> {
         let mut next = match Self::new(Arc::clone(&new), self.limits) {
             Ok(next) => next,
@@ -65,7 +65,7 @@ impl Tables {
             true => Strictness::AsRecorded,
             false => Strictness::AsPromised,
         };
-        let plan = self.plan_for(&next, strictness, &prepared);
+        let plan = self.plan_for(&next, strictness, prepared);
         if !wipe && !plan.is_compatible() {
             return Err((self, plan.difference));
         }
@@ -79,8 +79,8 @@ impl Tables {
             let place = next.tables.iter().position(|table| table.name == old.name);
             match place {
                 Some(place) if !plan.restarted.contains(old.name.as_str()) => {
-                    let prepared = prepared.take(&old.name);
-                    next.take_over(place, old, &new, prepared);
+                    let left = next.take_over(place, old, &new, prepared);
+                    prepared.leave(left);
                 }
                 Some(place) => next.start_empty(place, &old, wipe),
                 None => {
@@ -148,22 +148,23 @@ impl Tables {
         }
     }
 
-    /// Moves what `old` has into the table at `place`.
+    /// Moves what `old` has into the table at `place`. What it does not move comes back.
     fn take_over(
         &mut self,
         place: usize,
         mut old: Table,
         schema: &ModuleSchema,
-        mut prepared: Option<PreparedTable>,
-    ) {
+        prepared: &mut Prepared,
+    ) -> Table {
         let Some(table) = self.tables.get_mut(place) else {
-            return;
+            return old;
         };
+        let mut prepared = prepared.of(&old.name);
         take_counters(table, &old);
         if !table.is_kept() || !old.is_kept() {
             let keys = old.pages.stored();
-            self.leave_tree(old.tree, keys);
-            return;
+            self.leave_tree(std::mem::take(&mut old.tree), keys);
+            return old;
         }
         let added = match schema.tables.get(place) {
             Some(schema) => added_columns(schema, old.columns.len()),
@@ -171,17 +172,16 @@ impl Tables {
         };
         let same_tree = table.tree == old.tree;
         let keys = old.pages.stored();
-        let pages = std::mem::take(&mut old.pages);
         if added.is_empty() {
-            table.pages = pages;
+            table.pages = std::mem::take(&mut old.pages);
         } else {
             let page_bytes = table.pages.page_bytes();
-            table.pages = extend(&pages, &added, page_bytes, prepared.as_ref());
+            table.pages = extend(&old.pages, &added, page_bytes, prepared.as_deref());
         }
         // What an index holds does not change with columns that it is not about.
         let mut unknown = Vec::new();
         for (number, index) in table.indexes.iter_mut().enumerate() {
-            let filled = prepared.as_mut();
+            let filled = prepared.as_deref_mut();
             if let Some(filled) = filled.and_then(|prepared| prepared.take_index(number)) {
                 index.rows = filled.into_index();
                 continue;
@@ -200,8 +200,9 @@ impl Tables {
         }
         start_counters(table, &self.layout);
         if !same_tree {
-            self.leave_tree(old.tree, keys);
+            self.leave_tree(std::mem::take(&mut old.tree), keys);
         }
+        old
     }
 
     /// Leaves the table at `place` empty. Its counters go on, so that no value is used twice, unless a wipe begins them again.

@@ -41,6 +41,8 @@ struct Sources {
 pub struct Prepared {
     next: Option<Tables>,
     tables: BTreeMap<String, PreparedTable>,
+    /// What moves have left of tables.
+    left: Vec<Table>,
 }
 
 /// What was done for a table.
@@ -118,7 +120,7 @@ impl Preparing {
     pub fn run(self) -> Prepared {
         let mut done = Prepared {
             next: self.next,
-            tables: BTreeMap::new(),
+            ..Prepared::default()
         };
         let Some(next) = &done.next else {
             return done;
@@ -148,8 +150,9 @@ fn table_of<'a>(tables: &'a Tables, name: &str) -> Option<&'a Table> {
 impl Prepared {
     /// Takes in what has been written to `old` since. What does not belong to a move of `old` to `new` is given up.
     pub(super) fn catch_up(&mut self, old: &Tables, new: &ModuleSchema) {
-        let Self { next, tables } = self;
+        let Self { next, tables, .. } = self;
         let next = next.as_ref().filter(|next| *next.schema == *new);
+        // Freeing what is given up takes long, but it is rare that anything is.
         tables.retain(|name, prepared| {
             let known = next.and_then(|next| Some((next, table_of(next, name)?)));
             match (known, table_of(old, name), new.table(name)) {
@@ -174,8 +177,13 @@ impl Prepared {
     }
 
     /// What was done for the table of this name.
-    pub(super) fn take(&mut self, table: &str) -> Option<PreparedTable> {
-        self.tables.remove(table)
+    pub(super) fn of(&mut self, table: &str) -> Option<&mut PreparedTable> {
+        self.tables.get_mut(table)
+    }
+
+    /// Keeps what a move has left of a table, to be freed with this.
+    pub(super) fn leave(&mut self, table: Table) {
+        self.left.push(table);
     }
 }
 

@@ -110,9 +110,9 @@ fn pages_that_were_extended_before_the_move_give_the_same_rows() {
     let preparing = prepared.preparing(&with_columns());
     assert!(!preparing.is_empty());
     assert!(prepared.preparing(&changed(|_| {})).is_empty());
-    let done = preparing.run();
+    let mut done = preparing.run();
     written_since(&mut prepared);
-    let moved = prepared.migrate_with(with_columns(), false, done);
+    let moved = prepared.migrate_with(with_columns(), false, &mut done);
     let mut moved = moved.expect("fits");
     assert_eq!(moved.digest(), plain.digest());
     assert_eq!(rows(&moved, TableId(1)), rows(&plain, TableId(1)));

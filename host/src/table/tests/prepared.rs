@@ -118,7 +118,7 @@ proptest! {
             modelled.tables().commit();
         }
         let plain = plain.0.expect("is there").migrate(Arc::clone(&new), false);
-        let ahead = ahead.0.expect("is there").migrate_with(new, false, prepared);
+        let ahead = ahead.0.expect("is there").migrate_with(new, false, &mut prepared);
         match (plain, ahead) {
             (Ok(mut plain), Ok(mut ahead)) => {
                 prop_assert_eq!(ahead.digest(), plain.digest());
@@ -150,17 +150,19 @@ fn a_preparation_for_another_schema_is_given_up() {
     let row = interstice_abi::codec::Column::to_bytes(&row);
     tables.insert(ACCOUNT, &row).expect("inserts");
     tables.commit();
-    let prepared = tables.preparing(&next(true, true)).run();
+    let mut prepared = tables.preparing(&next(true, true)).run();
     let other = next(false, false);
     let mut moved = tables
-        .migrate_with(other.clone(), false, prepared)
+        .migrate_with(other.clone(), false, &mut prepared)
         .expect("fits");
     moved.freeze();
     assert_eq!(rows(&moved, ACCOUNT).len(), 1);
     // What was prepared before another upgrade came first is of no use.
     let last = next(true, true);
-    let prepared = super::tables().preparing(&last).run();
-    let moved = moved.migrate_with(last, false, prepared).expect("fits");
+    let mut prepared = super::tables().preparing(&last).run();
+    let moved = moved
+        .migrate_with(last, false, &mut prepared)
+        .expect("fits");
     let table = &moved.tables[0];
     assert!(
         table
