@@ -150,12 +150,15 @@ pub(super) fn start_actors(
     })
 }
 
-/// Whether something acknowledged can have been in a torn tail, in words.
+/// Whether something acknowledged can have been in a torn tail, in words. The log's note of it is
+/// written after each sync and not synced itself, so after a power cut it says too little.
 pub(crate) fn held_by(cut: &Cut) -> &'static str {
     match cut.held {
-        Held::NothingAcknowledged => "nothing in it was acknowledged",
+        Held::NothingNoted => {
+            "the log noted nothing in it as acknowledged, which is exact after a killed process; after a power cut the note may be some seconds old, and a disk that has also damaged what was synced may have lost acknowledged turns"
+        }
         Held::Unknown => {
-            "a crash leaves nothing acknowledged in it, but a disk that has damaged it may have: the log has no note of what was acknowledged so far"
+            "a crash leaves nothing acknowledged in it, but a disk that has damaged what was synced may have lost acknowledged turns: the log's note of what was acknowledged is missing or ends earlier"
         }
     }
 }

@@ -26,17 +26,19 @@ pub struct Cut {
     pub offset: u64,
     /// How many bytes behind that were not zero, up to the last one.
     pub bytes: u64,
-    /// Whether something in it may have been acknowledged.
+    /// What the log's note says of it.
     pub held: Held,
 }
 
 /// What is known of a torn tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
-    /// The log noted everything that it acknowledged up to the tail's beginning, and nothing later.
-    NothingAcknowledged,
-    /// The log's note ends earlier, as after a power cut, or there is none, as in a log of an older version. A crash leaves
-    /// nothing acknowledged in a torn tail; a damaged disk may.
+    /// The log's note of what it acknowledged ends where the tail begins. The note is exact after a
+    /// killed process. After a power cut it may be some seconds old. A crash leaves nothing
+    /// acknowledged in a torn tail either way; a disk that has damaged synced blocks as well may.
+    NothingNoted,
+    /// The log's note ends earlier, as after a power cut, or there is none, as in a log of an older
+    /// version. A crash leaves nothing acknowledged in a torn tail; a damaged disk may.
     Unknown,
 }
 
@@ -44,7 +46,7 @@ impl Held {
     /// By the log's note and the position where the tail begins.
     pub(super) fn by(acknowledged: Option<LogPosition>, begins: LogPosition) -> Self {
         match acknowledged {
-            Some(end) if end == begins => Self::NothingAcknowledged,
+            Some(end) if end == begins => Self::NothingNoted,
             _ => Self::Unknown,
         }
     }

@@ -66,14 +66,14 @@ fn garbage_or_zeros_over_acknowledged_blocks_at_the_end_are_damage() {
 }
 
 #[test]
-fn a_tail_after_what_was_acknowledged_is_cut_and_known_to_hold_nothing() {
+fn a_tail_after_what_was_acknowledged_is_cut_and_holds_nothing_that_was_noted() {
     let (mut files, segment, ends) = one_segment();
     let end = *ends.last().unwrap();
     files.get_mut(&segment).unwrap()[end..end + 300].fill(0xa5);
     let (log, opened) = open(&files).unwrap();
     let cut = opened.cut.unwrap();
     assert_eq!((cut.offset, cut.bytes), (end as u64, 300));
-    assert_eq!(cut.held, Held::NothingAcknowledged);
+    assert_eq!(cut.held, Held::NothingNoted);
     assert_eq!(records(&log, LogPosition(0)).len(), 40);
 }
 
@@ -85,6 +85,26 @@ fn a_log_without_the_note_opens_and_does_not_claim_to_know_what_its_tail_held() 
     let (log, opened) = open(&files).unwrap();
     assert_eq!(opened.cut.unwrap().held, Held::Unknown);
     assert_eq!(records(&log, LogPosition(0)).len(), 38);
+}
+
+#[test]
+fn a_note_of_before_a_power_cut_is_not_taken_for_the_whole_truth() {
+    let disk = Disk::default();
+    let (log, _) = Log::open(directory(), Arc::new(disk.clone()), SMALL).unwrap();
+    log.append(record(0));
+    let noted = sync(&log).unwrap();
+    let note = disk.files()[&acknowledged::path(directory())].clone();
+    log.append(record(1));
+    sync(&log).unwrap();
+    // The power goes: the last note has not reached the disk, which loses a synced block as well.
+    let mut files = disk.files();
+    files.insert(acknowledged::path(directory()), note);
+    let segment = directory().join("00000000000000000000.log");
+    let end = usize::try_from(noted.0).unwrap() + 64;
+    files.get_mut(&segment).unwrap()[end + 8] ^= 1;
+    let (log, opened) = open(&files).unwrap();
+    assert_eq!(opened.cut.unwrap().held, Held::NothingNoted);
+    assert_eq!(records(&log, LogPosition(0)).len(), 1);
 }
 
 #[test]
