@@ -7,7 +7,7 @@ use std::sync::{
 
 use actix::Addr;
 use interstice_abi::id::{Epoch, ModuleName, NodeId};
-use interstice_host::log::{Log, LogError, LogPosition, Records, Wakes};
+use interstice_host::log::{Log, LogError, LogPosition, Records, Staged, Wakes};
 
 use crate::{
     clock::NodeClock,
@@ -119,6 +119,13 @@ impl Shared {
         self.recorded_bytes
             .fetch_add(u64::try_from(bytes.len()).unwrap_or(0), Ordering::Relaxed);
         self.log.append(bytes);
+    }
+
+    /// Appends a record that is on the disk.
+    pub(crate) fn append_staged(&self, staged: Staged) {
+        self.recorded_bytes
+            .fetch_add(staged.bytes(), Ordering::Relaxed);
+        self.log.append_staged(staged);
     }
 
     /// Appends records.

@@ -15,6 +15,8 @@ mod bank;
 mod binaries;
 #[path = "faults/full.rs"]
 mod full;
+#[path = "faults/large.rs"]
+mod large;
 #[path = "faults/log.rs"]
 mod log;
 #[path = "faults/shaky.rs"]

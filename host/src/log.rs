@@ -7,6 +7,7 @@
 //!   than [`LogOptions::block_bytes_max`]), syncs, publishes the position, and answers who waited. Idle, it does nothing. Records for
 //!   which nobody waits are left to grow into a larger block for a moment ([`LogOptions::unwaited_for`]).
 //! - Blocks go into segment files `<position>.log`, the position as 20 digits (`tail` makes and fills them, `format` has the bytes).
+//! - A record larger than a block is written beforehand, by its writer's own thread (`staged`): nobody else waits for its bytes.
 //! - The file `acknowledged` says up to where somebody was answered, so that damage is not taken for a torn tail.
 //! - Opening (`scan`) checks all of it, cuts a torn tail and refuses damage. Reading (`reader`) goes along while the log is written.
 //! - A failed write or sync *poisons* the log: that block's waiters and all later ones get the error, later records are dropped, and
@@ -23,6 +24,7 @@ mod opened;
 mod reader;
 mod records;
 mod scan;
+mod staged;
 mod survey;
 mod tail;
 #[cfg(test)]
@@ -48,6 +50,7 @@ pub use opened::{Cut, Held, Opened};
 pub use reader::LogReader;
 pub use records::Records;
 pub use scan::{Examination, SegmentSummary, examine};
+pub use staged::Staged;
 pub use survey::{Damage, Run, Survey, survey};
 pub use wakes::Wakes;
 pub use writer::WakingAnswer;
@@ -125,6 +128,10 @@ struct Shared {
     on_poison: Mutex<Option<Waiter>>,
     /// The first positions of the segments, in order, the one being written last.
     segments: Mutex<VecDeque<LogPosition>>,
+    /// How many large records have been staged; held while one is.
+    staging: Mutex<u64>,
+    /// Bytes of the largest block.
+    block_bytes_max: u64,
     /// Held while old segments are removed, so that it is done by one at a time.
     truncation: Mutex<()>,
 }
@@ -161,6 +168,9 @@ impl Log {
         if segments.is_empty() {
             segments.push_back(opened.end);
         }
+        let block_bytes_max = options
+            .block_bytes_max
+            .min(segment_bytes - SEGMENT_HEADER_BYTES);
         let shared = Arc::new(Shared {
             directory: directory.to_owned(),
             files,
@@ -171,12 +181,11 @@ impl Log {
             poison: OnceLock::new(),
             on_poison: Mutex::default(),
             segments: Mutex::new(segments),
+            staging: Mutex::new(0),
+            block_bytes_max,
             truncation: Mutex::new(()),
         });
         let (messages, receiver) = mpsc::channel();
-        let block_bytes_max = options
-            .block_bytes_max
-            .min(segment_bytes - SEGMENT_HEADER_BYTES);
         let writer = Writer::new(
             receiver,
             Arc::clone(&shared),

@@ -6,6 +6,8 @@
 
 mod faults;
 
+mod heavy;
+
 pub(crate) mod reactions;
 
 pub(crate) mod running;
@@ -18,6 +20,7 @@ use interstice_host::module::TurnContext;
 pub(crate) use self::reactions::is_ephemeral;
 use self::{
     faults::FailedStep,
+    heavy::is_heavy,
     reactions::drop_ephemeral,
     running::{Ended, RecordHead, execute, prepare},
 };
@@ -130,7 +133,11 @@ impl Core {
         if is_large {
             breather.breathe().await;
         }
-        self.record(&record);
+        if is_heavy(&record) {
+            self.record_apart(record).await;
+        } else {
+            self.record(&record);
+        }
         if !watched.is_empty() {
             // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
             self.hand_over_records();

@@ -30,6 +30,7 @@ const LIBRARY: &str = r#"
   (global $status (mut i32) (i32.const 0))
   (global $memory_used (mut i64) (i64.const 0))
   (global $owner (mut i64) (i64.const 0))
+  (global $noise (mut i64) (i64.const 88172645463325252))
   (func $put (param $v i64)
     (loop $more
       (if (i64.ge_u (local.get $v) (i64.const 128))
@@ -99,6 +100,16 @@ const LIBRARY: &str = r#"
     (call $put (i64.extend_i32_u (local.get $n)))
     (memory.copy (global.get $w) (i32.const @ROW) (local.get $n))
     (global.set $w (i32.add (global.get $w) (local.get $n))))
+  (func $noise (param $n i32) (local $end i32)
+    (local.set $end (i32.add (global.get $w) (local.get $n)))
+    (loop $more
+      (global.set $noise (i64.xor (global.get $noise) (i64.shl (global.get $noise) (i64.const 13))))
+      (global.set $noise (i64.xor (global.get $noise) (i64.shr_u (global.get $noise) (i64.const 7))))
+      (global.set $noise (i64.xor (global.get $noise) (i64.shl (global.get $noise) (i64.const 17))))
+      (i64.store (global.get $w) (global.get $noise))
+      (global.set $w (i32.add (global.get $w) (i32.const 8)))
+      (br_if $more (i32.lt_u (global.get $w) (local.get $end))))
+    (global.set $w (local.get $end)))
   (func $refusal (result i32)
     (global.set $in (i32.const @MESSAGE))
     (call $output_write_at (i32.wrap_i64 (call $take)))
@@ -434,6 +445,11 @@ impl Emitter {
     fn row(&mut self, row: &[Value]) {
         self.line("(global.set $w (i32.const @ROW))");
         for value in row {
+            if let Value::Noise(length) = value {
+                self.line(&format!("(call $put (i64.const {length}))"));
+                self.line(&format!("(call $noise (i32.const {length}))"));
+                continue;
+            }
             let Value::Bytes(length) = value else {
                 self.line(&format!("(call $put {})", number(value)));
                 continue;
@@ -486,7 +502,9 @@ fn number(value: &Value) -> String {
     };
     match value {
         Value::Const(number) => format!("(i64.const {number})"),
-        Value::Bytes(_) => unreachable!("bytes are a column of a row, not a number"),
+        Value::Bytes(_) | Value::Noise(_) => {
+            unreachable!("bytes are a column of a row, not a number")
+        }
         Value::Arg(place) => format!("(local.get $a{place})"),
         Value::Reg(place) => format!("(local.get $r{place})"),
         Value::Random => "(call $random_number)".into(),

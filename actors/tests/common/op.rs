@@ -14,6 +14,8 @@ pub(crate) enum Value {
     Const(u64),
     /// A column of bytes, so many of them; in rows only.
     Bytes(u32),
+    /// So many bytes that do not repeat: a column of a row.
+    Noise(u32),
     /// The argument at this place; for row events the columns, one after the other.
     Arg(usize),
     /// What an operation left.

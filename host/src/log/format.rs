@@ -189,23 +189,50 @@ impl Block {
             .bytes
             .split_first_chunk_mut::<HEADER_LENGTH>()
             .expect("a block starts with room for its header");
-        let (fields, stored) = header.split_at_mut(CHECKSUM_AT);
-        let parts: [&[u8]; 4] = [
-            &length.to_le_bytes(),
-            &reserved_seq.to_le_bytes(),
-            &previous,
-            &checksum(&[records]),
-        ];
-        fields.copy_from_slice(&parts.concat());
-        let checksum = checksum(&[&position.0.to_le_bytes(), fields]);
-        stored.copy_from_slice(&checksum);
+        let records = checksum(&[records]);
+        let (sealed, checksum) = block_header(position, length, reserved_seq, previous, records);
+        *header = sealed;
         (&self.bytes, checksum)
     }
 }
 
+/// The header of a block of `length` bytes, and the block's checksum.
+pub(super) fn block_header(
+    position: LogPosition,
+    length: u64,
+    reserved_seq: u64,
+    previous: Checksum,
+    records: Checksum,
+) -> (HeaderBytes, Checksum) {
+    let mut header = [0; HEADER_LENGTH];
+    let (fields, stored) = header.split_at_mut(CHECKSUM_AT);
+    let parts: [&[u8]; 4] = [
+        &length.to_le_bytes(),
+        &reserved_seq.to_le_bytes(),
+        &previous,
+        &records,
+    ];
+    fields.copy_from_slice(&parts.concat());
+    let checksum = checksum(&[&position.0.to_le_bytes(), fields]);
+    stored.copy_from_slice(&checksum);
+    (header, checksum)
+}
+
 /// Writes a record behind `bytes`, its length before it.
 pub(super) fn push_record(bytes: &mut Vec<u8>, record: &[u8]) {
-    let mut rest = record.len() as u64;
+    push_length(bytes, record.len());
+    bytes.extend_from_slice(record);
+}
+
+/// What comes before a record of `length` bytes.
+pub(super) fn length_before(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(LENGTH_BYTES_MAX);
+    push_length(&mut bytes, length);
+    bytes
+}
+
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    let mut rest = length as u64;
     loop {
         let [low, ..] = rest.to_le_bytes();
         rest >>= 7;
@@ -215,7 +242,6 @@ pub(super) fn push_record(bytes: &mut Vec<u8>, record: &[u8]) {
         }
         bytes.push(low | 0x80);
     }
-    bytes.extend_from_slice(record);
 }
 
 /// The record at the start of `bytes`: its bytes, and how many bytes it takes with its length. `None` when there is no whole one.
@@ -238,15 +264,30 @@ pub(super) fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 pub(super) fn checksum(parts: &[&[u8]]) -> Checksum {
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = Hasher::default();
     for part in parts {
         hasher.update(part);
     }
-    *hasher
-        .finalize()
-        .as_bytes()
-        .first_chunk()
-        .expect("a hash has 32 bytes")
+    hasher.finish()
+}
+
+/// A checksum of bytes that come in parts.
+#[derive(Default)]
+pub(super) struct Hasher(blake3::Hasher);
+
+impl Hasher {
+    pub(super) fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    pub(super) fn finish(&self) -> Checksum {
+        *self
+            .0
+            .finalize()
+            .as_bytes()
+            .first_chunk()
+            .expect("a hash has 32 bytes")
+    }
 }
 
 fn split_checksum(bytes: &HeaderBytes) -> Option<(&[u8], Checksum)> {

@@ -3,7 +3,7 @@
 //! A segment is made as [`SPARE_FILE`]: filled with zeros and synced (slow, so a thread does it ahead of need), then given its header,
 //! synced, renamed, and the directory synced. So a file with a segment's name is always whole, and a leftover spare is rubbish.
 //! A block is in one segment; where it does not fit, the next begins. A segment grows for a block that is larger than it: filling
-//! it with zeros first would write as much again, while all later blocks wait.
+//! it with zeros first would write as much again, while all later blocks wait. A record that was staged (`staged`) comes with its segment.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +12,9 @@ use std::thread::{self, JoinHandle};
 use super::acknowledged::Acknowledged;
 use super::error::LogError;
 use super::files::{Access, LogFile, LogFiles, write_all_at};
-use super::format::{Block, Checksum, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{Block, Checksum, SEGMENT_HEADER_BYTES, SegmentHeader, block_header};
 use super::scan::Examination;
+use super::staged::{Staged, is_left_behind};
 use super::window::Window;
 use super::{LogPosition, segment_name};
 
@@ -62,6 +63,7 @@ impl Tail {
             spare: None,
         };
         tail.remove_spare()?;
+        tail.remove_left_behind()?;
         // Names may have been in the directory's memory only.
         tail.files
             .sync_dir(&tail.directory)
@@ -164,6 +166,46 @@ impl Tail {
         self.acknowledged.write(self.end)
     }
 
+    /// Makes a segment of a large record that is on the disk, behind everything that was written.
+    /// When this returns the record is durable, as with [`Tail::write`].
+    pub(super) fn adopt(
+        &mut self,
+        mut staged: Staged,
+        reserved_seq_written: u64,
+        reserved_seq: u64,
+    ) -> Result<(), LogError> {
+        self.acknowledged.sync()?;
+        let header = SegmentHeader {
+            first: self.end,
+            previous: self.previous,
+            reserved_seq: reserved_seq_written,
+        };
+        let (block, checksum) = block_header(
+            self.end,
+            staged.bytes,
+            reserved_seq,
+            self.previous,
+            staged.records,
+        );
+        let path = self.directory.join(segment_name(self.end));
+        // A segment without blocks has the same name, and is replaced.
+        self.segment = None;
+        let headers = [header.encode(), block].concat();
+        let file = staged.become_segment(&headers, &path)?;
+        self.files
+            .sync_dir(&self.directory)
+            .map_err(|source| LogError::io("sync", &self.directory, source))?;
+        self.segment = Some(Segment {
+            file,
+            path,
+            offset: SEGMENT_HEADER_BYTES + staged.bytes,
+            length: staged.length,
+        });
+        self.end.0 += staged.bytes;
+        self.previous = checksum;
+        self.acknowledged.write(self.end)
+    }
+
     /// Starts making the next segment once this one is more than a quarter full. Its failure shows when the segment is needed.
     pub(super) fn prepare(&mut self) {
         let begun = self
@@ -192,6 +234,18 @@ impl Tail {
                 tracing::warn!("{error}");
             }
         }
+    }
+
+    fn remove_left_behind(&self) -> Result<(), LogError> {
+        let names = self.files.list(&self.directory);
+        let names = names.map_err(|source| LogError::io("list", &self.directory, source))?;
+        for name in names.iter().filter(|name| is_left_behind(name)) {
+            let path = self.directory.join(name);
+            self.files
+                .remove(&path)
+                .map_err(|source| LogError::io("remove", &path, source))?;
+        }
+        Ok(())
     }
 
     fn remove_spare(&self) -> Result<(), LogError> {

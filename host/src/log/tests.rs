@@ -6,6 +6,7 @@ mod ends;
 mod every;
 mod faults;
 mod large;
+mod staged;
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::error::LogError;
 use super::format::Block;
 use super::records::Records;
+use super::staged::Staged;
 use super::tail::Tail;
 use super::wakes::Wakes;
 use super::{LogOptions, LogPosition, Shared, lock};
@@ -36,6 +37,8 @@ pub(super) enum Message {
     Records(Records),
     /// Put these there and answer once they are durable.
     RecordsThen(Records, Waiter),
+    /// Put this record there, which is on the disk already.
+    Staged(Staged),
     /// Put this bound into the next header.
     ReserveSeq(u64),
     /// Answer once everything before is durable.
@@ -208,6 +211,7 @@ impl Writer {
                 self.awaited += records.count();
                 self.waiters.push(waiter);
             }
+            Message::Staged(staged) => self.adopt(staged),
             Message::ReserveSeq(bound) => self.reserved_seq = self.reserved_seq.max(bound),
             Message::WhenDurable(waiter) => self.waiters.push(waiter),
             Message::Mark(waiter) => waiter.answer(self.next_position()),
@@ -256,13 +260,7 @@ impl Writer {
             && self.shared.poison.get().is_none()
             && let Err(error) = self.write()
         {
-            let error = error.poisoning();
-            tracing::error!("{error}");
-            // Set once: it is unset, and only this thread sets it.
-            drop(self.shared.poison.set(error.clone()));
-            if let Some(waiter) = lock(&self.shared.on_poison).take() {
-                waiter.answer(Err(error));
-            }
+            self.poison(error);
         }
         self.block.clear(self.options.block_bytes_max);
         self.awaited = 0;
@@ -282,6 +280,38 @@ impl Writer {
         }
     }
 
+    fn poison(&self, error: LogError) {
+        let error = error.poisoning();
+        tracing::error!("{error}");
+        // Set once: it is unset, and only this thread sets it.
+        drop(self.shared.poison.set(error.clone()));
+        if let Some(waiter) = lock(&self.shared.on_poison).take() {
+            waiter.answer(Err(error));
+        }
+    }
+
+    /// Puts a record that is on the disk behind the block, whose waiters are answered first: they
+    /// do not wait for it.
+    fn adopt(&mut self, staged: Staged) {
+        if !self.block.is_empty() {
+            self.flush();
+        }
+        if self.shared.poison.get().is_some() {
+            return;
+        }
+        let first = self.tail.end();
+        let (written, wanted) = (self.reserved_seq_written, self.reserved_seq);
+        if let Err(error) = self.tail.adopt(staged, written, wanted) {
+            return self.poison(error);
+        }
+        let mut segments = self.shared.segments();
+        if segments.back() != Some(&first) {
+            segments.push_back(first);
+        }
+        drop(segments);
+        self.wrote();
+    }
+
     fn write(&mut self) -> Result<(), LogError> {
         if self.tail.is_full_for(self.block.len()) {
             let first = self.tail.end();
@@ -293,10 +323,15 @@ impl Writer {
         self.tail.write(&mut self.block, self.reserved_seq)?;
         let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.shared.sync_us.store(took, Ordering::Relaxed);
+        self.wrote();
+        Ok(())
+    }
+
+    /// Publishes what is durable.
+    fn wrote(&mut self) {
         self.reserved_seq_written = self.reserved_seq;
         self.shared
             .durable
             .store(self.tail.end().0, Ordering::Release);
-        Ok(())
     }
 }
