@@ -88,7 +88,10 @@ impl<'a> Codes<'a> {
              same binary again, or put its file back and `load` the module"
         );
         self.shared.lines.error(Some(name), None, &text);
-        if module.state != ModuleState::Loaded {
+        if matches!(
+            module.state,
+            ModuleState::Unloaded | ModuleState::Quarantined { .. }
+        ) {
             return Ok(());
         }
         // Callers are shown the reason, and paths of this machine are not for them.
