@@ -27,6 +27,7 @@
 //! | rows that a step holds | `limits.step_bytes_max`, then `TooLarge` | |
 //! | rows that the waiting reactions of a turn hold | `limits.turn_bytes_max`, then dropped | |
 //! | records that are not synced | | 256 MiB, then modules wait for the disk |
+//! | records of more than 8 MiB on their way to the disk | one of a module, which waits for it | |
 //! | lines of a log | 4 MiB unsent, then cut with the line's number | 8 MiB are kept |
 //!
 //! An owner's requests are counted, and not refused for what others have under way.
