@@ -28,6 +28,8 @@ mod shedding;
 
 mod slots;
 
+mod turns;
+
 mod lines;
 
 #[doc(hidden)]

@@ -38,6 +38,8 @@ mod gathered;
 
 mod shed;
 
+mod under_way;
+
 pub(crate) mod timers;
 
 pub(crate) use self::timers::TIMERS_TOLD_MAX;
@@ -50,7 +52,7 @@ use actix::prelude::{
 };
 use interstice_abi::{
     failure::Failure,
-    id::ModuleName,
+    id::{ModuleName, Seq},
     wire::{Ack, TimersPage},
 };
 use interstice_host::{
@@ -71,6 +73,7 @@ use self::{
     turn::{Ticket, Turn, Waiter},
     watch::StartWatch,
 };
+use crate::turns::snapshot::Snapshot;
 
 /// Places in the queue, in the order of their tickets. From the supervisor only.
 #[derive(Message)]
@@ -138,6 +141,8 @@ pub(crate) enum Order {
     Statistics(StatisticsDepth, oneshot::Sender<Statistics>),
     /// A page of pending timers, now.
     Timers(TimersWanted, oneshot::Sender<TimersPage>),
+    /// The first turns that wait for a step here, or this one only, now.
+    Turns(Option<Seq>, oneshot::Sender<Vec<Snapshot>>),
     /// Digests of pages that were handed out with the statistics.
     Hashed(Hashed),
     /// Only while nothing runs: these grants are taken back.

@@ -251,6 +251,14 @@ pub(crate) enum Input {
         /// Which.
         timer: TimerId,
     },
+    /// The node has started, as far as these modules are concerned; connections that were open are gone. Older nodes wrote one
+    /// [`Input::NodeStart`] for all modules.
+    ModulesStart {
+        /// Which, those first that others need.
+        modules: Vec<ModuleName>,
+        /// Whose connections were open.
+        disconnected: Vec<NodeId>,
+    },
 }
 
 /// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the first table that has any.

@@ -52,6 +52,8 @@ pub(crate) struct RecoveredModule {
 pub(crate) struct HalfDone {
     pub(crate) seq: Seq,
     pub(crate) timestamp_ms: u64,
+    /// What it began with.
+    pub(crate) began: Option<Input>,
     pub(crate) next_step: StepIndex,
     pub(crate) pending: VecDeque<Left>,
 }
@@ -399,7 +401,7 @@ impl Recovery<'_> {
                     .position(|connected| connected == node);
                 first.map(|place| self.state.connected.swap_remove(place));
             }
-            Input::NodeStart { .. } => self.state.connected.clear(),
+            Input::NodeStart { .. } | Input::ModulesStart { .. } => self.state.connected.clear(),
             // What is dropped stands in the step's effects.
             Input::Call { .. }
             | Input::Timer { .. }
@@ -472,10 +474,12 @@ impl Recovery<'_> {
     }
 
     /// Remembers what is left of the step's turn.
-    fn note(&mut self, step: StepRecord) {
+    fn note(&mut self, mut step: StepRecord) {
+        let began = step.input.take();
         let turn = self.open.entry(step.seq).or_insert_with(|| HalfDone {
             seq: step.seq,
             timestamp_ms: step.timestamp_ms,
+            began,
             next_step: StepIndex(0),
             pending: VecDeque::new(),
         });

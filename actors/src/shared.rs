@@ -18,6 +18,7 @@ use crate::{
     shedding::Shedding,
     slots::Slots,
     supervisor::{Broken, Endings, Supervisor},
+    turns::Turns,
 };
 
 /// Bytes of records that may wait for the disk before modules wait for it, too: one of the largest steps. A smaller bound would stop
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) lane: Lane,
     /// What module actors do not begin, or do not go on with.
     pub(crate) shedding: Shedding,
+    /// Turns that are under way, for owners.
+    pub(crate) turns: Turns,
     /// What is remembered of the log for those who ask for history.
     pub(crate) history: History,
     /// Why a checkpoint could not be written, if so.
@@ -90,6 +93,7 @@ impl Shared {
             remote,
             lane,
             shedding: Shedding::default(),
+            turns: Turns::default(),
             history: History::default(),
             unwritten: OnceLock::new(),
             clock,

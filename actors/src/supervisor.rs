@@ -74,11 +74,7 @@ use crate::{
     backup::serve::{BackupDone, BackupPassed, Backups},
     config::Config,
     ingress::ConnectionId,
-    module::{
-        Order,
-        broken::abandoned,
-        turn::{PendingStep, Turn, Waiter},
-    },
+    module::{Order, broken::abandoned, turn::Turn},
     record::Input,
     shared::Shared,
 };
@@ -142,14 +138,6 @@ impl Actor for Supervisor {
 }
 
 impl Supervisor {
-    /// The node's own input of its start: `load` of every module, `disconnect` for connections of before.
-    fn stamp_node_start(&mut self) {
-        let disconnected = std::mem::take(&mut self.connected);
-        let input = Input::NodeStart { disconnected };
-        let steps = raised(&self.shared.id, &self.catalogue, &input);
-        self.stamp_for_node(input, steps, None);
-    }
-
     /// Raises `connect` or `disconnect` where a module wants to hear of either.
     /// A `connect` beyond its key's share of the module's queue is passed over, and so is the `disconnect` that belongs to it.
     fn stamp_connection(&mut self, node: &NodeId, event: &Event, guest: Option<GuestIndex>) {
@@ -179,24 +167,6 @@ impl Supervisor {
         };
         let steps = raised(&self.shared.id, &self.catalogue, &input);
         self.stamp_for_node(input, steps, guest);
-    }
-
-    /// Stamps an input whose step 0 is the node's own and starts `steps`.
-    pub(crate) fn stamp_for_node(
-        &mut self,
-        input: Input,
-        steps: Vec<PendingStep>,
-        guest: Option<GuestIndex>,
-    ) {
-        let starts = steps
-            .iter()
-            .filter_map(|step| step.start(&self.catalogue))
-            .collect();
-        let steps = steps.into_iter().collect();
-        let mut turn = self.new_turn(input, steps, Waiter::Nobody);
-        turn.guest = guest;
-        self.record_own_step(&mut turn, starts);
-        self.place_turn(turn);
     }
 
     /// Why nothing is taken at the moment, if so.

@@ -13,6 +13,8 @@ mod attention;
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod common;
+#[path = "security/dropped_turns.rs"]
+mod dropped_turns;
 #[path = "security/floods.rs"]
 mod floods;
 #[path = "security/names.rs"]

@@ -33,6 +33,8 @@ mod private;
 mod readings;
 #[path = "stages/recurring.rs"]
 mod recurring;
+#[path = "stages/restarts.rs"]
+mod restarts;
 #[path = "stages/resumed.rs"]
 mod resumed;
 #[path = "stages/rights.rs"]

@@ -208,6 +208,7 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
         Input::Connect { .. }
         | Input::Disconnect { .. }
         | Input::NodeStart { .. }
+        | Input::ModulesStart { .. }
         | Input::InstallAll { .. } => None,
     });
     let effects = step.effects.iter().map(|effect| match effect {

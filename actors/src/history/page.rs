@@ -224,7 +224,7 @@ impl<'a> PageWriter<'a> {
             },
             Input::Connect { node } => HistoryInput::Connect { node },
             Input::Disconnect { node } => HistoryInput::Disconnect { node },
-            Input::NodeStart { .. } => HistoryInput::NodeStart,
+            Input::NodeStart { .. } | Input::ModulesStart { .. } => HistoryInput::NodeStart,
             Input::Drop { module, what } => {
                 let schema = self.schema(&module, seq).map(|(_, schema)| schema);
                 let name = |table: &TableId| {

@@ -89,6 +89,8 @@ impl Core {
                 waiting.fail(failure.clone());
             }
         }
+        // Those who wait for a digest notice that their channel is gone.
+        self.digests_wanted.clear();
         self.abandoned = Some(failure);
     }
 

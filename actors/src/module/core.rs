@@ -5,6 +5,7 @@
 use std::{collections::HashSet, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Instant};
 
 use futures::FutureExt;
+use tokio::sync::oneshot;
 
 use interstice_abi::{
     failure::Failure,
@@ -26,12 +27,14 @@ use super::{
     queue::Queue,
     timers::TimersTold,
     turn::{Turn, Waiter},
+    under_way::Pause,
     watch::StartWatch,
 };
 use crate::{
     apart::Apart,
     shared::Shared,
     supervisor::{EndedPlace, Endings, admission::shares::GuestIndex, catalogue::ModuleIndex},
+    turns::snapshot::Running,
 };
 
 /// How much of the queue is worked off before the mailbox is looked at again: large enough to batch, small enough that a
@@ -85,6 +88,12 @@ pub(crate) struct Core {
     /// Step 0's calls and events go on being counted after quarantine was asked for; ask once.
     pub(super) quarantine_asked: bool,
     pub(super) recorded: Recorded,
+    /// The turn whose step runs, for those who do not wait for this.
+    pub(super) running: Arc<Running>,
+    /// Whether a turn that has run steps here waits in front for the next one.
+    pub(super) pause: Pause,
+    /// Who wants a digest, which is not taken in the middle of such a turn.
+    pub(super) digests_wanted: Vec<oneshot::Sender<Statistics>>,
     /// For the next step: nearly all leave both as they were.
     pub(super) spare: (Option<Touched>, Option<Trace>),
     pub(super) acks: Acks,
@@ -148,6 +157,9 @@ impl Core {
             timers_of_owners: HashSet::new(),
             quarantine_asked: false,
             recorded: Recorded::default(),
+            running: Arc::default(),
+            pause: Pause::Through,
+            digests_wanted: Vec::new(),
             spare: Default::default(),
             acks: Acks::default(),
             endings: Endings::default(),
@@ -235,12 +247,20 @@ impl Core {
         }
         match order {
             Order::Abandon(failure) => self.abandon(failure),
+            Order::Statistics(StatisticsDepth::WithDigest, reply)
+                if self.pause == Pause::GoesOn =>
+            {
+                self.digests_wanted.push(reply);
+            }
             Order::Statistics(depth, reply) => {
                 // Nobody waits any more when the asker has gone.
                 let _ = reply.send(self.statistics(depth));
             }
             Order::Timers(wanted, reply) => {
                 let _ = reply.send(self.pending_timers(wanted));
+            }
+            Order::Turns(only, reply) => {
+                let _ = reply.send(self.waiting_turns(only));
             }
             Order::Hashed(hashed) => self.module.tables_mut().keep_digests(hashed),
             Order::Revoke(revocations) => self.module.set_revoked(revocations),
@@ -263,7 +283,7 @@ impl Core {
         }
     }
 
-    fn statistics(&self, depth: StatisticsDepth) -> Statistics {
+    pub(super) fn statistics(&self, depth: StatisticsDepth) -> Statistics {
         let idle = depth == StatisticsDepth::WithDigest && !self.module.tables().has_open_changes();
         Statistics {
             tables: self.module.tables().statistics(),
@@ -383,6 +403,7 @@ impl Core {
 
     /// Ends a turn: its waiter is answered, the supervisor told, both with the next batch.
     pub(super) fn end_turn(&mut self, mut turn: Box<Turn>) {
+        self.say_end(&turn);
         let result = turn.result();
         let what = match &result {
             Ok(_) => EndedPlace::Committed,

@@ -30,6 +30,7 @@ use super::{
     lane::Breather,
     turn::Ticket,
 };
+use crate::turns::snapshot::Running;
 
 /// The way to a module's actor.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub(super) struct Home {
     inside: Mutex<Inside>,
     /// Traffic that was sent as messages and is not taken in yet.
     unread: AtomicUsize,
+    /// The turn whose step runs.
+    running: Arc<Running>,
 }
 
 #[derive(Default)]
@@ -70,7 +73,10 @@ pub(super) enum Arrived {
 impl Home {
     /// With the core in it.
     pub(super) fn of(core: Core) -> Arc<Self> {
-        let home = Self::default();
+        let home = Self {
+            running: core.running.clone(),
+            ..Self::default()
+        };
         home.locked().core = Some(Box::new(core));
         Arc::new(home)
     }
@@ -126,6 +132,11 @@ impl ModuleAddress {
     /// To `actor`, whose core is at `home` when nothing runs.
     pub(super) fn new(actor: Addr<ModuleActor>, home: Arc<Home>) -> Self {
         Self { actor, home }
+    }
+
+    /// The turn whose step runs here.
+    pub(crate) fn running(&self) -> &Running {
+        &self.home.running
     }
 
     /// Sends what is no traffic.

@@ -328,14 +328,17 @@ impl<T: Send + 'static> Future for Work<T> {
 
 /// Lets others have the thread now and then, where a loop does not wait for anything.
 pub(crate) struct Breather {
+    began: Instant,
     since: Instant,
 }
 
 impl Breather {
     /// The thread has just been taken.
     pub(crate) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            since: Instant::now(),
+            began: now,
+            since: now,
         }
     }
 
@@ -349,13 +352,15 @@ impl Breather {
         now.saturating_duration_since(self.since)
     }
 
-    /// Yields when the thread was held for long.
-    pub(crate) async fn breathe(&mut self) {
+    /// Yields when the thread was held for long. How long ago the work began that this was made for.
+    pub(crate) async fn breathe(&mut self) -> Duration {
         let held_max = if ON_LANE.get() { PIECE } else { HELD_MAX };
-        if self.since.elapsed() >= held_max {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.since) >= held_max {
             tokio::task::yield_now().await;
             self.since = Instant::now();
         }
+        now.saturating_duration_since(self.began)
     }
 }
 

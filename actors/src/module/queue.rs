@@ -121,6 +121,18 @@ impl<W> Queue<W> {
         places.flat_map(|place| place.work).chain(early)
     }
 
+    /// All work that waits, in the order of its places.
+    pub(crate) fn works(&self) -> impl Iterator<Item = &W> {
+        let early = self.early.iter().filter_map(|(_, arrival)| match arrival {
+            Arrival::Work(work) => Some(work),
+            Arrival::Release => None,
+        });
+        self.places
+            .iter()
+            .flat_map(|place| place.work.iter())
+            .chain(early)
+    }
+
     /// Whether [`Queue::next`] has something to hand out or to drop.
     pub(crate) fn is_ready(&self) -> bool {
         self.places

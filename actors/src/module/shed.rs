@@ -99,6 +99,8 @@ impl Core {
             "the node has stopped before all that the call started had run; the rest runs at its next start"
         };
         self.hand_over_records();
+        // An owner who waits for its end is told that the node stops, with the channel.
+        drop(self.shared.turns.drops.take(turn.seq));
         refuse(turn.waiter, Failure::new(Code::Unavailable, text));
     }
 

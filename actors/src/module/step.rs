@@ -12,7 +12,7 @@ pub(crate) mod reactions;
 
 pub(crate) mod running;
 
-use std::time::Duration;
+use std::{pin::pin, task::Poll, time::Duration};
 
 use interstice_abi::id::StepIndex;
 use interstice_host::module::TurnContext;
@@ -26,28 +26,42 @@ use self::{
 };
 use super::{
     Traffic,
-    core::Core,
+    core::{Core, Work},
     lane::Breather,
     nested::{reacher::Reacher, touched::Touched, trace::Trace, way::Way},
     query::was_ended,
     turn::{PendingStep, StepKind, Turn},
+    under_way::Pause,
 };
-use crate::supervisor::catalogue::Catalogue;
+use crate::{supervisor::catalogue::Catalogue, turns::snapshot::Snapshot};
 
 /// So many effects are matched, recorded and committed in one piece.
 const EFFECTS_AT_ONCE: usize = 64;
+
+/// After how long a turn that goes on in this module lets the actor look at its mailbox before the next step: so that one who asks
+/// how the module does waits for a step and not for thousands.
+const TURN_PER_DRIVE: Duration = Duration::from_millis(1);
 
 impl Core {
     /// Runs the turn's next step, and those after it as long as they are this module's; then passes the turn on or ends it.
     pub(super) async fn turn(&mut self, mut turn: Box<Turn>, breather: &mut Breather) {
         let mut is_first = true;
-        while let Some(pending) = turn.pending.pop_front() {
+        while !turn.pending.is_empty() {
             if !std::mem::take(&mut is_first) {
-                breather.breathe().await;
+                if breather.breathe().await >= TURN_PER_DRIVE {
+                    // It keeps its place in front; what is asked of the actor meanwhile comes before its next step.
+                    self.queue.work(turn.ticket, Work::Turn(turn));
+                    self.pause = Pause::GoesOn;
+                    return;
+                }
                 self.shared.room_in_log().await;
             }
+            let Some(pending) = turn.pending.pop_front() else {
+                break;
+            };
             if self.shared.shedding.turns_stop() || !self.step(&mut turn, pending, breather).await {
                 self.stop_turn(*turn);
+                self.turn_is_through();
                 return;
             }
             for module in turn.take_unreachable() {
@@ -60,11 +74,13 @@ impl Core {
                 Some(module) => {
                     let catalogue = turn.catalogue.clone();
                     self.send_traffic(&catalogue, module, Traffic::Continue(turn));
+                    self.turn_is_through();
                     return;
                 }
             }
         }
         self.end_turn(turn);
+        self.turn_is_through();
     }
 
     /// Sends to another module's actor, or, for this module, into its own queue.
@@ -95,18 +111,22 @@ impl Core {
         turn.next_step = StepIndex(step.0 + 1);
         let own = pending.module;
         let what = pending.what.clone();
-        let dropped = self.why_dropped(turn, &what);
-        let is_dropped = dropped.is_some();
+        let dropped = self.why_dropped(turn, step, &what);
+        let mut is_dropped = dropped.is_some();
         let (touched, trace) = self.take_spare();
         let ended = match dropped {
             Some(why) => self.drop_step(turn, &pending, why),
-            None => self.run(turn, step, pending, &touched, &trace).await,
+            None => {
+                let step = (step, &what);
+                self.run(turn, step, pending, &touched, &trace).await
+            }
         };
         let result = ended.result.clone();
         if self.shared.shedding.turns_stop() && was_ended(&result) {
             // A module that it called has stopped already. Without a record the next start runs the step again.
             return false;
         }
+        is_dropped = is_dropped || self.was_cut_short(turn, step, &result);
         if !is_dropped {
             let ran = Duration::from_micros(ended.running_us);
             turn.left = turn.left.saturating_sub(ran);
@@ -133,11 +153,14 @@ impl Core {
         if is_large {
             breather.breathe().await;
         }
-        if is_heavy(&record) {
+        let input = if is_heavy(&record) {
+            let input = record.input.clone();
             self.record_apart(record).await;
+            input
         } else {
             self.record(&record);
-        }
+            record.input
+        };
         if !watched.is_empty() {
             // Behind the record, so that it is synced first; before anything is released, so that no later change overtakes.
             self.hand_over_records();
@@ -164,6 +187,9 @@ impl Core {
             | StepKind::Nothing => self.report_timers(),
         }
         turn.pending.extend(starts.pending);
+        if step.0 == 0 && !turn.pending.is_empty() {
+            turn.began = input;
+        }
         turn.dropped += starts.dropped + u32::from(is_dropped);
         match result {
             Ok(()) => {}
@@ -178,7 +204,7 @@ impl Core {
     async fn run(
         &mut self,
         turn: &Turn,
-        step: StepIndex,
+        (step, what): (StepIndex, &StepKind),
         pending: PendingStep,
         touched: &Touched,
         trace: &Trace,
@@ -186,27 +212,40 @@ impl Core {
         let own = pending.module;
         let module = &mut self.module;
         let mut prepared = prepare(module, &turn.catalogue, own, &pending, turn.timestamp_ms);
-        let is_timer = matches!(pending.what, StepKind::Timer(_));
+        let is_timer = matches!(what, StepKind::Timer(_));
         // What a load does before its guest runs may take long.
         let began = self.piece_began.take();
-        prepared.began = began.filter(|_| !matches!(pending.what, StepKind::Load(_)));
+        prepared.began = began.filter(|_| !matches!(what, StepKind::Load(_)));
         if prepared.function.is_none() {
             return prepared.without_guest();
         }
         let way = Way::of_step(turn, own, prepared.of_load, trace.clone());
+        let way = match what {
+            StepKind::Load(_) => way.undroppable(),
+            _ => way,
+        };
         let reacher = Reacher::new(self.shared.clone(), way, touched.clone(), 0);
         let reacher = Box::new(reacher);
         let context = self.context(turn, step);
-        let ended = execute(
-            &mut self.module,
-            &turn.catalogue,
-            prepared,
-            pending,
-            context,
-            reacher,
-            touched,
-        )
-        .await;
+        let ended = {
+            let mut running = pin!(execute(
+                &mut self.module,
+                &turn.catalogue,
+                prepared,
+                pending,
+                context,
+                reacher,
+                touched,
+            ));
+            match futures::poll!(running.as_mut()) {
+                Poll::Ready(ended) => ended,
+                Poll::Pending => {
+                    let snapshot = Snapshot::running(turn, (own, what), step);
+                    let _shown = self.running.show(snapshot);
+                    running.await
+                }
+            }
+        };
         self.counters.reducers += 1;
         if let Err(failure) = &ended.result {
             self.undo_touched(turn, touched);

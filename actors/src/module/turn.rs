@@ -44,6 +44,8 @@ pub(crate) struct Turn {
     pub(crate) catalogue: Apart<Catalogue>,
     /// What it began with, until its step 0 is recorded.
     pub(crate) input: Option<Input>,
+    /// The same, once its step 0 is recorded and others are to run.
+    pub(crate) began: Option<Input>,
     /// Steps that are to run, first in, first out.
     pub(crate) pending: Pending,
     /// The number of the next step.
@@ -58,6 +60,10 @@ pub(crate) struct Turn {
     pub(crate) failed: u32,
     /// Dropped reactions so far.
     pub(crate) dropped: u32,
+    /// The step from which on it is dropped, because an owner has said so.
+    pub(crate) dropped_at: Option<StepIndex>,
+    /// Whether it was cut off by the last end of the node.
+    pub(crate) resumed: bool,
     /// The failure of step 0.
     pub(crate) refused: Option<Box<Failure>>,
     /// Who has caused it.
@@ -178,6 +184,17 @@ pub(crate) enum StepKind {
     Nothing,
 }
 
+impl StepKind {
+    /// The reducer, where it is known before the step is prepared.
+    pub(crate) fn reducer(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Call(reducer) | Self::Event(reducer) => Some(Arc::clone(reducer)),
+            Self::Load(reducer) => reducer.clone(),
+            Self::Timer(_) | Self::Drop(_) | Self::CancelTimer(_) | Self::Nothing => None,
+        }
+    }
+}
+
 /// Who has caused a turn: only faults that no stranger can cause lead to quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
@@ -207,7 +224,10 @@ impl Origin {
             | Input::Grant { .. }
             | Input::CancelTimer { .. } => Self::Owner,
             Input::Connect { .. } | Input::Disconnect { .. } => Self::Connection,
-            Input::Call { .. } | Input::Timer { .. } | Input::NodeStart { .. } => Self::Anybody,
+            Input::Call { .. }
+            | Input::Timer { .. }
+            | Input::NodeStart { .. }
+            | Input::ModulesStart { .. } => Self::Anybody,
         }
     }
 }

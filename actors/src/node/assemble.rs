@@ -40,7 +40,7 @@ use crate::{
         About, Supervisor,
         admission::Admission,
         barrier::Barrier,
-        catalogue::{Catalogue, Entry, Installed, fingerprints::Fingerprints},
+        catalogue::{Catalogue, Entry, Installed, ModuleIndex, fingerprints::Fingerprints},
         change::granting::revocations,
         checkpoint::{
             Checkpoints,
@@ -55,6 +55,9 @@ use crate::{
         timers::Timers,
     },
 };
+
+/// Most modules that the log names for one turn.
+const MODULES_NAMED_MAX: usize = 16;
 
 /// Recovers what `directory` holds and starts the supervisor and the module actors on it.
 pub(super) fn start_actors(
@@ -248,9 +251,11 @@ fn supervisor(
     }
     let second_chances = SecondChances::of(codes.into_healed());
     let catalogue = Catalogue::new(installed);
+    shared.turns.look_in(&catalogue);
     let half_done = half_done
         .into_iter()
         .filter_map(|turn| resume(turn, &catalogue, shared, config, &mut stamper))
+        .inspect(|turn| say_resumed(&shared.lines, turn))
         .collect();
     let checkpoints = Checkpoints::after(bases);
     let supervisor = Supervisor {
@@ -336,6 +341,7 @@ fn resume(
         catalogue: Apart::new(catalogue.clone()),
         origin: Origin::Anybody,
         input: None,
+        began: turn.began,
         pending,
         next_step: turn.next_step,
         budget: Budget::from(&config.limits),
@@ -343,12 +349,31 @@ fn resume(
         held,
         failed: 0,
         dropped: 0,
+        dropped_at: None,
+        resumed: true,
         refused: None,
         waiter: Waiter::Nobody,
         bytes: 0,
         home: Some(home),
         guest: None,
     })
+}
+
+fn say_resumed(lines: &Lines, turn: &Turn) {
+    let names = |modules: &mut dyn Iterator<Item = ModuleIndex>| {
+        let names = modules.filter_map(|module| {
+            let entry = turn.catalogue.entry(module)?;
+            Some(format!("`{}`", entry.installed.schema.name))
+        });
+        names.take(MODULES_NAMED_MAX).collect::<Vec<_>>().join(", ")
+    };
+    let next = names(&mut turn.pending.front().map(|step| step.module).into_iter());
+    let text = format!(
+        "the turn was cut off by the last stop of the node; it goes on in module {next} with step {} and holds {}; `turns` lists it, `turns drop` ends it",
+        turn.next_step,
+        names(&mut turn.held.iter().copied())
+    );
+    lines.message(None, Some(turn.seq), &text);
 }
 
 /// The key of the node's random streams: derived from its secret key, so that nobody else can foresee them.

@@ -10,11 +10,14 @@ use interstice_abi::{id::NodeId, wire::Welcome};
 use crate::{
     ingress::{Batch, FrontDoor, Peer, Replies},
     supervisor::{Connected, Disconnected, FromClient, Supervisor},
+    turns::TurnRequests,
 };
 
 /// What the network hands to the supervisor.
 pub(super) struct Door {
     pub(super) supervisor: Addr<Supervisor>,
+    /// What is not the supervisor's to answer.
+    pub(super) turns: TurnRequests,
     pub(super) welcome: Welcome,
     pub(super) owners: Vec<NodeId>,
     /// Who else may use the node; empty: everyone.
@@ -27,7 +30,9 @@ impl FrontDoor for Door {
     }
 
     fn batch(&self, batch: Batch) {
-        self.supervisor.do_send(FromClient(batch));
+        if let Some(batch) = self.turns.take(batch) {
+            self.supervisor.do_send(FromClient(batch));
+        }
     }
 
     fn disconnected(&self, peer: &Arc<Peer>) {

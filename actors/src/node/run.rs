@@ -15,7 +15,7 @@ use interstice_abi::{
     wire::{Standing, Welcome},
 };
 use libp2p::identity::Keypair;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{
     Ground, Listen, NodeError, NodeLog, StartOptions, Stop, assemble::start_actors, door::Door,
@@ -27,6 +27,7 @@ use crate::{
     network::{self, NetworkOptions},
     shared::Shared,
     supervisor::{Drain, Listening, Supervisor, drain::LAST_STEP},
+    turns::TurnRequests,
     version,
 };
 
@@ -68,6 +69,7 @@ pub(super) async fn run(
     }
     let door = Arc::new(Door {
         supervisor: started.supervisor.clone(),
+        turns: TurnRequests::new(&started.shared, config.turn_time(), Handle::current()),
         welcome: Welcome {
             node: id.clone(),
             name: config.name.clone(),

@@ -218,7 +218,10 @@ impl World {
                     slot.with(|module| module.set_revoked(revoked))?;
                 }
             }
-            Input::Connect { .. } | Input::Disconnect { .. } | Input::NodeStart { .. } => {}
+            Input::Connect { .. }
+            | Input::Disconnect { .. }
+            | Input::NodeStart { .. }
+            | Input::ModulesStart { .. } => {}
         }
         Ok(First::OfNode(raised(&node, &self.catalogue, input)))
     }

@@ -209,6 +209,7 @@ impl Supervisor {
             outcome,
         } = done;
         self.catalogue = context.catalogue;
+        self.shared.turns.look_in(&self.catalogue);
         self.stamper = context.stamper;
         self.admission.forget_modules();
         for module in &context.forget_timers {
@@ -325,6 +326,7 @@ impl ChangeContext {
         self.shared.watchers.end_unreadable(may_go_on);
         self.shared.history.end_unreadable(may_go_on);
         self.shared.readings.end_unreadable(may_go_on);
+        self.shared.turns.look_in(&catalogue);
         self.catalogue = catalogue;
     }
 

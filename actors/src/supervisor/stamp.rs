@@ -3,13 +3,16 @@
 //! Invariant: a seq is never reused. Before seqs up to a bound are given out, the bound is on its way into the log's blocks,
 //! with so many seqs to spare that it is synced long before they are used up; a restart continues behind the bound.
 
-use interstice_abi::id::{Seq, StepIndex};
+use interstice_abi::{
+    failure::Failure,
+    id::{Seq, StepIndex},
+};
 
 use super::Supervisor;
 use crate::{
     module::turn::{Origin, PendingStep, Ticket, Turn, Waiter, pending::Budget},
     one_or_more::OneOrMore,
-    record::{Input, Outcome, Record, Start, StepRecord},
+    record::{Input, Outcome, Start, StepRecord},
     shared::Shared,
 };
 
@@ -92,6 +95,7 @@ impl Supervisor {
             catalogue: self.batched_catalogue(),
             origin: Origin::of(&input),
             input: Some(input),
+            began: None,
             held: self
                 .catalogue
                 .reach_of(steps.iter().map(|step| step.module)),
@@ -101,6 +105,8 @@ impl Supervisor {
             left: self.config.turn_time(),
             failed: 0,
             dropped: 0,
+            dropped_at: None,
+            resumed: false,
             refused: None,
             waiter,
             bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
@@ -108,27 +114,30 @@ impl Supervisor {
             guest: None,
         })
     }
+}
 
-    /// Records step 0 of a turn whose step 0 is the node's own.
-    pub(crate) fn record_own_step(&self, turn: &mut Turn, starts: Vec<Start>) {
-        let record = Record::Step(Box::new(StepRecord {
-            seq: turn.seq,
-            step: turn.next_step,
-            timestamp_ms: turn.timestamp_ms,
-            input: turn.input.take(),
-            ran: None,
-            outcome: Outcome::Committed,
-            effects: Vec::new(),
-            counters: Vec::new(),
-            starts,
-            dropped: 0,
-            answers: Vec::new(),
-            renewed: Vec::new(),
-        }));
-        turn.next_step = StepIndex(turn.next_step.0 + 1);
-        match record.encode() {
-            Ok(bytes) => self.shared.append(bytes),
-            Err(failure) => self.shared.stop_because(&failure.message),
-        }
-    }
+/// The record of step 0 of a turn whose step 0 is the node's own, in bytes.
+///
+/// # Errors
+/// When it does not encode, which is a mistake of ours.
+pub(crate) fn own_step(turn: &mut Turn, starts: Vec<Start>) -> Result<Vec<u8>, Failure> {
+    let record = StepRecord {
+        seq: turn.seq,
+        step: turn.next_step,
+        timestamp_ms: turn.timestamp_ms,
+        input: turn.input.take(),
+        ran: None,
+        outcome: Outcome::Committed,
+        effects: Vec::new(),
+        counters: Vec::new(),
+        starts,
+        dropped: 0,
+        answers: Vec::new(),
+        renewed: Vec::new(),
+    };
+    turn.next_step = StepIndex(turn.next_step.0 + 1);
+    let mut bytes = Vec::new();
+    record.encode_into(&mut bytes)?;
+    turn.began = record.input;
+    Ok(bytes)
 }

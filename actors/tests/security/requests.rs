@@ -58,7 +58,9 @@ fn who(body: &RequestBody) -> Who {
         | RequestBody::BackupPiece { .. }
         | RequestBody::BackupEnd { .. }
         | RequestBody::Timers { .. }
-        | RequestBody::CancelTimer { .. } => Who::Owners,
+        | RequestBody::CancelTimer { .. }
+        | RequestBody::Turns
+        | RequestBody::DropTurn { .. } => Who::Owners,
     }
 }
 
@@ -210,7 +212,7 @@ fn of_several() -> Vec<RequestBody> {
     ]
 }
 
-/// Those about timers.
+/// Those about timers and turns.
 fn of_timers() -> Vec<RequestBody> {
     let module = || "city".to_string();
     vec![
@@ -224,6 +226,8 @@ fn of_timers() -> Vec<RequestBody> {
             module: module(),
             timer: TimerId(1),
         },
+        RequestBody::Turns,
+        RequestBody::DropTurn { seq: Seq(1) },
     ]
 }
 

@@ -20,6 +20,7 @@ mod history;
 mod kind;
 mod status;
 mod timers;
+mod turns;
 
 use alloc::{string::String, vec::Vec};
 
@@ -37,6 +38,9 @@ pub use status::{CallCounters, ModuleState, ModuleStatus, NodeStatus, TableStatu
 pub use timers::{
     PendingTimer, TIMER_ARGUMENTS_SHOWN_MAX, TIMERS_PER_PAGE_MAX, TimerCounts, TimerLife,
     TimersPage,
+};
+pub use turns::{
+    TURN_HOLDS_SHOWN_MAX, TURNS_SHOWN_MAX, TurnBegan, TurnDrop, TurnUnderWay, TurnsUnderWay,
 };
 
 use crate::{
@@ -403,6 +407,16 @@ pub enum RequestBody {
         /// The timer.
         timer: TimerId,
     },
+    /// The turns that run or wait, oldest first. Owners only; answered whatever the node is busy
+    /// with. Answer: [`ResponseBody::Turns`].
+    Turns,
+    /// Ends a turn: the step that runs is ended, those that wait are dropped, and what its steps
+    /// have committed stays. Owners only; answered as [`RequestBody::Turns`]. Answer:
+    /// [`ResponseBody::TurnDrop`].
+    DropTurn {
+        /// The turn.
+        seq: Seq,
+    },
 }
 
 /// Whether a log request ends with what is there.
@@ -515,6 +529,10 @@ pub enum ResponseBody {
         /// [`ANSWER_BYTES_MAX`].
         left: u64,
     },
+    /// Turns that have not ended.
+    Turns(TurnsUnderWay),
+    /// What became of an order to drop a turn.
+    TurnDrop(TurnDrop),
 }
 
 /// Who answers.

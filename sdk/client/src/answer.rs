@@ -53,6 +53,8 @@ fn kind(body: &ResponseBody) -> &'static str {
         ResponseBody::TimerCounts(_) => "TimerCounts",
         ResponseBody::Timers(_) => "Timers",
         ResponseBody::Part { .. } => "Part",
+        ResponseBody::Turns(_) => "Turns",
+        ResponseBody::TurnDrop(_) => "TurnDrop",
     }
 }
 

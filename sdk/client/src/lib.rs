@@ -42,6 +42,7 @@ mod refit;
 mod rows;
 mod subscription;
 mod timers;
+mod turns;
 mod typed;
 mod upload;
 

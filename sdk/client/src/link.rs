@@ -284,6 +284,7 @@ fn changes(body: &RequestBody) -> Option<&'static str> {
         RequestBody::Remove { .. } => Some("remove"),
         RequestBody::ChangeGrant { .. } => Some("change of grants"),
         RequestBody::CancelTimer { .. } => Some("end of a timer"),
+        RequestBody::DropTurn { .. } => Some("end of a turn"),
         RequestBody::Stop => Some("stop"),
         _ => None,
     }

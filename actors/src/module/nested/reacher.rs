@@ -241,6 +241,9 @@ impl Outside for Reacher {
     }
 
     fn is_wanted(&self) -> Result<(), Failure> {
+        if let Some(turn) = self.way.turn {
+            return self.shared.turns.drops.check(turn);
+        }
         let Some(client) = &self.way.client else {
             return Ok(());
         };
@@ -255,7 +258,7 @@ impl Outside for Reacher {
 
     fn log(&mut self, module: &ModuleName, seq: Seq, line: &str) {
         // That a query was ended is no news of the module's: clients could fill the log with it.
-        if self.is_wanted().is_err() {
+        if self.way.turn.is_none() && self.is_wanted().is_err() {
             return;
         }
         self.shared.lines.message(Some(module), Some(seq), line);

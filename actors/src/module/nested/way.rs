@@ -8,7 +8,7 @@ use std::sync::Arc;
 use interstice_abi::{
     failure::{Code, Failure},
     host_call::CallRequest,
-    id::NodeId,
+    id::{NodeId, Seq},
 };
 use interstice_host::{
     module::{CallContext, CallKind, Caller, ForeignRead, StepRequest},
@@ -39,6 +39,8 @@ pub(crate) struct Way<A = ModuleAddress> {
     pub(super) of_client_query: bool,
     /// The client of such a query.
     pub(super) client: Option<Replies>,
+    /// The turn of a step that ends when an owner drops its turn.
+    pub(super) turn: Option<Seq>,
     pub(super) of_load: bool,
     /// What the step leaves behind.
     pub(crate) trace: Trace,
@@ -53,6 +55,7 @@ impl<A> Clone for Way<A> {
             own: self.own,
             of_client_query: self.of_client_query,
             client: self.client.clone(),
+            turn: self.turn,
             of_load: self.of_load,
             trace: self.trace.clone(),
         }
@@ -67,7 +70,15 @@ impl Way {
         of_load: bool,
         trace: Trace,
     ) -> Self {
-        Self::with(turn.ticket, turn.catalogue.clone(), own, of_load, trace)
+        Self {
+            turn: Some(turn.seq),
+            ..Self::with(turn.ticket, turn.catalogue.clone(), own, of_load, trace)
+        }
+    }
+
+    /// The same of a step that runs to its end whatever becomes of its turn.
+    pub(in crate::module) fn undroppable(self) -> Self {
+        Self { turn: None, ..self }
     }
 
     /// The start of a client query's way.
@@ -111,6 +122,7 @@ impl<A> Way<A> {
             own,
             of_client_query: false,
             client: None,
+            turn: None,
             of_load,
             trace,
         }
@@ -130,6 +142,7 @@ impl<A> Way<A> {
             catalogue: self.catalogue.clone(),
             of_client_query: self.of_client_query,
             client: self.client.clone(),
+            turn: self.turn,
             of_load: self.of_load,
             trace: self.trace.clone(),
         }

@@ -140,9 +140,23 @@ impl Core {
         }
     }
 
-    /// Why a reaction is not run, if so: the reactions of its turn have used up their time, or it hears of a connection and a
-    /// change of the node's modules has waited for long.
-    pub(super) fn why_dropped(&self, turn: &Turn, what: &StepKind) -> Option<&'static str> {
+    /// Why a step is not run, if so: an owner has dropped its turn; the reactions of its turn have used up their time; or it hears of a
+    /// connection and a change of the node's modules has waited for long. A load always runs: no module is to be without.
+    pub(super) fn why_dropped(
+        &self,
+        turn: &mut Turn,
+        step: StepIndex,
+        what: &StepKind,
+    ) -> Option<&'static str> {
+        self.note_drop(turn, step);
+        if turn.dropped_at.is_some()
+            && matches!(
+                what,
+                StepKind::Call(_) | StepKind::Event(_) | StepKind::Timer(_)
+            )
+        {
+            return Some("an owner of the node has dropped the turn");
+        }
         if !matches!(what, StepKind::Event(_)) {
             return None;
         }

@@ -23,6 +23,27 @@ impl<A> Catalogue<A> {
         order
     }
 
+    /// The modules that begin in one turn when the node starts: those that reach each other, in the order of their dependencies. A
+    /// group comes behind all that it reaches, so that what a load calls, and what reacts to it, has begun.
+    pub(crate) fn groups_to_start(&self) -> Vec<Vec<ModuleName>> {
+        let mut groups: Vec<(BTreeSet<ModuleIndex>, Vec<ModuleName>)> = Vec::new();
+        for index in self.in_order_of_dependencies() {
+            let Some(entry) = self.entry(index) else {
+                continue;
+            };
+            // Reach is closed, so modules that reach each other reach the same.
+            let reach: BTreeSet<ModuleIndex> = entry.reach.iter().copied().collect();
+            let name = entry.installed.schema.name.clone();
+            match groups.iter_mut().find(|(known, _)| *known == reach) {
+                Some((_, group)) => group.push(name),
+                None => groups.push((reach, vec![name])),
+            }
+        }
+        // A group that reaches another one reaches more than that does.
+        groups.sort_by_key(|(reach, _)| reach.len());
+        groups.into_iter().map(|(_, group)| group).collect()
+    }
+
     fn visit(
         &self,
         index: ModuleIndex,
