@@ -24,6 +24,7 @@ mod replay;
 mod schema;
 mod table;
 mod timers;
+mod turns;
 mod up;
 mod watch;
 mod whoami;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Watch(watch::Watch),
     History(history::History),
     Timers(timers::Timers),
+    Turns(turns::Turns),
     Logs(logs::Logs),
     /// The nodes that have a name here
     #[command(
@@ -119,6 +121,7 @@ impl Command {
             Self::Watch(command) => command.run(app).await,
             Self::History(command) => command.run(app).await,
             Self::Timers(command) => command.run(app).await,
+            Self::Turns(command) => command.run(app).await,
             Self::Logs(command) => command.run(app).await,
             Self::Node(command) => command.run(app).await,
             Self::Bindings(command) => command.run(app).await,

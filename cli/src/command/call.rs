@@ -132,7 +132,7 @@ async fn call(app: &App, node: Option<&str>, module: &str, name: &str, rest: &Re
     }
     if called.dropped > 0 {
         app.output.warn(format!(
-            "{} reactions were dropped, because the turn had too many steps",
+            "{} reactions were dropped; `logs` says why",
             called.dropped
         ));
     }

@@ -28,3 +28,4 @@ mod reports;
 mod source;
 mod talk;
 mod timers;
+mod turns;
