@@ -136,14 +136,14 @@ async fn run(rows: u64) {
 }
 
 fn main() {
-    let given = std::env::args()
-        .skip(1)
-        .filter_map(|rows| rows.parse().ok());
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let given = arguments.iter().filter_map(|rows| rows.parse().ok());
     let given: Vec<u64> = given.collect();
-    let all = if given.is_empty() {
-        ROWS.to_vec()
-    } else {
-        given
+    let all = match given.as_slice() {
+        [] if arguments.iter().any(|argument| argument == "--bench") => &ROWS[..],
+        // `cargo test --benches` only wants to see that it works.
+        [] => &[ROWS_AT_ONCE],
+        given => given,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -151,6 +151,6 @@ fn main() {
         .build();
     let runtime = runtime.expect("a runtime");
     for rows in all {
-        runtime.block_on(run(rows));
+        runtime.block_on(run(*rows));
     }
 }
