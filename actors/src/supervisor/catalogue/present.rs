@@ -36,3 +36,68 @@ pub(super) fn present<A>(entries: &[Entry<A>]) -> Arc<PresentModules> {
     });
     Arc::new(present.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use interstice_abi::{
+        schema::{Version, Visibility},
+        types::TypeSet,
+        wire::ModuleState,
+    };
+
+    use super::*;
+    use crate::supervisor::{
+        catalogue::{Catalogue, Installed},
+        grants::Grants,
+    };
+
+    fn schema(name: &str) -> Arc<ModuleSchema> {
+        Arc::new(ModuleSchema {
+            abi_version: 1,
+            name: ModuleName::new(name).expect("a name"),
+            version: Version::default(),
+            visibility: Visibility::Public,
+            authorities: Vec::new(),
+            replicated_tables: Vec::new(),
+            dependencies: Vec::new(),
+            tables: Vec::new(),
+            reducers: Vec::new(),
+            queries: Vec::new(),
+            types: TypeSet::default(),
+        })
+    }
+
+    #[test]
+    fn all_requests_share_what_their_catalogue_has_made_once_and_keep_no_actor() {
+        let actor = Arc::new(());
+        let schemas = ["one", "two", "three"].map(schema);
+        let installed = schemas.iter().map(|schema| {
+            let installed = Installed {
+                schema: schema.clone(),
+                fingerprints: Arc::default(),
+                hash: [7; 32],
+                state: ModuleState::Loaded,
+                grants: Grants::default(),
+                since: Seq(9),
+                place: 0,
+                address: actor.clone(),
+            };
+            (schema.name.clone(), installed)
+        });
+        let catalogue = Catalogue::new(installed.collect::<BTreeMap<_, _>>());
+        let requests: Vec<_> = (0..100).map(|_| catalogue.present().clone()).collect();
+        let first = requests.first().expect("there are some");
+        assert!(requests.iter().all(|request| Arc::ptr_eq(request, first)));
+        // Held here, by the catalogue, and by what all requests share.
+        assert!(schemas.iter().all(|schema| Arc::strong_count(schema) == 3));
+        drop(catalogue);
+        assert_eq!(Arc::strong_count(&actor), 1);
+        let two = first.get(&ModuleName::new("two").expect("a name"));
+        assert_eq!(
+            two.map(|two| (two.since, two.hash)),
+            Some((Seq(9), [7; 32]))
+        );
+    }
+}
