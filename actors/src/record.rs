@@ -251,8 +251,8 @@ pub(crate) enum Input {
         /// Which.
         timer: TimerId,
     },
-    /// The node has started, as far as these modules are concerned; connections that were open are gone. Older nodes wrote one
-    /// [`Input::NodeStart`] for all modules.
+    /// The node has started, as far as these modules are concerned; connections that were open
+    /// are gone. Older nodes wrote one [`Input::NodeStart`] for all modules.
     ModulesStart {
         /// Which, those first that others need.
         modules: Vec<ModuleName>,

@@ -1,9 +1,10 @@
 //! Turns that are under way: owners see which modules they hold, and drop one.
 //!
-//! Neither waits for the supervisor, which hears nothing while it makes a change. A module's actor answers between two steps; the
-//! step that runs is shown beside the actor ([`snapshot::Running`]). A dropped turn ends like one whose time is used up: the
-//! running step ends at the next tick of the clock, and each step that waits is recorded as one that was not run, when it
-//! heads the queue of its module ([`drops`]).
+//! Neither waits for the supervisor, which hears nothing while it makes a change. A module's
+//! actor answers between two steps; the step that runs is shown beside the actor
+//! ([`snapshot::Running`]). A dropped turn ends like one whose time is used up: the running step
+//! ends at the next tick of the clock, and each step that waits is recorded as one that was not
+//! run, when it heads the queue of its module ([`drops`]).
 
 pub(crate) mod drops;
 
@@ -191,7 +192,8 @@ impl TurnRequests {
                 Some(Failure::new(Code::Unavailable, text))
             }
         };
-        // An order that is not there any more was taken by the end of its turn, which says so at once.
+        // An order that is not there any more was taken by the end of its turn, which says so at
+        // once.
         if let Some(missing) = missing
             && drops.take(seq).is_some()
         {
@@ -204,8 +206,9 @@ impl TurnRequests {
     }
 }
 
-/// Looks for a turn. One that moves from one module to the next may be missed once, but then it runs a step, or waits where it
-/// is found when it is looked for again; and what runs a step notices the order.
+/// Looks for a turn. One that moves from one module to the next may be missed once, but then it
+/// runs a step, or waits where it is found when it is looked for again; and what runs a step
+/// notices the order.
 async fn find(catalogue: &Arc<Catalogue>, seq: Seq) -> Found {
     let until = Instant::now() + DROP_WAIT;
     for _ in 0..2 {

@@ -352,7 +352,7 @@ impl Breather {
         now.saturating_duration_since(self.since)
     }
 
-    /// Yields when the thread was held for long. How long ago the work began that this was made for.
+    /// Yields when the thread was held for long. Returns the age of this `Breather`.
     pub(crate) async fn breathe(&mut self) -> Duration {
         let held_max = if ON_LANE.get() { PIECE } else { HELD_MAX };
         let now = Instant::now();

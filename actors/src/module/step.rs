@@ -38,8 +38,9 @@ use crate::{supervisor::catalogue::Catalogue, turns::snapshot::Snapshot};
 /// So many effects are matched, recorded and committed in one piece.
 const EFFECTS_AT_ONCE: usize = 64;
 
-/// After how long a turn that goes on in this module lets the actor look at its mailbox before the next step: so that one who asks
-/// how the module does waits for a step and not for thousands.
+/// After how long a turn that goes on in this module lets the actor look at its mailbox before
+/// the next step: so that one who asks how the module does waits for a step and not for
+/// thousands.
 const TURN_PER_DRIVE: Duration = Duration::from_millis(1);
 
 impl Core {
@@ -49,7 +50,8 @@ impl Core {
         while !turn.pending.is_empty() {
             if !std::mem::take(&mut is_first) {
                 if breather.breathe().await >= TURN_PER_DRIVE {
-                    // It keeps its place in front; what is asked of the actor meanwhile comes before its next step.
+                    // It keeps its place in front; what is asked of the actor meanwhile comes
+                    // before its next step.
                     self.queue.work(turn.ticket, Work::Turn(turn));
                     self.pause = Pause::GoesOn;
                     return;

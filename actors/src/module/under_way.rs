@@ -1,5 +1,5 @@
-//! What a module's actor says of turns that are under way, and what it does when an owner has dropped one. The orders and the
-//! requests are in [`crate::turns`].
+//! What a module's actor says of turns that are under way, and what it does when an owner has
+//! dropped one. The orders and the requests are in [`crate::turns`].
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -56,7 +56,8 @@ impl Core {
             .warn(Some(&self.name), Some(turn.seq), &text);
     }
 
-    /// Whether a step has been ended because an owner has dropped its turn: it counts as dropped, and as nobody's fault.
+    /// Whether a step has been ended because an owner has dropped its turn: it counts as dropped,
+    /// and as nobody's fault.
     pub(super) fn was_cut_short(
         &self,
         turn: &mut Turn,
@@ -72,8 +73,8 @@ impl Core {
         is_cut && turn.dropped_at.is_some()
     }
 
-    /// Says the end of a turn where somebody wants to hear of it: an owner who has dropped it, or readers of the log when it is one
-    /// that the last end of the node had cut off.
+    /// Says the end of a turn where somebody wants to hear of it: an owner who has dropped it, or
+    /// readers of the log when it is one that the last end of the node had cut off.
     pub(super) fn say_end(&mut self, turn: &Turn) {
         if turn.resumed {
             let text = "the turn that the last stop of the node had cut off has ended";

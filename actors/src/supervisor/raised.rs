@@ -1,4 +1,5 @@
-//! Inputs of the node's own, and the steps with which they begin: its start, a connection that comes or goes.
+//! Inputs of the node's own, and the steps with which they begin: its start, a connection that
+//! comes or goes.
 
 use interstice_abi::{codec::Column, id::NodeId};
 use interstice_host::log::Records;
@@ -66,8 +67,9 @@ fn steps_on(own: &NodeId, subscribers: &[Subscriber], node: &NodeId) -> Vec<Pend
 }
 
 impl Supervisor {
-    /// The node's own inputs of its start: `load` of every module, `disconnect` for connections of before. Modules that cannot
-    /// touch each other begin in turns of their own, so that one which a half-done turn holds up holds up no others.
+    /// The node's own inputs of its start: `load` of every module, `disconnect` for connections
+    /// of before. Modules that cannot touch each other begin in turns of their own, so that one
+    /// which a half-done turn holds up holds up no others.
     pub(super) fn stamp_node_start(&mut self) {
         let disconnected = std::mem::take(&mut self.connected);
         let groups = self.catalogue.groups_to_start();
@@ -121,7 +123,8 @@ impl Supervisor {
         }
     }
 
-    /// A turn whose step 0 is the node's own and starts `steps`, with the record of that step. `None` when the node must stop.
+    /// A turn whose step 0 is the node's own and starts `steps`, with the record of that step.
+    /// `None` when the node must stop.
     fn stamp_own(&mut self, input: Input, steps: Vec<PendingStep>) -> Option<(Box<Turn>, Vec<u8>)> {
         let starts = steps
             .iter()

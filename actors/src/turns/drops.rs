@@ -1,8 +1,8 @@
-//! Orders of owners to drop a turn. Module actors look here between two steps and at the end of a turn, running guests at each
-//! tick of the clock; without an order that is one load.
+//! Orders of owners to drop a turn. Module actors look here between two steps and at the end of a
+//! turn, running guests at each tick of the clock; without an order that is one load.
 //!
-//! An order goes when its turn ends. What an order does to a turn stands in the turn's records, so recovery and replay need no
-//! order.
+//! An order goes when its turn ends. What an order does to a turn stands in the turn's records,
+//! so recovery and replay need no order.
 
 use std::{
     collections::BTreeMap,
@@ -46,7 +46,8 @@ struct Order {
 }
 
 impl Drops {
-    /// An order; who waits for the turn's end is told on the channel. It is closed when the node stops before that.
+    /// An order; who waits for the turn's end is told on the channel. It is closed when the node
+    /// stops before that.
     ///
     /// # Errors
     /// `Rejected` when there is such an order.
@@ -78,7 +79,8 @@ impl Drops {
     /// Whether the step of a turn may go on.
     ///
     /// # Errors
-    /// `Deadline` when an owner has dropped the turn: the record of such a step is taken as it is by replay.
+    /// `Deadline` when an owner has dropped the turn: the record of such a step is taken as it is
+    /// by replay.
     pub(crate) fn check(&self, seq: Seq) -> Result<(), Failure> {
         match self.any() && self.locked().contains_key(&seq) {
             false => Ok(()),

@@ -1,7 +1,7 @@
 //! What is known of a turn at one moment, and where the turn stands whose step runs in a module.
 //!
-//! A step that ends at its first poll is never noted: only one that computes for longer than a tick of the clock, or waits for
-//! another module's actor, can be seen while it runs.
+//! A step that ends at its first poll is never noted: only one that computes for longer than a
+//! tick of the clock, or waits for another module's actor, can be seen while it runs.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

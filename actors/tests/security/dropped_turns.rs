@@ -1,5 +1,5 @@
-//! Owners see the turns that hold modules and drop one, whatever the node is busy with. What a dropped turn has committed
-//! stays, and its end is the same after a restart and in a replay.
+//! Owners see the turns that hold modules and drop one, whatever the node is busy with. What a
+//! dropped turn has committed stays, and its end is the same after a restart and in a replay.
 //!
 //! A step that loops here would run for ten minutes: a test that ends has seen it cut short.
 
@@ -15,17 +15,19 @@ use interstice_client::{Error, Identity};
 
 use crate::common::{
     guest::{GuestModule, GuestTable},
-    op::{Op, arg, insert, must, when_less},
+    op::{Op, arg, call, insert, must, when_less},
     peer::Peer,
     world::World,
 };
 
-/// Longer than anything takes here on a machine under load, and far shorter than a step that loops.
+/// Longer than anything takes here on a machine under load, and far shorter than a step that
+/// loops.
 const SOON: Duration = Duration::from_secs(45);
 
 const LONG_MS: u64 = 600_000;
 
-/// `feed` starts a reaction that loops, `cascade` one that feeds itself in slow steps; `hang` loops in its first step.
+/// `feed` starts a reaction that loops, `cascade` one that feeds itself in slow steps; `hang`
+/// loops in its first step.
 fn victim() -> GuestModule {
     let spin = Op::Repeat {
         register: 3,
@@ -301,5 +303,34 @@ async fn a_timer_that_is_dropped_does_not_fire_again() {
     drop_turn(&owner, turn.seq).await.unwrap();
     let pending = owner.client().timers("clock", None, 10).await.unwrap();
     assert!(pending.timers.is_empty(), "{pending:?}");
+    comes_back(world).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_hangs_in_a_module_that_it_calls_is_undone_in_both_when_its_turn_is_dropped() {
+    let (world, owner) = world().await;
+    let asker = GuestModule::new("asker")
+        .depends_on(&victim())
+        .table(GuestTable::new("Rows", &["value"]).auto_inc())
+        .reducer(
+            "ask",
+            1,
+            vec![
+                must(insert("rows", [0.into(), arg(0)])),
+                must(call("victim", "mark", [arg(0), arg(0)])),
+                call("victim", "hang", []),
+            ],
+        );
+    owner.install(&asker).await;
+    let stranger = world.stranger().await;
+    let asking = tokio::spawn(async move { stranger.call("asker", "ask", &[7]).await });
+    let turn = turn_when(&owner, |turn| turn.runs && turn.reducer == "ask").await;
+    assert_eq!(turn.holds_count, 2, "{turn:?}");
+    drop_turn(&owner, turn.seq).await.unwrap();
+    let failure = soon(asking).await.unwrap().unwrap_err();
+    assert_eq!(failure.code, Code::Deadline, "{failure}");
+    assert!(owner.rows("asker", "rows").await.unwrap().is_empty());
+    assert!(owner.rows("victim", "marks").await.unwrap().is_empty());
+    soon(owner.call("victim", "mark", &[1, 1])).await.unwrap();
     comes_back(world).await;
 }

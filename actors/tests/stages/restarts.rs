@@ -1,5 +1,6 @@
-//! The start of a node whose last end has cut off a turn: modules that the turn cannot reach serve at once, the others as soon as
-//! it has ended, and modules begin in an order in which no reaction meets one that has not begun.
+//! The start of a node whose last end has cut off a turn: modules that the turn cannot reach
+//! serve at once, the others as soon as it has ended, and modules begin in an order in which no
+//! reaction meets one that has not begun.
 
 use std::time::Duration;
 
@@ -127,8 +128,9 @@ async fn a_turn_that_a_stop_cut_off_holds_only_the_modules_that_it_reaches_and_c
     assert!(replayed.agrees(), "{replayed:?}");
 }
 
-/// `source` says at each load that it is there; `subscriber` reacts, if it has begun, and says how often; `caller` calls `source`
-/// in its load. `lone` has nothing to do with them. All count connections that have ended.
+/// `source` says at each load that it is there; `subscriber` reacts, if it has begun, and says
+/// how often; `caller` calls `source` in its load. `lone` has nothing to do with them. All count
+/// connections that have ended.
 fn starting() -> [GuestModule; 4] {
     let gone = |module: GuestModule| {
         module
@@ -200,7 +202,8 @@ async fn at_a_start_modules_begin_before_others_reach_them_and_hear_once_of_conn
     }
     let heard = owner.rows("a_subscriber", "heard").await.unwrap();
     assert_eq!(heard, [[1, 1]], "the load of the caller");
-    // Its connection is the only one of which somebody has heard; the call says that the log has it.
+    // Its connection is the only one of which somebody has heard; the call says that the log has
+    // it.
     let other = world.stranger().await;
     other.call("source", "beat", &[]).await.unwrap();
     world.crash().await;

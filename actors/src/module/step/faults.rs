@@ -140,8 +140,9 @@ impl Core {
         }
     }
 
-    /// Why a step is not run, if so: an owner has dropped its turn; the reactions of its turn have used up their time; or it hears of a
-    /// connection and a change of the node's modules has waited for long. A load always runs: no module is to be without.
+    /// Why a step is not run, if so: an owner has dropped its turn; the reactions of its turn
+    /// have used up their time; or it hears of a connection and a change of the node's modules
+    /// has waited for long. A load always runs: no module is to be without.
     pub(super) fn why_dropped(
         &self,
         turn: &mut Turn,

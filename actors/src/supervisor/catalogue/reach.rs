@@ -23,8 +23,9 @@ impl<A> Catalogue<A> {
         order
     }
 
-    /// The modules that begin in one turn when the node starts: those that reach each other, in the order of their dependencies. A
-    /// group comes behind all that it reaches, so that what a load calls, and what reacts to it, has begun.
+    /// The modules that begin in one turn when the node starts: those that reach each other, in
+    /// the order of their dependencies. A group follows the groups that it reaches: what a load
+    /// calls has begun, and so has what reacts to it.
     pub(crate) fn groups_to_start(&self) -> Vec<Vec<ModuleName>> {
         let mut groups: Vec<(BTreeSet<ModuleIndex>, Vec<ModuleName>)> = Vec::new();
         for index in self.in_order_of_dependencies() {
