@@ -43,6 +43,11 @@ pub fn interstice_type(attribute: TokenStream, item: TokenStream) -> TokenStream
 /// `#[reducer(private)]` cannot be called from outside: only its own module, its timers and
 /// events run it. A reducer that timers run should be private, or every call of a stranger adds a
 /// run. `#[reducer(every = "10s")]` runs by itself; it is private unless it says `public`.
+///
+/// A reducer on `<module>.<table>.insert`, `.update` or `.delete` misses nothing while its module is
+/// stopped: the changes are handed to it when the module comes back, before `load`. One on
+/// `<module>.<table>.gap` is then handed the number of a turn, `first_turn: u64`, when changes before
+/// that turn are lost, because the node no longer keeps them or the table was not there as it is.
 #[proc_macro_attribute]
 pub fn reducer(attribute: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(function::Kind::Reducer, attribute.into(), item.into()).into()

@@ -44,6 +44,15 @@ fn one(event: &Event, reducer: &ReducerSchema, schema: &ModuleSchema) -> Result<
             }
             (types.is_empty(), "nothing")
         }
+        Event::Gap { table } => {
+            if table.module.is_none() || table.node.is_some() {
+                return Err(format!(
+                    "`{event}` never happens; name a table of another module of this node: `<module>.<table>.gap`"
+                ));
+            }
+            find_table(table, schema)?;
+            (types == [&ColumnType::U64], "`first_turn: u64`")
+        }
         // Whatever runs it says what it hands over.
         Event::Private => return Ok(()),
         Event::Connect | Event::Disconnect => (types == [&ColumnType::String], "`node_id: String`"),

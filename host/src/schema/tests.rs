@@ -358,6 +358,11 @@ fn events_must_be_possible_and_hand_over_what_is_taken() {
             vec![row()],
             "`other.account` is no table",
         ),
+        (
+            "other.account.gap",
+            vec![Field::new("first_turn", ColumnType::U64)],
+            "`other.account` is no table",
+        ),
         ("load", vec![row()], "nothing"),
         ("render", Vec::new(), "authority Gpu"),
         ("other.open.call", Vec::new(), "bindings"),
@@ -366,6 +371,16 @@ fn events_must_be_possible_and_hand_over_what_is_taken() {
         let message = on(event, arguments).expect_err(event);
         assert!(message.contains(what), "{message:?} does not say {what:?}");
     }
+    let own_gap = bent(|p| {
+        let table = TableRef {
+            node: None,
+            module: None,
+            table: "account".into(),
+        };
+        p.reducers[0].events = vec![Event::Gap { table }];
+    });
+    let failure = own_gap.expect_err("its own changes are never lost");
+    assert!(failure.contains("never happens"), "{failure}");
     for (event, authority) in [
         ("network", Authority::Network),
         ("input", Authority::Input),

@@ -10,7 +10,7 @@ use super::load::{self, BoundModule};
 /// themselves: `interstice_module!` reports that.
 pub(crate) fn unbound(dir: &Path, event: &Event) -> Option<String> {
     let (node, module, kind, name) = match event {
-        Event::Row { table, .. } | Event::Sync { table } => (
+        Event::Row { table, .. } | Event::Sync { table } | Event::Gap { table } => (
             table.node.as_deref(),
             table.module.as_deref()?,
             "table",

@@ -46,6 +46,7 @@ fn handed_over(event: &Event) -> (String, Option<usize>) {
             RowEvent::Update => (format!("old: <row of {table}>, new: <row of {table}>"), 2),
             RowEvent::Insert | RowEvent::Delete => (format!("row: <row of {table}>"), 1),
         },
+        Event::Gap { .. } => ("first_turn: u64".to_string(), 1),
         Event::Input => ("event: InputEvent".to_string(), 1),
         Event::AudioInput => ("stream_id: u64, frames: Vec<Vec<f32>>".to_string(), 2),
         Event::Network => ("event: NetworkEvent".to_string(), 1),
@@ -93,7 +94,6 @@ pub(super) fn check(subscription: &Subscription, function: &Function, errors: &m
 
 /// What the compiler has to check of a subscription.
 pub(super) fn checks(subscription: &Subscription, function: &Function) -> TokenStream {
-    let types = function.arguments.iter().map(|argument| &argument.ty);
     let authority = subscription
         .event
         .authority()
@@ -101,9 +101,13 @@ pub(super) fn checks(subscription: &Subscription, function: &Function) -> TokenS
     let arguments = match &subscription.event {
         Event::Row { table, event } => row_check(subscription, function, table, *event),
         Event::Sync { table } => table_check(&subscription.text, table),
+        Event::Gap { table } => {
+            let known = table_check(&subscription.text, table);
+            let taken = argument_checks(function, vec![quote!(u64)]);
+            quote!(#known #taken)
+        }
         Event::Call { module, reducer } => call_check(subscription, function, module, reducer),
         other => {
-            let sdk = sdk();
             let authority_type = |name: &str| {
                 let name = ident(name);
                 vec![quote!(::interstice_sdk::authority::#name)]
@@ -119,19 +123,26 @@ pub(super) fn checks(subscription: &Subscription, function: &Function) -> TokenS
                 }
                 _ => Vec::new(),
             };
-            let checks = types
-                .zip(expected)
-                .map(|(ty, expected)| quote_spanned!(at(ty)=> is_handed_over::<#ty, #expected>();));
-            quote! {
-                const _: fn() = || {
-                    #[allow(dead_code, reason = "many events hand over nothing")]
-                    fn is_handed_over<Given: #sdk::check::HandedOver<Expected>, Expected>() {}
-                    #(#checks)*
-                };
-            }
+            argument_checks(function, expected)
         }
     };
     quote!(#authority #arguments)
+}
+
+/// That the reducer takes values of these types.
+fn argument_checks(function: &Function, expected: Vec<TokenStream>) -> TokenStream {
+    let sdk = sdk();
+    let types = function.arguments.iter().map(|argument| &argument.ty);
+    let checks = types
+        .zip(expected)
+        .map(|(ty, expected)| quote_spanned!(at(ty)=> is_handed_over::<#ty, #expected>();));
+    quote! {
+        const _: fn() = || {
+            #[allow(dead_code, reason = "many events hand over nothing")]
+            fn is_handed_over<Given: #sdk::check::HandedOver<Expected>, Expected>() {}
+            #(#checks)*
+        };
+    }
 }
 
 fn row_check(
@@ -260,6 +271,10 @@ pub(super) fn tokens(event: &Event) -> TokenStream {
         Event::Row { table: rows, event } => {
             let (table, event) = (table(rows), ident(&format!("{event:?}")));
             quote!(#path::Row { table: #table, event: #sdk::abi::event::RowEvent::#event })
+        }
+        Event::Gap { table: missed } => {
+            let table = table(missed);
+            quote!(#path::Gap { table: #table })
         }
         Event::Sync { table: replica } => {
             let table = table(replica);

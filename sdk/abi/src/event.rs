@@ -109,6 +109,12 @@ pub enum Event {
         /// Who else may run the reducer.
         visibility: Visibility,
     },
+    /// The module was stopped, and some changes of `table` in that time are no longer known.
+    /// Argument: the turn from which on they are handed over, a `u64`.
+    Gap {
+        /// The table of another module of this node; its module is always given.
+        table: TableRef,
+    },
 }
 
 /// The events that are one word, with their spelling.
@@ -203,6 +209,14 @@ fn compound(text: &str, names: &[&str], last: &str) -> Result<Event, String> {
                 "`{text}` is not an event; write `<node>.<module>.<table>.sync`"
             )),
         },
+        "gap" => match table_ref(names) {
+            Some(table) if table.module.is_some() && table.node.is_none() => {
+                Ok(Event::Gap { table })
+            }
+            _ => Err(format!(
+                "`{text}` is not an event; write `<module>.<table>.gap`"
+            )),
+        },
         "call" => match names {
             [module, reducer] => Ok(Event::Call {
                 module: (*module).to_string(),
@@ -240,8 +254,8 @@ fn table_ref(names: &[&str]) -> Option<TableRef> {
 
 fn expected() -> String {
     "expected `init`, `load`, `connect`, `disconnect`, `<table>.insert`, `.update` or `.delete` (also with \
-     `<module>.` or `<node>.<module>.` in front), `<node>.<module>.<table>.sync`, `<module>.<reducer>.call`, \
-     `render`, `input`, `audio_output`, `audio_input`, `network`, `module_load`, `module_remove`, \
+     `<module>.` or `<node>.<module>.` in front), `<node>.<module>.<table>.sync`, `<module>.<table>.gap`, \
+     `<module>.<reducer>.call`, `render`, `input`, `audio_output`, `audio_input`, `network`, `module_load`, `module_remove`, \
      `file:<path>` or `file_recursive:<path>`"
         .to_string()
 }
@@ -258,6 +272,7 @@ impl fmt::Display for Event {
                 write!(f, "{table}.{verb}")
             }
             Self::Sync { table } => write!(f, "{table}.sync"),
+            Self::Gap { table } => write!(f, "{table}.gap"),
             Self::Call { module, reducer } => write!(f, "{module}.{reducer}.call"),
             Self::File {
                 path,
@@ -311,6 +326,7 @@ mod tests {
             "m-x.a.update",
             "n.m.a.delete",
             "n.m.a.sync",
+            "m.a.gap",
             "hello-example.hello.call",
             "file:a/b.txt",
             "file_recursive:.",
@@ -334,6 +350,8 @@ mod tests {
             "inits",
             "a.b.c.d.insert",
             "a.sync",
+            "a.gap",
+            "n.m.a.gap",
             "a.call",
             "a.b.c.call",
             "a.inserted",
