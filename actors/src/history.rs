@@ -1,5 +1,5 @@
 //! Reading a node's past: turns of a module ([`turns`]), tables as they were ([`table_at`]), and
-//! what a watch has missed ([`changes`]).
+//! what a watch ([`changes`]) or a module that was stopped ([`missed`]) has missed.
 //!
 //! Everything here runs on threads of its own, as many as there are [`crate::slots`] for it, and
 //! reads what is durable in the log; no actor waits for it. [`index`] remembers where in the log
@@ -10,6 +10,8 @@
 mod changes;
 
 mod index;
+
+mod missed;
 
 mod page;
 
@@ -31,11 +33,15 @@ use interstice_abi::{
     schema::ModuleSchema,
     wire::{Response, ResponseBody},
 };
-use interstice_host::{limits::Limits, log::LogError};
+use interstice_host::{
+    limits::Limits,
+    log::{LogError, LogPosition},
+};
 
 use self::index::Index;
 pub(crate) use self::{
     changes::MissedChanges,
+    missed::{Found, Gap, Heard, HeardBy, MissedItem, MissedRequest, Place, is_subscribed},
     table_at::{TableAtRequest, Viewer},
     turns::TurnsRequest,
 };
@@ -217,6 +223,13 @@ impl Around {
             *marked = Some((path.clone(), hashes));
         }
         marked.as_ref()?.1.get(module).copied()
+    }
+
+    /// Where the kept log begins.
+    fn log_start(&self) -> LogPosition {
+        self.bases
+            .first()
+            .map_or(LogPosition(0), |base| base.position)
     }
 
     /// The oldest turn that is kept.

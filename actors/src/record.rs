@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(crate) use self::limits::NamedLimits;
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{Epoch, ModuleName, NodeId, Seq, StepIndex, TableId, TimerId},
+    id::{Epoch, ModuleName, NodeId, Position, Seq, StepIndex, TableId, TimerId},
     schema::Version,
     wire::{GrantChange, GrantTarget, OnConflict},
 };
@@ -259,6 +259,29 @@ pub(crate) enum Input {
         /// Whose connections were open.
         disconnected: Vec<NodeId>,
     },
+    /// Modules that were stopped are to run again. They hear of what they have missed, turn by
+    /// turn, and serve from their load on. Until then no live change of another module's table
+    /// reaches them.
+    CatchUp {
+        /// Those.
+        modules: Vec<ModuleName>,
+        /// What comes or is upgraded with that, those first that others need.
+        installs: Vec<Installing>,
+    },
+    /// A module that catches up hears of a change that it has missed, or that earlier ones are no
+    /// longer kept.
+    Missed {
+        /// The module.
+        module: ModuleName,
+        /// Its reducer.
+        reducer: Arc<str>,
+        /// Where the change stands; for changes that are not kept, the end of the last such turn.
+        /// What comes before, by position and reducer, the module has heard of.
+        position: Position,
+        /// The encoded arguments, as the module was compiled to read them.
+        #[serde(with = "shared_bytes")]
+        arguments: Arc<[u8]>,
+    },
 }
 
 /// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the first table that has any.
@@ -293,7 +316,10 @@ impl Input {
             _ => None,
         };
         let all: &[Installing] = match self {
-            Self::InstallAll { modules } => modules,
+            Self::InstallAll { modules }
+            | Self::CatchUp {
+                installs: modules, ..
+            } => modules,
             _ => &[],
         };
         let all = all

@@ -374,6 +374,15 @@ impl Recovery<'_> {
                     )?;
                 }
             }
+            Input::CatchUp { modules, installs } => {
+                for installing in installs {
+                    let (module, hash) = (&installing.module, &installing.hash);
+                    self.install(module, hash, OnConflict::Refuse, seq)?;
+                }
+                for module in modules {
+                    self.set_state(module, ModuleState::CatchingUp);
+                }
+            }
             Input::Remove { module } => {
                 self.state.modules.remove(module);
             }
@@ -402,8 +411,9 @@ impl Recovery<'_> {
                 first.map(|place| self.state.connected.swap_remove(place));
             }
             Input::NodeStart { .. } | Input::ModulesStart { .. } => self.state.connected.clear(),
-            // What is dropped stands in the step's effects.
+            // What is dropped stands in the step's effects, and so does what a missed change led to.
             Input::Call { .. }
+            | Input::Missed { .. }
             | Input::Timer { .. }
             | Input::CancelTimer { .. }
             | Input::Drop { .. } => {}

@@ -47,7 +47,7 @@ use actix::prelude::{Actor, AsyncContext, Context, Handler};
 use interstice_abi::{
     event::Event,
     failure::{Code, Failure},
-    id::NodeId,
+    id::{ModuleName, NodeId, Seq},
 };
 use interstice_host::store::Store;
 
@@ -102,6 +102,8 @@ pub(crate) struct Supervisor {
     pub(crate) inspector: Inspector,
     pub(crate) stopping: Stopping,
     pub(crate) second_chances: SecondChances,
+    /// With which turn modules that catch up have begun to; the others that are named have ended.
+    pub(crate) catch_ups: BTreeMap<ModuleName, Seq>,
     /// Why no more turns are taken, when the node cannot keep its promises.
     pub(crate) broken: Option<String>,
     /// Turns of before a crash that are to be finished first.
@@ -128,11 +130,14 @@ impl Actor for Supervisor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.shared.set_supervisor(ctx.address());
-        for turn in std::mem::take(&mut self.half_done) {
+        let half_done = std::mem::take(&mut self.half_done);
+        let has_half_done = !half_done.is_empty();
+        for turn in half_done {
             self.place_turn(Box::new(turn));
         }
         self.stamp_node_start();
         self.promise_second_chances(ctx);
+        self.go_on_catching_up(has_half_done, ctx);
         self.send_out();
     }
 }

@@ -25,6 +25,8 @@ mod durability;
 mod growth;
 #[path = "stages/history.rs"]
 mod history;
+#[path = "stages/missed.rs"]
+mod missed;
 #[path = "stages/open_streams.rs"]
 mod open_streams;
 #[path = "stages/private.rs"]

@@ -1,5 +1,5 @@
-//! The changes of a table after a position, up to a turn, from the log: what a watch has missed,
-//! also across upgrades.
+//! The changes of a table after a position, up to a turn, from the log: what a watch or a
+//! subscriber has missed, also across upgrades.
 //!
 //! Rows that were recorded under an earlier version get what the upgrade gave to the rows that
 //! were there: all come in the row type of the version that runs. Where that cannot be done, or
@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{ModuleName, Position, Seq, TableId},
-    schema::{ModuleSchema, Persistence, TableSchema},
+    id::{ModuleName, Position, Seq, StepIndex, TableId},
+    schema::{ModuleSchema, Persistence, TableSchema, Visibility},
     wire::{OnConflict, WatchedChange},
 };
 use interstice_host::{
@@ -55,6 +55,15 @@ impl Version {
     }
 }
 
+/// What the log still has of a table's changes in a form that the present version reads.
+pub(super) struct Readable {
+    versions: Vec<Version>,
+    /// The changes after this position.
+    pub(super) from: Position,
+    /// Why those before it that were asked for are not among them, if there may be any.
+    pub(super) gap: Option<String>,
+}
+
 impl MissedChanges {
     /// Hands the changes over step by step, in order, until there are no more or `take` wants
     /// none. Reads the log.
@@ -67,11 +76,82 @@ impl MissedChanges {
         around: &Around,
         mut take: impl FnMut(Vec<WatchedChange>) -> Result<bool, Failure>,
     ) -> Result<(), Failure> {
+        around.shared.history.index().catch_up(&around.shared.log)?;
+        let versions = self.versions(around, self.from.seq);
+        let versions = versions.map_err(|why| self.not_from_here(&why))?;
+        self.read_as(around, &versions, (self.from, self.until), &mut take)
+    }
+
+    /// As [`MissedChanges::read`], of what is readable, up to turn `until`.
+    pub(super) fn read_some(
+        &self,
+        around: &Around,
+        readable: &Readable,
+        until: Seq,
+        mut take: impl FnMut(Vec<WatchedChange>) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        let part = (readable.from, until);
+        self.read_as(around, &readable.versions, part, &mut take)
+    }
+
+    /// What of the changes a subscriber in another module can be handed: those of the kept log
+    /// since the table is there, public, and has kept its rows over every upgrade.
+    pub(super) fn readable(&self, around: &Around) -> Readable {
+        let (kept, asked) = (around.kept_after, self.from.seq);
+        let mut gap = (asked < kept).then(|| format!("the turns up to {kept} are no longer kept"));
+        let from = match &gap {
+            Some(_) => self.end_of(kept),
+            None => self.from,
+        };
+        match self.public_versions(around, from.seq) {
+            Ok(versions) => {
+                return Readable {
+                    versions,
+                    from,
+                    gap,
+                };
+            }
+            Err(why) => gap = Some(why),
+        }
+        let history = &around.shared.history;
+        let arrivals: Vec<Arrival> = history.index().arrivals(&self.module).to_vec();
+        let is_later = |known: &&Arrival| known.seq > from.seq && known.seq <= self.until;
+        for arrival in arrivals.iter().filter(is_later) {
+            if let Ok(versions) = self.public_versions(around, arrival.seq) {
+                return Readable {
+                    versions,
+                    from: self.end_of(Seq(arrival.seq.0 - 1)),
+                    gap,
+                };
+            }
+        }
+        Readable {
+            versions: Vec::new(),
+            from: self.end_of(self.until),
+            gap,
+        }
+    }
+
+    /// Behind every change of a turn.
+    pub(super) fn end_of(&self, seq: Seq) -> Position {
+        Position {
+            epoch: self.from.epoch,
+            seq,
+            step: StepIndex(u32::MAX),
+            index: u32::MAX,
+        }
+    }
+
+    fn read_as(
+        &self,
+        around: &Around,
+        versions: &[Version],
+        (from, until): (Position, Seq),
+        take: &mut impl FnMut(Vec<WatchedChange>) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
         let log = &around.shared.log;
-        around.shared.history.index().catch_up(log)?;
-        let versions = self.versions(around)?;
         let (index, module) = (around.shared.history.index(), Some(&self.module));
-        let ranges = index.ranges(self.from.seq, self.until, module);
+        let ranges = index.ranges(from.seq, until, module);
         drop(index);
         if log.start() > self.start {
             return Err(dropped());
@@ -79,11 +159,12 @@ impl MissedChanges {
         for range in ranges {
             for step in steps(log, range, self.start) {
                 let step = step?;
-                if step.seq < self.from.seq || step.seq > self.until {
+                if step.seq < from.seq || step.seq > until {
                     continue;
                 }
-                self.check_wipe(&versions, &step)?;
-                let found = self.changes(&versions, &step);
+                let wiped = self.check_wipe(versions, &step);
+                wiped.map_err(|why| self.not_from_here(&why))?;
+                let found = self.changes(versions, &step, from);
                 if !found.is_empty() && !take(found)? {
                     return Ok(());
                 }
@@ -92,57 +173,72 @@ impl MissedChanges {
         Ok(())
     }
 
-    /// The versions from the one at the position on, oldest first.
-    fn versions(&self, around: &Around) -> Result<Vec<Version>, Failure> {
+    fn public_versions(&self, around: &Around, at: Seq) -> Result<Vec<Version>, String> {
+        let versions = self.versions(around, at)?;
+        let is_private = |version: &&Version| {
+            let table = version.table();
+            table.is_none_or(|table| table.visibility == Visibility::Private)
+        };
+        match versions.iter().find(is_private) {
+            None => Ok(versions),
+            Some(version) => Err(format!(
+                "table `{}` of module `{}` was private at turn {}",
+                self.table,
+                self.module,
+                version.since.max(at)
+            )),
+        }
+    }
+
+    /// The versions from the one at turn `at` on, oldest first; or why there is not one after
+    /// the other.
+    fn versions(&self, around: &Around, at: Seq) -> Result<Vec<Version>, String> {
         let module = &self.module;
         let arrivals: Vec<Arrival> = around.shared.history.index().arrivals(module).to_vec();
-        let begin = arrivals
-            .iter()
-            .rev()
-            .find(|known| known.seq <= self.from.seq);
+        let begin = arrivals.iter().rev().find(|known| known.seq <= at);
         let is_there = match begin {
             Some(arrival) => arrival.hash.is_some(),
             None => around.marked(module).is_some(),
         };
         if !is_there {
-            return Err(self.not_from_here(format!(
-                "module `{module}` was not installed at turn {}",
-                self.from.seq
-            )));
+            return Err(format!("module `{module}` was not installed at turn {at}"));
         }
-        let first = around
-            .version(module, self.from.seq)
-            .map(|found| found.schema);
-        let mut versions = vec![self.version(begin.map_or(Seq(0), |known| known.seq), first)?];
-        let later = |known: &&Arrival| known.seq > self.from.seq && known.seq <= self.until;
+        let first = around.version(module, at).map(|found| found.schema);
+        let since = begin.map_or(Seq(0), |known| known.seq);
+        let mut versions = vec![self.version((since, at), first)?];
+        let later = |known: &&Arrival| known.seq > at && known.seq <= self.until;
         for arrival in arrivals.iter().filter(later) {
             let Some(hash) = &arrival.hash else {
-                return Err(self.not_from_here(format!(
+                return Err(format!(
                     "module `{module}` was removed at turn {}",
                     arrival.seq
-                )));
+                ));
             };
-            versions.push(self.version(arrival.seq, around.schema(hash))?);
+            versions.push(self.version((arrival.seq, at), around.schema(hash))?);
         }
         self.fit(&mut versions)?;
         Ok(versions)
     }
 
-    fn version(&self, since: Seq, schema: Option<Arc<ModuleSchema>>) -> Result<Version, Failure> {
+    fn version(
+        &self,
+        (since, at): (Seq, Seq),
+        schema: Option<Arc<ModuleSchema>>,
+    ) -> Result<Version, String> {
         let Some(schema) = schema else {
-            return Err(self.not_from_here(format!(
+            return Err(format!(
                 "the version of module `{}` at turn {} is no longer stored",
                 self.module,
-                since.max(self.from.seq)
-            )));
+                since.max(at)
+            ));
         };
         let Some((table, _)) = schema.table(&self.table) else {
-            return Err(self.not_from_here(format!(
+            return Err(format!(
                 "module `{}` had no table `{}` at turn {}",
                 self.module,
                 self.table,
-                since.max(self.from.seq)
-            )));
+                since.max(at)
+            ));
         };
         Ok(Version {
             since,
@@ -154,7 +250,7 @@ impl MissedChanges {
 
     /// Checks that each version has kept the rows of the one before, and notes what it has given
     /// to them.
-    fn fit(&self, versions: &mut [Version]) -> Result<(), Failure> {
+    fn fit(&self, versions: &mut [Version]) -> Result<(), String> {
         for place in 1..versions.len() {
             let (before, after) = versions.split_at_mut(place);
             let (Some(next), Some(last)) = (after.first(), before.last()) else {
@@ -172,10 +268,10 @@ impl MissedChanges {
             let added: Option<Vec<&[u8]>> =
                 new.fields.iter().skip(columns).map(added_value).collect();
             let Some(added) = added.filter(|_| keeps) else {
-                return Err(self.not_from_here(format!(
+                return Err(format!(
                     "the upgrade of module `{}` at turn {} has given table `{}` other rows",
                     self.module, next.since, self.table
-                )));
+                ));
             };
             let added = added.concat();
             for version in before {
@@ -187,7 +283,7 @@ impl MissedChanges {
 
     /// An upgrade with --wipe that adds a unique index drops rows that share a value, and its
     /// record does not say whether it has dropped some.
-    fn check_wipe(&self, versions: &[Version], step: &StepRecord) -> Result<(), Failure> {
+    fn check_wipe(&self, versions: &[Version], step: &StepRecord) -> Result<(), String> {
         let Some(Input::Install {
             module,
             on_conflict: OnConflict::Wipe,
@@ -212,13 +308,18 @@ impl MissedChanges {
         {
             return Ok(());
         }
-        Err(self.not_from_here(format!(
+        Err(format!(
             "the upgrade of module `{module}` at turn {} may have dropped rows of table `{}`",
             step.seq, self.table
-        )))
+        ))
     }
 
-    fn changes(&self, versions: &[Version], step: &StepRecord) -> Vec<WatchedChange> {
+    fn changes(
+        &self,
+        versions: &[Version],
+        step: &StepRecord,
+        from: Position,
+    ) -> Vec<WatchedChange> {
         let version = versions.iter().rev().find(|known| known.since <= step.seq);
         let Some(version) = version.or(versions.first()) else {
             return Vec::new();
@@ -235,7 +336,7 @@ impl MissedChanges {
                 Effect::Change { module, change }
                     if *module == self.module
                         && change.table == version.table
-                        && position > self.from =>
+                        && position > from =>
                 {
                     Some(changed(position, change, &version.added))
                 }
@@ -245,7 +346,7 @@ impl MissedChanges {
         found.collect()
     }
 
-    fn not_from_here(&self, why: String) -> Failure {
+    fn not_from_here(&self, why: &str) -> Failure {
         let text = format!(
             "a watch cannot resume from {}: {why}; watch without --from",
             self.from

@@ -3,11 +3,14 @@
 //! It is in memory only and grows when it is asked for: the first request of a run reads the whole kept log once, later ones what
 //! came since. Invariant: every record before [`Index::read_to`] that the log still has lies in exactly one piece.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use interstice_abi::{
     failure::{Code, Failure},
-    id::{ModuleName, Seq},
+    id::{ModuleName, Position, Seq},
 };
 use interstice_host::{
     log::{Log, LogPosition},
@@ -30,6 +33,17 @@ pub(super) struct Index {
     read_to: LogPosition,
     numbers: BTreeMap<ModuleName, Number>,
     versions: BTreeMap<ModuleName, Vec<Arrival>>,
+    /// Modules that hear of no live change at the end of what was read.
+    absent: BTreeMap<ModuleName, Absence>,
+}
+
+/// A module that is stopped, or catches up with what it has missed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Absence {
+    /// The turn that stopped it; `None` when the log has dropped that.
+    pub(super) stopped: Option<Seq>,
+    /// The last change that it has heard of since, and by which reducer.
+    pub(super) heard: Option<(Position, Arc<str>)>,
 }
 
 /// A piece of the log that holds steps.
@@ -67,6 +81,10 @@ impl Index {
         if from >= end {
             return Ok(());
         }
+        if self.read_to.0 > 0 && from > self.read_to {
+            // What the dropped part has said of them is not known.
+            self.absent.clear();
+        }
         for_each_step(log, from, end, |position, step| {
             self.take(position, step);
             Ok(())
@@ -101,6 +119,9 @@ impl Index {
                     .push(arrival);
             }
         }
+        if let Some(input) = &step.input {
+            self.take_absence(step.seq, input, &step.outcome);
+        }
         match self.pieces.last_mut() {
             Some(piece) if position.0 < piece.start.0 + PIECE_BYTES => {
                 piece.first = piece.first.min(step.seq);
@@ -121,6 +142,63 @@ impl Index {
                 });
             }
         }
+    }
+
+    /// Which modules hear of changes after this input.
+    fn take_absence(&mut self, seq: Seq, input: &Input, outcome: &Outcome) {
+        match input {
+            Input::Unload { module } | Input::Quarantine { module, .. } => {
+                // One that is stopped while it catches up has heard of nothing more.
+                let stopped = Absence {
+                    stopped: Some(seq),
+                    heard: None,
+                };
+                self.absent.entry(module.clone()).or_insert(stopped);
+            }
+            Input::Missed {
+                module,
+                reducer,
+                position,
+                ..
+            } => {
+                let absence = self.absent.entry(module.clone()).or_default();
+                absence.heard = Some((*position, reducer.clone()));
+            }
+            Input::Load { module } | Input::Remove { module } => {
+                self.absent.remove(module);
+            }
+            Input::Install { .. } | Input::InstallAll { .. } if *outcome == Outcome::Committed => {
+                for (module, _) in input.installs() {
+                    self.absent.remove(module);
+                }
+            }
+            Input::CatchUp { modules, installs } => {
+                let served = installs.iter().map(|installing| &installing.module);
+                for module in served.filter(|module| !modules.contains(module)) {
+                    self.absent.remove(module);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What is known of a module that does not serve.
+    pub(super) fn absence(&self, module: &ModuleName) -> Absence {
+        self.absent.get(module).cloned().unwrap_or_default()
+    }
+
+    /// A turn up to which about `bytes` of the log are to be read, from turn `first` on; `None`
+    /// when there are less.
+    pub(super) fn window(&self, first: Seq, bytes: u64) -> Option<Seq> {
+        let mut left = bytes;
+        let pieces = self.pieces.iter().filter(|piece| piece.last >= first);
+        for piece in pieces {
+            match left.checked_sub(piece.end.0.saturating_sub(piece.start.0)) {
+                Some(less) => left = less,
+                None => return Some(piece.last),
+            }
+        }
+        None
     }
 
     fn number(&mut self, name: &ModuleName) -> Number {
@@ -204,13 +282,19 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
         | Input::Quarantine { module, .. }
         | Input::Remove { module }
         | Input::Drop { module, .. }
+        | Input::Missed { module, .. }
         | Input::Grant { module, .. } => Some(module),
         Input::Connect { .. }
         | Input::Disconnect { .. }
         | Input::NodeStart { .. }
         | Input::ModulesStart { .. }
-        | Input::InstallAll { .. } => None,
+        | Input::InstallAll { .. }
+        | Input::CatchUp { .. } => None,
     });
+    let catching_up: &[ModuleName] = match &step.input {
+        Some(Input::CatchUp { modules, .. }) => modules,
+        _ => &[],
+    };
     let effects = step.effects.iter().map(|effect| match effect {
         Effect::Change { module, .. } | Effect::Called { module, .. } => module,
     });
@@ -218,6 +302,7 @@ pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
     input
         .into_iter()
         .chain(installs.map(|(module, _)| module))
+        .chain(catching_up)
         .chain(step.ran.as_ref().map(|ran| &ran.module))
         .chain(effects)
         .chain(starts)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use interstice_abi::{
     failure::Failure,
     id::{ModuleName, Seq, TableId},
-    schema::ModuleSchema,
+    schema::{ModuleSchema, Version},
     wire::{
         HistoryBytes, HistoryCursor, HistoryEffect, HistoryInput, HistoryPage, HistoryReducer,
         HistoryStep, SHOWN_BYTES_MAX, TimerChange,
@@ -17,7 +17,7 @@ use interstice_host::{
 };
 
 use super::Around;
-use crate::record::{Input, Outcome, StepRecord};
+use crate::record::{Input, Installing, Outcome, StepRecord};
 
 /// Bytes of rows and arguments behind which a page ends: a page is one frame, and a frame should not hold up others for long.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -238,10 +238,7 @@ impl<'a> PageWriter<'a> {
                 }
             }
             Input::InstallAll { modules } => HistoryInput::InstallAll {
-                modules: modules
-                    .into_iter()
-                    .map(|installing| (installing.module, installing.version))
-                    .collect(),
+                modules: named(modules),
             },
             Input::CancelTimer {
                 caller,
@@ -252,8 +249,31 @@ impl<'a> PageWriter<'a> {
                 module,
                 timer,
             },
+            Input::CatchUp { modules, installs } => HistoryInput::CatchUp {
+                modules,
+                installed: named(installs),
+            },
+            Input::Missed {
+                module,
+                reducer,
+                position,
+                arguments,
+            } => HistoryInput::Missed {
+                reducer: reducer.to_string(),
+                position,
+                schema: self.schema(&module, seq).map(|(place, _)| place),
+                arguments: self.bytes(&arguments),
+                module,
+            },
         }
     }
+}
+
+fn named(installs: Vec<Installing>) -> Vec<(ModuleName, Version)> {
+    let installs = installs.into_iter();
+    installs
+        .map(|installing| (installing.module, installing.version))
+        .collect()
 }
 
 fn reducer(module: &ModuleName, reducer: &str) -> HistoryReducer {

@@ -364,7 +364,12 @@ impl<'a> Window<'a> {
                 }) if *module == self.request.module => {
                     self.install(around, hash, *on_conflict, step.seq)?;
                 }
-                Some(Input::InstallAll { modules }) => {
+                Some(
+                    Input::InstallAll { modules }
+                    | Input::CatchUp {
+                        installs: modules, ..
+                    },
+                ) => {
                     let mut modules = modules.iter();
                     let ours = modules.find(|installing| installing.module == self.request.module);
                     if let Some(ours) = ours {

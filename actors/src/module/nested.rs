@@ -57,6 +57,12 @@ pub(crate) fn serving<A>(entry: &Entry<A>) -> Result<(), Failure> {
             Code::Unavailable,
             format!("module `{name}` is unloaded; an owner can start it with `load`"),
         )),
+        ModuleState::CatchingUp => Err(Failure::new(
+            Code::Unavailable,
+            format!(
+                "module `{name}` catches up with changes that it missed while it was stopped; try again later"
+            ),
+        )),
         ModuleState::Quarantined { reason } => Err(Failure::new(
             Code::Quarantined,
             format!(

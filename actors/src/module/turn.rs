@@ -222,12 +222,15 @@ impl Origin {
             | Input::Quarantine { .. }
             | Input::Remove { .. }
             | Input::Grant { .. }
-            | Input::CancelTimer { .. } => Self::Owner,
+            | Input::CancelTimer { .. }
+            | Input::CatchUp { .. } => Self::Owner,
             Input::Connect { .. } | Input::Disconnect { .. } => Self::Connection,
+            // Who has caused a missed change is not known when it is handed over.
             Input::Call { .. }
             | Input::Timer { .. }
             | Input::NodeStart { .. }
-            | Input::ModulesStart { .. } => Self::Anybody,
+            | Input::ModulesStart { .. }
+            | Input::Missed { .. } => Self::Anybody,
         }
     }
 }

@@ -282,6 +282,7 @@ fn supervisor(
         inspector: Inspector::default(),
         stopping: Stopping::No,
         second_chances,
+        catch_ups: BTreeMap::new(),
         broken: None,
         half_done,
         turns_ended: 0,

@@ -23,7 +23,7 @@ use crate::{
     base::Base,
     directory::Directory,
     module::turn::{PendingStep, StepKind, outside},
-    record::Input,
+    record::{Input, Installing},
     recovery::installed,
     supervisor::{
         catalogue::{Catalogue, Installed, ModuleIndex},
@@ -172,18 +172,28 @@ impl World {
                 return Ok(First::OfModule(step));
             }
             Input::InstallAll { modules } => {
-                for installing in modules {
-                    self.install(
-                        &installing.module,
-                        &installing.hash,
-                        OnConflict::Refuse,
-                        seq,
-                    )?;
-                }
+                self.install_all(modules, seq)?;
                 let first = modules.first();
                 let first = first.ok_or_else(|| Failure::internal("no module is installed"))?;
                 let index = self.index(&first.module)?;
                 let step = PendingStep::of_node(&node, index, StepKind::Nothing, Vec::new());
+                return Ok(First::OfModule(step));
+            }
+            Input::CatchUp { modules, installs } => {
+                self.install_all(installs, seq)?;
+                for module in modules {
+                    self.change(module, |found| found.state = ModuleState::CatchingUp)?;
+                }
+            }
+            Input::Missed {
+                module,
+                reducer,
+                arguments,
+                ..
+            } => {
+                let what = StepKind::Event(reducer.clone());
+                let index = self.index(module)?;
+                let step = PendingStep::of_node(&node, index, what, arguments.clone());
                 return Ok(First::OfModule(step));
             }
             Input::Drop { module, what } => {
@@ -267,6 +277,14 @@ impl World {
         let binary = self.engine.load_described(&wasm, &self.limits, schema)?;
         self.binaries.insert(*hash, binary.clone());
         Ok(binary)
+    }
+
+    /// Installs or upgrades modules without `init`.
+    fn install_all(&mut self, modules: &[Installing], seq: Seq) -> Result<(), Failure> {
+        for Installing { module, hash, .. } in modules {
+            self.install(module, hash, OnConflict::Refuse, seq)?;
+        }
+        Ok(())
     }
 
     /// Installs or upgrades a module; what its first step runs.

@@ -318,6 +318,11 @@ impl<A> Entry<A> {
         self.installed.state == ModuleState::Loaded
     }
 
+    /// Whether its reducers run: it serves, or hears of what it has missed.
+    pub(crate) fn runs(&self) -> bool {
+        self.serves() || self.installed.state == ModuleState::CatchingUp
+    }
+
     /// The reducer of this module that is subscribed to `event`, if any. Several are possible; all are returned.
     pub(crate) fn reducers_on(&self, event: &Event) -> impl Iterator<Item = &str> {
         let mut names: Vec<&str> = self

@@ -3,14 +3,17 @@
 //! A change runs with the node to itself. It works on what it needs of the supervisor ([`ChangeContext`]), in a future that
 //! suspends the supervisor's mailbox, and gives back the new catalogue ([`ChangeDone`]). A change that is refused leaves
 //! everything as it was. Here is the frame of every change; each kind has a file of its own, installs are in `install.rs`.
+//! Modules that come back and have missed something take several changes, between which the node goes on (`catch_up.rs`).
 
 mod alone;
+
+pub(crate) mod catch_up;
 
 mod serving;
 
 pub(crate) mod granting;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use actix::prelude::{ActorFutureExt, AsyncContext, Context, Handler, Message, WrapFuture};
 use interstice_abi::{
@@ -20,8 +23,10 @@ use interstice_abi::{
 };
 use tokio::sync::oneshot;
 
+use self::catch_up::{Answer, CatchUp, has_missed};
 use crate::{
     config::Config,
+    history::Around,
     ingress::Replies,
     record::{Input, Record, StepRecord},
     shared::Shared,
@@ -62,6 +67,8 @@ pub(crate) enum Change {
     Quarantine(Quarantine),
     /// A module that failed too often starts again, if it is still the same binary.
     SecondChance(ModuleName, [u8; 32]),
+    /// Modules go on with what they have missed.
+    CatchUp(Box<CatchUp>),
 }
 
 /// What becomes of an unload of a module that running ones need.
@@ -105,6 +112,7 @@ impl Change {
                 format!("module `{}` failed too often", quarantine.module)
             }
             Self::SecondChance(module, _) => format!("module `{module}` had its second chance"),
+            Self::CatchUp(_) => String::new(),
         }
     }
 }
@@ -156,6 +164,14 @@ pub(crate) struct ChangeContext {
     pub(crate) forget_timers: Vec<ModuleName>,
     /// Modules that are quarantined now, with the hash of their binary.
     pub(crate) quarantined: Vec<(ModuleName, [u8; 32])>,
+    /// With which turn modules that catch up have begun to.
+    pub(crate) catch_ups: BTreeMap<ModuleName, Seq>,
+    /// What is left to do before the change is answered, in changes to come.
+    pub(crate) left: Option<Box<CatchUp>>,
+    /// Whether history was held for modules that have caught up, or will not.
+    has_caught_up: bool,
+    /// What is known of the past, for modules that catch up.
+    around: Option<Around>,
 }
 
 impl Handler<TakeChange> for Supervisor {
@@ -180,11 +196,15 @@ impl Supervisor {
             stamper: self.stamper,
             forget_timers: Vec::new(),
             quarantined: Vec::new(),
+            catch_ups: self.catch_ups.clone(),
+            left: None,
+            has_caught_up: false,
+            around: matches!(change, Change::CatchUp(_)).then(|| self.around()),
         };
         let work = async move {
             let what = change.describe();
             let outcome = context.make(change).await;
-            if outcome.is_ok() && !what.is_empty() {
+            if outcome.is_ok() && !what.is_empty() && context.left.is_none() {
                 context.shared.lines.message(None, None, &what);
             }
             let outcome = context.when_durable(outcome).await;
@@ -210,6 +230,7 @@ impl Supervisor {
         } = done;
         self.catalogue = context.catalogue;
         self.shared.turns.look_in(&self.catalogue);
+        self.catch_ups = context.catch_ups;
         self.stamper = context.stamper;
         self.admission.forget_modules();
         for module in &context.forget_timers {
@@ -219,14 +240,26 @@ impl Supervisor {
             self.promise_second_chance(module, hash, ctx);
         }
         self.barrier.done();
-        asker.tell(outcome);
+        if context.has_caught_up {
+            self.checkpoints.release();
+        }
+        match context.left {
+            Some(left) if outcome.is_ok() => self.read_missed(left, asker, ctx),
+            _ => asker.tell(outcome),
+        }
     }
 }
 
 impl ChangeContext {
     async fn make(&mut self, change: Change) -> Result<ResponseBody, Failure> {
         match change {
-            Change::Install(install) => self.install(*install).await.map(ResponseBody::Deployed),
+            Change::Install(install) => {
+                let report = self.install(*install).await;
+                if let Some(left) = &mut self.left {
+                    left.answer_as(Answer::Install);
+                }
+                report.map(ResponseBody::Deployed)
+            }
             Change::InstallAll(installs) => {
                 let reports = self.install_all(installs).await;
                 reports.map(ResponseBody::DeployedAll)
@@ -246,6 +279,7 @@ impl ChangeContext {
                 .await
                 .map(|()| ResponseBody::Done),
             Change::SecondChance(module, hash) => self.second_chance(&module, hash).await,
+            Change::CatchUp(work) => self.catch_up(work).await,
             Change::Load(module) => self.start_again(&module).await,
             Change::Remove(module) => self.remove(&module).await.map(|()| ResponseBody::Done),
             Change::Grant {
@@ -262,8 +296,18 @@ impl ChangeContext {
     async fn start_again(&mut self, module: &ModuleName) -> Result<ResponseBody, Failure> {
         let installed = self.catalogue.installed();
         if let Some(found) = installed.get(module) {
+            if found.state == ModuleState::CatchingUp {
+                let text = format!(
+                    "module `{module}` is catching up with what it has missed already, and serves then"
+                );
+                return Err(Failure::new(Code::Rejected, text));
+            }
             check_dependencies(&found.schema, &installed)?;
             self.add_code(found).await?;
+            if has_missed(found, &found.schema) {
+                self.begin_to_catch_up(module)?;
+                return Ok(ResponseBody::Done);
+            }
         }
         self.begin_again(module)?;
         let called = self.load(module).await?;
@@ -284,6 +328,9 @@ impl ChangeContext {
             return Ok(ResponseBody::Done);
         }
         let started = self.start_again(module).await;
+        if self.left.is_some() {
+            return started;
+        }
         if let Err(failure) = &started {
             let text =
                 format!("the module was to start again by itself, and that failed: {failure}");

@@ -37,7 +37,7 @@ pub(crate) struct Checkpoints {
     phase: Phase,
     /// The last seq that the last checkpoint holds.
     last: Option<Seq>,
-    /// Backups under way: while there is one, no history goes.
+    /// Backups under way, and modules that catch up: while there is one, no history goes.
     backups: u32,
     /// Those of them whose markers are in the queues.
     backups_passing: u32,
@@ -124,8 +124,13 @@ impl Checkpoints {
 
     /// A backup begins: what it copies stays.
     pub(crate) fn hold(&mut self) {
-        self.backups += 1;
+        self.hold_history();
         self.backups_passing += 1;
+    }
+
+    /// Somebody reads history that may not go meanwhile.
+    pub(crate) fn hold_history(&mut self) {
+        self.backups += 1;
     }
 
     /// The marker of a backup has passed every module.
@@ -133,7 +138,7 @@ impl Checkpoints {
         self.backups_passing = self.backups_passing.saturating_sub(1);
     }
 
-    /// A backup has ended.
+    /// A backup has ended, or somebody has read what was to stay.
     pub(crate) fn release(&mut self) {
         self.backups = self.backups.saturating_sub(1);
     }

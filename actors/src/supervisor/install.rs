@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use interstice_abi::{
     event::Event,
-    failure::{Code, Failure},
+    failure::Failure,
     fingerprint::Fingerprint,
     id::{ModuleName, Seq},
     schema::{ModuleSchema, Persistence},
@@ -43,7 +43,11 @@ use crate::{
     record::{Input, Installing},
     supervisor::{
         catalogue::{Catalogue, Installed, fingerprints::Fingerprints},
-        change::{ChangeContext, granting::revocations},
+        change::{
+            ChangeContext,
+            catch_up::{Answer, has_missed},
+            granting::revocations,
+        },
         grants::Grants,
     },
 };
@@ -113,14 +117,33 @@ impl ChangeContext {
         }
         let since = self.next_seq();
         let mut installed = before.clone();
+        let returning: Vec<ModuleName> = installs
+            .iter()
+            .filter(|install| {
+                let old = before.get(install.name());
+                old.is_some_and(|old| has_missed(old, install.schema()))
+            })
+            .map(|install| install.name().clone())
+            .collect();
         for install in &mut installs {
-            let entry = self.place(install, since, &installed).await?;
+            let mut entry = self.place(install, since, &installed).await?;
+            if returning.contains(install.name()) {
+                entry.state = ModuleState::CatchingUp;
+            }
             installed.insert(install.name().clone(), entry);
             self.forget_timers.push(install.name().clone());
         }
         let previous = self.catalogue.clone();
         self.adopt(Catalogue::new(installed));
-        self.begin(&installs, &before, previous).await?;
+        if returning.is_empty() {
+            self.begin(&installs, &before, previous).await?;
+        } else {
+            // None of them begins with `init`: some are upgrades.
+            self.record(Input::CatchUp {
+                modules: returning.clone(),
+                installs: installs.iter().map(Install::recorded).collect(),
+            })?;
+        }
         let mut reports = Vec::new();
         for (install, plan) in installs.iter().zip(&plans) {
             let old = before.get(install.name());
@@ -128,6 +151,11 @@ impl ChangeContext {
                 self.end_changed_watches(&old.schema, install.schema());
             }
             let mut report = report(install, since, old, plan.as_ref());
+            if returning.contains(install.name()) {
+                // It is loaded when it has caught up.
+                reports.push(report);
+                continue;
+            }
             if let Err(failure) = self.load(install.name()).await? {
                 report.load_failure = Some(failure.to_string());
             }
@@ -135,6 +163,9 @@ impl ChangeContext {
                 self.load_dependents(install.name()).await?;
             }
             reports.push(report);
+        }
+        if !returning.is_empty() {
+            self.leave(returning, since, reports.clone(), Answer::InstallAll);
         }
         Ok(reports)
     }
@@ -232,7 +263,7 @@ impl ChangeContext {
                 && !plan.is_compatible()
                 && install.options.on_conflict == OnConflict::Refuse
             {
-                return Err(does_not_fit(install.name(), plan));
+                return Err(fit::does_not_fit(install.name(), plan));
             }
             plans.push(plan);
         }
@@ -329,30 +360,6 @@ impl ChangeContext {
         let watchers = &self.shared.watchers;
         watchers.end_changed(&self.shared.log, &new.name, upgraded);
     }
-}
-
-/// The refusal of an upgrade that would drop data.
-pub(super) fn does_not_fit(name: &ModuleName, plan: &MovePlan) -> Failure {
-    let rows = plan
-        .dropped()
-        .map(|(_, table)| format!("{} ({} rows)", table.name, table.rows));
-    let rows: Vec<String> = rows.collect();
-    let mut dropped = match rows.as_slice() {
-        [] => String::new(),
-        rows => format!("the tables {}", rows.join(", ")),
-    };
-    if !plan.timers.is_empty() {
-        let and = if dropped.is_empty() { "" } else { " and " };
-        dropped.push_str(&format!("{and}{} pending timers", plan.timers.len()));
-    }
-    Failure::new(
-        Code::SchemaConflict,
-        format!(
-            "the new version of module `{name}` does not fit its data, and nothing was changed:\n{}\n`deploy --wipe` would drop \
-             {dropped}; `deploy --dry-run` shows it all",
-            plan.difference
-        ),
-    )
 }
 
 fn report(

@@ -266,6 +266,21 @@ impl GuestModule {
         module
     }
 
+    /// A reducer that is told from which turn on changes of `module.table` are handed over.
+    pub(crate) fn on_gap(self, table: &str, name: &str, body: Vec<Op>) -> Self {
+        let (module, table) = table.split_once('.').expect("another module's");
+        let table = TableRef {
+            node: None,
+            module: Some(module.into()),
+            table: table.into(),
+        };
+        let mut module = self.reducer(name, 1, body);
+        if let Some(reducer) = module.reducers.last_mut() {
+            reducer.events.push(Event::Gap { table });
+        }
+        module
+    }
+
     /// A reducer on `connect` or `disconnect`, whose argument it does not look at.
     pub(crate) fn on_connection(self, event: Event, name: &str, body: Vec<Op>) -> Self {
         let arguments = vec![Field::new("node_id", ColumnType::String)];

@@ -23,7 +23,9 @@ pub(crate) struct Remove {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  interstice-cli unload local bank\n  interstice-cli load local bank       starts it again, \
-        and runs `load` of the modules that need it again"
+        and runs `load` of the modules that need it again\n\n\
+        Its subscriptions to tables of other modules resume where they ended: when it comes back, it is handed what it has\n\
+        missed, as far as the node keeps history."
 )]
 pub(crate) struct Unload {
     /// The node

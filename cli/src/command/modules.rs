@@ -89,6 +89,7 @@ const fn state(state: &ModuleState) -> &'static str {
         ModuleState::Loaded => "loaded",
         ModuleState::Unloaded => "unloaded",
         ModuleState::Quarantined { .. } => "quarantined",
+        ModuleState::CatchingUp => "catching up",
     }
 }
 

@@ -37,6 +37,7 @@ impl Life {
             35 => self.deploy_again(peers).await,
             36 => self.intrude(peers).await,
             37 => self.set_clock(),
+            38 => self.pause_mirror(peers).await,
             _ => check::past(peers, &self.model, &mut self.random).await,
         }
     }
@@ -195,6 +196,26 @@ impl Life {
     fn set_clock(&mut self) {
         let offset = Duration::from_secs(self.random.below(CLOCK_MAX));
         self.clock.set(offset, self.random.below(2) == 0);
+    }
+
+    /// `mirror` is stopped for some steps, and hears of all that it has missed when it comes back.
+    async fn pause_mirror(&mut self, peers: &Peers) {
+        let client = peers.owner.client();
+        client.unload("mirror").await.expect("nobody needs it");
+        for _ in 0..self.random.below(6) {
+            match self.random.below(5) {
+                0 => self.clear(peers).await,
+                1 | 2 => self.take(peers).await,
+                _ => self.put(peers).await,
+            }
+        }
+        if self.random.below(2) == 0 {
+            client.load("mirror").await.expect("it is stopped");
+        } else {
+            peers.owner.install(&mirror()).await;
+            self.model.deploys += 1;
+        }
+        check::mirror(peers, &self.model).await;
     }
 
     /// What a stranger is refused.

@@ -82,6 +82,15 @@ where
     note(&ctx, row.id, Some(row.balance), None)
 }
 
+/// The audit was stopped for so long that the node no longer keeps all that happened meanwhile:
+/// the journal lacks what came before this turn.
+#[reducer(on = "bank.account.gap")]
+pub fn on_gap(ctx: ReducerContext, first_turn: u64) {
+    ctx.log(&format!(
+        "the journal lacks changes of accounts before turn {first_turn}"
+    ));
+}
+
 /// Everything that happened to one account.
 #[query]
 pub fn history<Caps>(ctx: QueryContext<Caps>, account: u64) -> Vec<Entry>

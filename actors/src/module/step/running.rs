@@ -113,10 +113,10 @@ pub(crate) fn prepare<A>(
     let kept = kept.collect();
     let counters = module.tables().counters_since(savepoint);
     let counters = counters.map(|counter| (name.clone(), counter)).collect();
-    let serves = catalogue.entry(own).is_some_and(Entry::serves);
+    let runs = catalogue.entry(own).is_some_and(Entry::runs);
     Prepared {
         savepoint,
-        function: function.filter(|_| serves),
+        function: function.filter(|_| runs),
         of_load,
         refused,
         arguments,

@@ -1,18 +1,20 @@
 //! Routes: which reducers react to which rows and calls.
 //!
 //! A subscription counts only while its module serves, what it names is there and visible to it, and its grant was not taken
-//! back. Subscribers are in the order of (module, reducer), which is the order of their reactions.
+//! back. A module that catches up reacts to its own rows alone: what it is subscribed to elsewhere, it is handed later, from the
+//! log. Subscribers are in the order of (module, reducer), which is the order of their reactions.
 
 use std::collections::BTreeMap;
 
 use interstice_abi::{
-    event::{Event, RowEvent},
+    event::{Event, RowEvent, TableRef},
     id::{ModuleName, TableId},
     schema::{Persistence, Visibility},
     wire::GrantTarget,
 };
 
-use super::{Catalogue, Entry, ModuleIndex, Subscriber};
+use super::{Catalogue, Entry, Installed, ModuleIndex, Subscriber};
+use crate::history::{Heard, HeardBy};
 
 /// Every reducer of a serving module that is subscribed to connections, by (module, reducer). They
 /// are looked up once per catalogue: strangers connect as often as they like.
@@ -58,6 +60,35 @@ impl<A> Catalogue<A> {
     pub(crate) fn disconnect_subscribers(&self) -> &[Subscriber] {
         &self.connections.disconnect
     }
+
+    /// The tables of other modules whose changes a module is handed when it has missed them, with its views of them.
+    pub(crate) fn heard_by(&self, module: ModuleIndex) -> Vec<HeardBy> {
+        let mut tables: BTreeMap<(ModuleIndex, TableId), Heard> = BTreeMap::new();
+        let Some(entry) = self.entry(module) else {
+            return Vec::new();
+        };
+        for subscription in subscriptions_of(module, entry, &self.entries, &self.by_name) {
+            let Subscribed::Rows(id, event) = subscription.what else {
+                continue;
+            };
+            let source = subscription.source;
+            let provider = self.entry(source).filter(|_| source != module);
+            let Some(provider) = provider.filter(|provider| !provider.is_ephemeral(id)) else {
+                continue;
+            };
+            let known = tables.entry((source, id));
+            let heard = known.or_insert_with(|| entry.heard_of(&provider.installed, id));
+            if let Some(reducers) = heard.reducers.get_mut(event_place(event)) {
+                reducers.push(subscription.subscriber.reducer);
+            }
+        }
+        let with_view = |mut heard: Heard| {
+            heard.reducers.iter_mut().for_each(|list| list.sort());
+            let view = entry.view_of(&heard.provider).cloned();
+            (heard, view)
+        };
+        tables.into_values().map(with_view).collect()
+    }
 }
 
 impl<A> Entry<A> {
@@ -78,6 +109,34 @@ impl<A> Entry<A> {
     pub(crate) fn is_ephemeral(&self, table: TableId) -> bool {
         let table = self.installed.schema.tables.get(usize::from(table.0));
         table.is_some_and(|table| table.persistence == Persistence::Ephemeral)
+    }
+
+    /// A table of `provider`, without the reducers that are handed its changes.
+    fn heard_of(&self, provider: &Installed<A>, id: TableId) -> Heard {
+        let name = &provider.schema.name;
+        let table = provider.schema.tables.get(usize::from(id.0));
+        let table = table.map_or_else(String::new, |table| table.name.clone());
+        let gap = Event::Gap {
+            table: TableRef {
+                node: None,
+                module: Some(name.to_string()),
+                table: table.clone(),
+            },
+        };
+        let target = GrantTarget::Subscriptions {
+            module: name.to_string(),
+        };
+        let grants = self.installed.grants.entries().iter();
+        let granted = grants.filter(|entry| entry.target == target);
+        Heard {
+            provider: name.clone(),
+            since: provider.since,
+            id,
+            granted: granted.map(|entry| entry.since).max().unwrap_or_default(),
+            reducers: Default::default(),
+            gap: self.reducers_on(&gap).map(Into::into).collect(),
+            table,
+        }
     }
 
     /// Enters a subscription to something of this module.
@@ -114,7 +173,8 @@ enum Subscribed {
     Calls(String),
 }
 
-/// Every subscription of a serving module to something of this node, as far as visibility and grants allow it.
+/// Every subscription of a serving module to something of this node, as far as visibility and grants allow it; of one that catches
+/// up, those to its own rows.
 pub(super) fn subscriptions<A>(
     entries: &[Entry<A>],
     by_name: &BTreeMap<ModuleName, ModuleIndex>,
@@ -123,35 +183,48 @@ pub(super) fn subscriptions<A>(
     for (module, entry) in (0..)
         .map(ModuleIndex)
         .zip(entries)
-        .filter(|(_, entry)| entry.serves())
+        .filter(|(_, entry)| entry.runs())
     {
-        let schema = &entry.installed.schema;
-        for reducer in &schema.reducers {
-            for event in &reducer.events {
-                let Some((source, what)) = target(event, module, &schema.name, entries, by_name)
-                else {
-                    continue;
-                };
-                let source_name = entries
-                    .get(source.place())
-                    .map(|entry| entry.installed.schema.name.to_string());
-                let grant = GrantTarget::Subscriptions {
-                    module: source_name.unwrap_or_default(),
-                };
-                if source != module && entry.installed.grants.is_revoked(&grant) {
-                    continue;
-                }
-                let subscriber = Subscriber {
-                    name: schema.name.clone(),
-                    reducer: reducer.name.as_str().into(),
-                    module,
-                };
-                found.push(Subscription {
-                    source,
-                    what,
-                    subscriber,
-                });
+        let mut all = subscriptions_of(module, entry, entries, by_name);
+        all.retain(|subscription| entry.serves() || subscription.source == module);
+        found.append(&mut all);
+    }
+    found
+}
+
+/// Every subscription of a module, whether it serves or not.
+fn subscriptions_of<A>(
+    module: ModuleIndex,
+    entry: &Entry<A>,
+    entries: &[Entry<A>],
+    by_name: &BTreeMap<ModuleName, ModuleIndex>,
+) -> Vec<Subscription> {
+    let mut found = Vec::new();
+    let schema = &entry.installed.schema;
+    for reducer in &schema.reducers {
+        for event in &reducer.events {
+            let Some((source, what)) = target(event, module, &schema.name, entries, by_name) else {
+                continue;
+            };
+            let source_name = entries
+                .get(source.place())
+                .map(|entry| entry.installed.schema.name.to_string());
+            let grant = GrantTarget::Subscriptions {
+                module: source_name.unwrap_or_default(),
+            };
+            if source != module && entry.installed.grants.is_revoked(&grant) {
+                continue;
             }
+            let subscriber = Subscriber {
+                name: schema.name.clone(),
+                reducer: reducer.name.as_str().into(),
+                module,
+            };
+            found.push(Subscription {
+                source,
+                what,
+                subscriber,
+            });
         }
     }
     found

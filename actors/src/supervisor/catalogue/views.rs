@@ -26,7 +26,7 @@ impl<A> Entry<A> {
         entries: &[Self],
         by_name: &BTreeMap<ModuleName, ModuleIndex>,
     ) -> Vec<(ModuleName, Arc<View>)> {
-        if !self.serves() {
+        if !self.runs() {
             return Vec::new();
         }
         let dependencies = self.installed.schema.dependencies.iter();

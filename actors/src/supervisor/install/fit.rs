@@ -11,7 +11,7 @@ use interstice_abi::{
     schema::{Dependency, ModuleSchema},
     wire::ModuleState,
 };
-use interstice_host::schema;
+use interstice_host::{schema, table::MovePlan};
 
 use super::Install;
 use crate::supervisor::catalogue::Installed;
@@ -23,7 +23,7 @@ struct Modules<'a>(BTreeMap<&'a str, Known<'a>>);
 #[derive(Clone, Copy)]
 struct Known<'a> {
     schema: &'a ModuleSchema,
-    /// Whether it serves, or is about to.
+    /// Whether it serves or catches up, or is about to.
     serves: bool,
     /// Whether it is one of those that come.
     comes: bool,
@@ -36,7 +36,10 @@ impl<'a> Modules<'a> {
     ) -> Self {
         let there = installed.values().map(|installed| Known {
             schema: &installed.schema,
-            serves: installed.state == ModuleState::Loaded,
+            serves: matches!(
+                installed.state,
+                ModuleState::Loaded | ModuleState::CatchingUp
+            ),
             comes: false,
         });
         let coming = coming.map(|schema| Known {
@@ -226,4 +229,28 @@ pub(super) fn check_all_are_new(
             others.join(" "),
         ),
     ))
+}
+
+/// The refusal of an upgrade that would drop data.
+pub(super) fn does_not_fit(name: &ModuleName, plan: &MovePlan) -> Failure {
+    let rows = plan
+        .dropped()
+        .map(|(_, table)| format!("{} ({} rows)", table.name, table.rows));
+    let rows: Vec<String> = rows.collect();
+    let mut dropped = match rows.as_slice() {
+        [] => String::new(),
+        rows => format!("the tables {}", rows.join(", ")),
+    };
+    if !plan.timers.is_empty() {
+        let and = if dropped.is_empty() { "" } else { " and " };
+        dropped.push_str(&format!("{and}{} pending timers", plan.timers.len()));
+    }
+    Failure::new(
+        Code::SchemaConflict,
+        format!(
+            "the new version of module `{name}` does not fit its data, and nothing was changed:\n{}\n`deploy --wipe` would drop \
+             {dropped}; `deploy --dry-run` shows it all",
+            plan.difference
+        ),
+    )
 }

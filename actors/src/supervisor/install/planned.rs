@@ -9,9 +9,9 @@ use interstice_abi::{
 use interstice_host::table::{Fate, MovePlan, PlannedTable};
 
 use super::{
-    Install, does_not_fit,
+    Install,
     dropping::All,
-    fit::{self, check_all_are_new},
+    fit::{self, check_all_are_new, does_not_fit},
 };
 use crate::supervisor::change::ChangeContext;
 

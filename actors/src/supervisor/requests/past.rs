@@ -113,7 +113,7 @@ impl Supervisor {
 
     /// What a request knows of the node beside its log: shared, at the same cost however much is
     /// installed.
-    pub(super) fn around(&self) -> Around {
+    pub(in crate::supervisor) fn around(&self) -> Around {
         Around {
             shared: self.shared.clone(),
             installer: self.installer.clone(),

@@ -7,8 +7,8 @@ use interstice_abi::{
     schema::{ModuleSchema, Version},
     types::ColumnType,
     wire::{
-        GrantChange, HistoryBytes, HistoryEffect, HistoryInput, HistoryReducer, HistoryStep,
-        OnConflict, TimerChange,
+        GrantChange, GrantTarget, HistoryBytes, HistoryEffect, HistoryInput, HistoryReducer,
+        HistoryStep, OnConflict, TimerChange,
     },
 };
 use serde_json::{Map, Value as Json, json};
@@ -269,19 +269,12 @@ impl Input {
             } => {
                 let arguments = arguments_of(&arguments, &reducer, schema_at(schemas, schema));
                 let owner = if caller_is_owner { "owner " } else { "" };
+                let by = format!("by {owner}{caller}");
+                let input = Self::run("call", &module, (&reducer, arguments), &by);
+                let json = with(input.json, "caller", caller.to_string().into());
                 Self {
-                    text: format!(
-                        "call {module}.{reducer}{} by {owner}{caller}",
-                        in_brackets(&arguments)
-                    ),
-                    json: json!({
-                        "kind": "call",
-                        "module": module.as_str(),
-                        "reducer": reducer,
-                        "arguments": arguments,
-                        "caller": caller,
-                        "caller_is_owner": caller_is_owner,
-                    }),
+                    text: input.text,
+                    json: with(json, "caller_is_owner", caller_is_owner.into()),
                 }
             }
             HistoryInput::Timer { module, timer } => {
@@ -310,29 +303,19 @@ impl Input {
             HistoryInput::Load { module } => about("load", &module),
             HistoryInput::Unload { module } => about("unload", &module),
             HistoryInput::Quarantine { module, reason } => {
-                let input = about("quarantine", &module);
-                Self {
-                    text: format!("{}: {}", input.text, reason.replace('\n', INDENT)),
-                    json: with(input.json, "reason", reason.into()),
-                }
+                about("quarantine", &module).because(&reason)
             }
             HistoryInput::Remove { module } => about("remove", &module),
             HistoryInput::Grant {
                 module,
                 target,
-                change,
-            } => {
-                let kind = match change {
-                    GrantChange::Grant => "grant",
-                    GrantChange::Revoke => "revoke",
-                };
-                let input = about(kind, &module);
-                let target = Word(target).to_string();
-                Self {
-                    text: format!("{} {target}", input.text),
-                    json: with(input.json, "target", target.into()),
-                }
-            }
+                change: GrantChange::Grant,
+            } => Self::granted(about("grant", &module), target),
+            HistoryInput::Grant {
+                module,
+                target,
+                change: GrantChange::Revoke,
+            } => Self::granted(about("revoke", &module), target),
             HistoryInput::Connect { node } => Self {
                 text: format!("connect {node}"),
                 json: json!({"kind": "connect", "node": node}),
@@ -347,10 +330,39 @@ impl Input {
                 timers,
             } => Self::dropped(about("drop", &module), tables, &timers),
             HistoryInput::InstallAll { modules } => Self::installed_together(&modules),
+            HistoryInput::CatchUp { modules, installed } => Self::catching_up(&modules, &installed),
+            HistoryInput::Missed {
+                module,
+                reducer,
+                position,
+                schema,
+                arguments,
+            } => {
+                let arguments = arguments_of(&arguments, &reducer, schema_at(schemas, schema));
+                let of = format!("of {position}");
+                let input = Self::run("missed", &module, (&reducer, arguments), &of);
+                Self {
+                    text: input.text,
+                    json: with(input.json, "position", position.to_string().into()),
+                }
+            }
             HistoryInput::NodeStart => Self {
                 text: "start of the node".to_string(),
                 json: json!({"kind": "node-start"}),
             },
+        }
+    }
+
+    /// A reducer that the input runs, and why.
+    fn run(kind: &str, module: &ModuleName, (reducer, arguments): (&str, Json), why: &str) -> Self {
+        Self {
+            text: format!("{kind} {module}.{reducer}{} {why}", in_brackets(&arguments)),
+            json: json!({
+                "kind": kind,
+                "module": module.as_str(),
+                "reducer": reducer,
+                "arguments": arguments,
+            }),
         }
     }
 
@@ -371,6 +383,36 @@ impl Input {
         Self {
             text: format!("install {}", named.join(", ")),
             json: json!({"kind": "install", "modules": named}),
+        }
+    }
+
+    fn because(self, reason: &str) -> Self {
+        Self {
+            text: format!("{}: {}", self.text, reason.replace('\n', INDENT)),
+            json: with(self.json, "reason", reason.into()),
+        }
+    }
+
+    fn granted(input: Self, target: GrantTarget) -> Self {
+        let target = Word(target).to_string();
+        Self {
+            text: format!("{} {target}", input.text),
+            json: with(input.json, "target", target.into()),
+        }
+    }
+
+    fn catching_up(modules: &[ModuleName], installed: &[(ModuleName, Version)]) -> Self {
+        let modules: Vec<&str> = modules.iter().map(ModuleName::as_str).collect();
+        let named = |(module, version): &(ModuleName, _)| format!("{module} {version}");
+        let named: Vec<String> = installed.iter().map(named).collect();
+        let with_them = if named.is_empty() {
+            String::new()
+        } else {
+            format!(", install {}", named.join(", "))
+        };
+        Self {
+            text: format!("catch up {}{with_them}", modules.join(", ")),
+            json: json!({"kind": "catch-up", "modules": modules, "installed": named}),
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{GrantChange, GrantTarget, OnConflict, bytes};
 use crate::{
     failure::Failure,
-    id::{ModuleName, NodeId, Seq, StepIndex, TimerId},
+    id::{ModuleName, NodeId, Position, Seq, StepIndex, TimerId},
     schema::{ModuleSchema, Version},
     text,
 };
@@ -260,6 +260,28 @@ pub enum HistoryInput {
         module: ModuleName,
         /// Which.
         timer: TimerId,
+    },
+    /// Modules that were stopped began to catch up, some of them in new versions.
+    CatchUp {
+        /// Their names.
+        modules: Vec<ModuleName>,
+        /// The modules that came with that, and their versions.
+        installed: Vec<(ModuleName, Version)>,
+    },
+    /// A module that was stopped heard of a change that it had missed, or of changes that are no
+    /// longer known.
+    Missed {
+        /// The module.
+        module: ModuleName,
+        /// Its reducer.
+        #[serde(with = "text")]
+        reducer: String,
+        /// Where the change stands.
+        position: Position,
+        /// As in [`HistoryEffect::Change`].
+        schema: Option<u32>,
+        /// The arguments' encodings, one after the other.
+        arguments: HistoryBytes,
     },
 }
 

@@ -60,6 +60,9 @@ pub enum ModuleState {
         /// Its last fault.
         reason: String,
     },
+    /// It was stopped and runs again: it first hears of the changes that it has missed, and then
+    /// serves.
+    CatchingUp,
 }
 
 /// Counts since the module was loaded.
