@@ -129,12 +129,12 @@ impl Follower {
                 self.anew += 1;
                 Err(End::Again)
             }
-            // The ledger is unloaded or replaced, or the node stops.
+            // The module is unloaded, replaced or has grown, or the node stops.
             Some(Err(Error::Failed(failure)))
                 if matches!(
                     failure.code,
                     Code::Unavailable | Code::NotFound | Code::Busy
-                ) =>
+                ) || failure.message.contains("was upgraded") =>
             {
                 self.refused = Some(failure);
                 tokio::time::sleep(Duration::from_millis(2)).await;
