@@ -11,6 +11,7 @@ mod fault;
 mod limiter;
 mod meter;
 mod outline;
+mod schedules;
 mod ticker;
 mod work;
 
@@ -35,6 +36,7 @@ pub(crate) use limiter::Limiter;
 pub(crate) use meter::Meter;
 pub use meter::{computing_begins, count_computing_time, polling_begins};
 pub(crate) use outline::MEMORY_EXPORT;
+pub use schedules::public_timers;
 
 use crate::{
     hostcall::{self, Guest},

@@ -1,4 +1,5 @@
-//! `#[reducer]` and `#[query]`: parse (`model`, `capability`), check against events (`event`), emit (`emit`).
+//! `#[reducer]` and `#[query]`: parse (`model`, `capability`), check against events (`event`),
+//! emit (`emit`, `schedules`).
 //!
 //! The function itself stays as it was written; what makes it callable from outside stands beside it.
 
@@ -6,11 +7,12 @@ mod capability;
 mod emit;
 mod event;
 mod model;
+mod schedules;
 
 use proc_macro2::TokenStream;
 use quote::quote;
 
-pub(crate) use emit::export;
+pub(crate) use emit::{export, mark};
 pub(crate) use event::table_check;
 
 use crate::errors::Errors;
@@ -73,7 +75,11 @@ pub(crate) fn expand(kind: Kind, attribute: TokenStream, item: TokenStream) -> T
     }
     match (errors.into_tokens(), function) {
         (None, Some(function)) => {
-            let outside = emit::outside(&function, &events);
+            let marks = match kind {
+                Kind::Reducer => schedules::marks(&function, &events, &parsed.block),
+                Kind::Query => TokenStream::new(),
+            };
+            let outside = emit::outside(&function, &events, &marks);
             quote!(#parsed #outside)
         }
         (errors, _) => quote!(#errors #parsed),

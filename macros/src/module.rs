@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use interstice_abi::{
     event::{Event, TableRef},
+    host_call::PUBLIC_EXPORT,
     id::check_name,
     schema::Authority,
 };
@@ -18,7 +19,7 @@ use syn::{
 use crate::{
     bindings,
     errors::Errors,
-    function::{export, table_check},
+    function::{export, mark, table_check},
     name::sdk,
 };
 
@@ -96,13 +97,14 @@ pub(crate) fn expand(input: TokenStream) -> TokenStream {
     };
     let bindings = bindings_module(&header, &module);
     let describe = describe(&name, &header, &dependencies);
+    let public = header.is_public.then(|| mark(PUBLIC_EXPORT, ""));
     let checks = header
         .replicated_tables
         .iter()
         .map(|(text, table)| table_check(text, table));
     match errors.into_tokens() {
         Some(errors) => quote!(#errors #bindings),
-        None => quote!(#bindings const _: () = { #describe #(#checks)* };),
+        None => quote!(#bindings const _: () = { #describe #public #(#checks)* };),
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use indicatif::ProgressBar;
 use interstice_abi::wire::{DeployOptions, DeployPlan, DeployReport, OnConflict};
+use interstice_host::wasm::public_timers;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -125,7 +126,9 @@ async fn deploy(app: &App, nodes: &[String], paths: &[PathBuf], how: &How) -> Ou
     let mut wasms = Vec::new();
     if sessions.iter().any(Result::is_ok) {
         for path in paths {
-            wasms.push(app.builder().module(path)?.wasm);
+            let wasm = app.builder().module(path)?.wasm;
+            warn_of_timers(app, &wasm);
+            wasms.push(wasm);
         }
     }
     let wasms: Vec<&[u8]> = wasms.iter().map(Vec::as_slice).collect();
@@ -294,6 +297,28 @@ fn say(app: &App, session: &Session, report: &DeployReport) -> Outcome<()> {
         warn_of_load(app, report.module.as_str(), failure);
     }
     Ok(())
+}
+
+/// Says which public reducers of a module set timers for themselves.
+pub(crate) fn warn_of_timers(app: &App, wasm: &[u8]) {
+    for way in public_timers(wasm) {
+        app.output.warn(timers_multiply(&way));
+    }
+}
+
+/// `way` begins with the public reducer, and leads back to it.
+fn timers_multiply(way: &[String]) -> String {
+    let first = way.first().map_or("", String::as_str);
+    let others: Vec<String> = way.iter().skip(1).map(|name| format!("`{name}`")).collect();
+    let over = if others.is_empty() {
+        String::new()
+    } else {
+        format!(", by way of {}", others.join(" and "))
+    };
+    format!(
+        "the reducer `{first}` is public and schedules itself{over}: each call from outside begins one more chain of timers; \
+         write `#[reducer(private)]`, or `#[reducer(every = \"…\")]` for what runs by itself"
+    )
 }
 
 /// Says that a module is installed and its `load` has failed.

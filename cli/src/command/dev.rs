@@ -113,6 +113,7 @@ async fn deploy(app: &App, session: &Session, built: Outcome<Module>) -> Outcome
             return Ok(());
         }
     };
+    deploy::warn_of_timers(app, &module.wasm);
     match deploy::upload(app, session, &module.wasm, DeployOptions::default()).await {
         Ok(report) if app.output.is_json() => app.output.json_line(&report),
         Ok(_) => Ok(()),

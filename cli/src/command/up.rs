@@ -145,6 +145,11 @@ pub(crate) async fn start(
     if node_process::is_locked(&start.node.folder) {
         return Err(running_already(&start.node.name));
     }
+    // What is said in the background nobody reads.
+    if !manner.detached {
+        let modules = start.modules.iter();
+        modules.for_each(|module| deploy::warn_of_timers(app, &module.wasm));
+    }
     if manner.detach {
         let report = node_process::detach(app, &arguments(&start, manner))?;
         warn_of_loads(app, &report);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::place::Place;
+use crate::place::{Place, built};
 
 #[test]
 fn timers_are_listed_and_cancelled() {
@@ -44,4 +44,23 @@ fn timers_are_listed_and_cancelled() {
     place.ok(&["unload", "one", "hello-example"]);
     place.ok(&["load", "one", "hello-example"]);
     assert_eq!(counts("timers_pending"), Some(json!(1)));
+}
+
+#[test]
+fn a_public_reducer_that_schedules_itself_is_warned_of_before_and_with_its_deploy() {
+    let place = Place::new();
+    place.up("one", &["hello", "bank"]);
+    let crimes = built("crimes").display().to_string();
+    for options in [&["--dry-run"][..], &[]] {
+        let ran = place.run(&[&["deploy", &crimes], options].concat());
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        let said = "the reducer `timer_fork` is public and schedules itself";
+        assert!(ran.err.contains(said), "{ran:?}");
+        assert!(ran.err.contains("#[reducer(private)]"), "{ran:?}");
+        assert_eq!(ran.err.matches("schedules itself").count(), 1, "{ran:?}");
+    }
+    // Its timer runs by itself.
+    let hello = built("hello").display().to_string();
+    let ran = place.run(&["deploy", &hello]);
+    assert!(!ran.err.contains("schedules itself"), "{ran:?}");
 }

@@ -20,7 +20,11 @@ pub(crate) fn export(prefix: &str, name: &str) -> TokenStream {
 }
 
 /// All that makes the function callable from outside.
-pub(super) fn outside(function: &Function, events: &[Subscription]) -> TokenStream {
+pub(super) fn outside(
+    function: &Function,
+    events: &[Subscription],
+    marks: &TokenStream,
+) -> TokenStream {
     let checks = events.iter().map(|event| event::checks(event, function));
     let (run, describe) = (run(function), describe(function, events));
     let conditions = &function.conditions;
@@ -30,6 +34,19 @@ pub(super) fn outside(function: &Function, events: &[Subscription]) -> TokenStre
             #run
             #describe
             #(#checks)*
+            #marks
+        };
+    }
+}
+
+/// An export that does nothing: its name says it all.
+pub(crate) fn mark(prefix: &str, name: &str) -> TokenStream {
+    let export = export(prefix, name);
+    quote! {
+        const _: () = {
+            #export
+            extern "C" fn __interstice_mark() {}
+            const _: extern "C" fn() = __interstice_mark;
         };
     }
 }

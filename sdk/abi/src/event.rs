@@ -133,6 +133,18 @@ const WORDS: [(&str, Event); 11] = [
 ];
 
 impl Event {
+    /// Whether others may call a reducer that this runs.
+    #[must_use]
+    pub fn allows_calls(&self) -> bool {
+        matches!(
+            self,
+            Self::Every {
+                visibility: Visibility::Public,
+                ..
+            }
+        )
+    }
+
     /// The authority that a module must declare to receive this event.
     #[must_use]
     pub fn authority(&self) -> Option<crate::schema::Authority> {

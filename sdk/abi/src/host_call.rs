@@ -27,6 +27,12 @@ pub const REDUCER_PREFIX: &str = "__interstice_reducer__";
 pub const QUERY_PREFIX: &str = "__interstice_query__";
 /// Prefix of the exports that describe something.
 pub const DESCRIBE_PREFIX: &str = "__interstice_describe__";
+/// Prefix of exports that say in their names which timers reducers set: `public:<reducer>:<reducer
+/// that runs>`, or `private:…` where others may not call the first one. They do nothing, and a
+/// module need not have them.
+pub const SCHEDULES_PREFIX: &str = "__interstice_schedules__";
+/// An export that says that the module is public. It does nothing, and a module need not have it.
+pub const PUBLIC_EXPORT: &str = "__interstice_is_public";
 
 /// A WASM value type of a host call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

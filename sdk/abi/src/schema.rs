@@ -217,16 +217,7 @@ impl ReducerSchema {
     /// Whether clients and other modules may call it: it handles no event and is not private.
     #[must_use]
     pub fn is_callable(&self) -> bool {
-        let allows = |event: &Event| {
-            matches!(
-                event,
-                Event::Every {
-                    visibility: Visibility::Public,
-                    ..
-                }
-            )
-        };
-        self.events.iter().all(allows)
+        self.events.iter().all(Event::allows_calls)
     }
 
     /// The period with which it runs by itself, in milliseconds.
