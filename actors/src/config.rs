@@ -62,6 +62,10 @@ const UNSENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// keeps the modules in its reach busy for no longer.
 const TURN_MS: u64 = 10_000;
 
+/// How long a backup waits for what is under way: calls that have not begun are refused after 10
+/// s, and what has begun then ends well within the rest, unless it goes on and on.
+const BACKUP_WAIT_MS: u64 = 60_000;
+
 /// How long a quarantined module waits for its first second chance: long enough for a neighbour or a disk to recover.
 const SECOND_CHANCE_MS: u64 = 60_000;
 
@@ -117,6 +121,10 @@ pub struct Config {
     /// dropped, and the answer and the log say so. A single step is bounded by `limits.deadline_ms`.
     #[serde(default = "turn_ms")]
     pub turn_ms: u64,
+    /// How long a backup waits for what is under way when it is asked for, in milliseconds. Then
+    /// it is refused, and the refusal names what it waited for.
+    #[serde(default = "backup_wait_ms")]
+    pub backup_wait_ms: u64,
     /// After how long a quarantined module is started again by itself, in milliseconds; each time that it fails soon again it
     /// waits twice as long, up to an hour. 0: never.
     #[serde(default = "second_chance_ms")]
@@ -193,6 +201,7 @@ impl Default for Config {
             waiting_connections_max: WAITING_CONNECTIONS_MAX,
             requests_per_connection_max: REQUESTS_PER_CONNECTION_MAX,
             turn_ms: TURN_MS,
+            backup_wait_ms: BACKUP_WAIT_MS,
             second_chance_ms: SECOND_CHANCE_MS,
             drain_ms: DRAIN_MS,
             admission: AdmissionLimits::default(),
@@ -227,6 +236,10 @@ const fn requests_per_connection_max() -> u32 {
 
 const fn turn_ms() -> u64 {
     TURN_MS
+}
+
+const fn backup_wait_ms() -> u64 {
+    BACKUP_WAIT_MS
 }
 
 const fn second_chance_ms() -> u64 {

@@ -10,6 +10,8 @@
 mod answers;
 #[path = "security/attention.rs"]
 mod attention;
+#[path = "security/backups.rs"]
+mod backups;
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
 mod common;

@@ -1,14 +1,18 @@
 //! Backups over the protocol: written into a file of the node's folder, then fetched piece by piece.
 //!
-//! So a slow client holds up nothing, and what waits for it is on disk. The file goes when the client has it, when its connection ends, or
-//! when the node starts the next time.
+//! So a slow client holds up nothing, and what waits for it is on disk. The file goes when the
+//! client has it, when its connection ends, or when the node starts the next time. A backup holds
+//! what was stamped before it, so it waits for that, but only for a time: reads and calls that
+//! have not begun are refused as before a change of the catalogue, and in the end the backup is.
 
 use std::{
     collections::BTreeMap,
+    fmt::Display,
     fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use actix::prelude::{AsyncContext, Context, Message};
@@ -20,10 +24,10 @@ use interstice_abi::{
 
 use super::{Head, Writer};
 use crate::{
-    ingress::{Peer, Replies},
+    ingress::{ConnectionId, Peer, Replies},
     lines::now_ms,
     module::checkpoint::Passing,
-    supervisor::{Supervisor, pressure::Waiting},
+    supervisor::{Supervisor, checkpoint::passing::NotPassed, pressure::Waiting},
 };
 
 /// The folder of backups that clients are fetching.
@@ -68,7 +72,7 @@ pub(crate) struct BackupPassed;
 pub(crate) struct BackupDone {
     number: u64,
     seq: Seq,
-    written: Result<u64, String>,
+    written: Result<u64, Failure>,
     replies: Replies,
     request: u64,
 }
@@ -83,6 +87,20 @@ impl Backups {
                 let text = format!("there is no backup {number} of this connection; ask for one");
                 Failure::new(Code::NotFound, text)
             })
+    }
+
+    /// A backup that was asked for has waited for too long for what runs before it.
+    fn refuse_waiting(&mut self, connection: ConnectionId, request: u64) {
+        let is_it = |(peer, _, id): &mut (Arc<Peer>, Replies, u64)| {
+            peer.connection == connection && *id == request
+        };
+        for (_, replies, id) in self.waiting.extract_if(.., is_it) {
+            let text = "the backup has waited for as long as it may (backup_wait_ms in node.toml) for a checkpoint that is being written, and nothing was written; try again";
+            replies.send(Response {
+                id,
+                body: Err(Failure::new(Code::Busy, text)),
+            });
+        }
     }
 
     /// The client has what it wanted, or its connection has ended.
@@ -109,6 +127,32 @@ impl Backups {
             }
         });
     }
+}
+
+/// Why a backup was not begun.
+fn not_passed(why: &NotPassed, patience: Duration) -> Failure {
+    let waited = patience.as_secs_f64();
+    match why {
+        NotPassed::Ended(problem) => not_written(problem),
+        NotPassed::Late(modules) => {
+            let names: Vec<String> = modules.iter().map(|name| format!("`{name}`")).collect();
+            let what = if names.is_empty() {
+                "the log".to_string()
+            } else {
+                format!("calls under way in {}", names.join(", "))
+            };
+            let text = format!(
+                "the backup has waited for {waited} s for {what} (backup_wait_ms in node.toml), and nothing was written; \
+                 try again when there is less to do, or unload what is busy"
+            );
+            Failure::new(Code::Busy, text)
+        }
+    }
+}
+
+fn not_written(problem: impl Display) -> Failure {
+    let text = format!("the backup could not be written: {problem}");
+    Failure::new(Code::Unavailable, text)
 }
 
 /// Removes what a process that has ended has left.
@@ -140,8 +184,12 @@ impl Supervisor {
             return Err(Failure::new(Code::Busy, text));
         }
         if self.checkpoints.is_running() {
-            let waiting = (peer.clone(), replies, request);
-            self.backups.waiting.push(waiting);
+            let connection = peer.connection;
+            self.backups.waiting.push((peer.clone(), replies, request));
+            let patience = Duration::from_millis(self.config.backup_wait_ms);
+            ctx.run_later(patience, move |supervisor, _| {
+                supervisor.backups.refuse_waiting(connection, request);
+            });
             return Ok(());
         }
         self.backups.last += 1;
@@ -176,23 +224,25 @@ impl Supervisor {
             installed: modules.map(|(_, entry)| entry.installed.hash).collect(),
         };
         let supervisor = ctx.address();
+        let patience = Duration::from_millis(self.config.backup_wait_ms);
         let work = async move {
-            let passed = passed.all().await;
+            let passed = passed.all_within(patience).await;
             supervisor.do_send(BackupPassed);
             let written = async {
-                let (_, frozen) = passed?;
+                let (_, frozen) = passed.map_err(|why| not_passed(&why, patience))?;
                 let digests = frozen
                     .into_iter()
                     .filter_map(|frozen| Some((frozen.module, frozen.digest?)))
                     .collect();
-                writer.shared.synced().await?;
+                writer.shared.synced().await.map_err(not_written)?;
                 let writing = tokio::task::spawn_blocking(move || {
                     interstice_host::files::create_private_dir(&folder)
                         .map_err(|error| error.to_string())?;
                     let writer = writer.with_digests(digests);
                     writer.write(&path).map_err(|error| error.to_string())
                 });
-                writing.await.map_err(|panic| panic.to_string())?
+                let written = writing.await.map_err(|panic| panic.to_string());
+                written.flatten().map_err(not_written)
             };
             let written = written.await;
             supervisor.do_send(BackupDone {
@@ -241,10 +291,9 @@ impl Supervisor {
                 bytes,
                 seq: done.seq,
             }),
-            Err(problem) => {
-                let text = format!("the backup could not be written: {problem}");
-                self.shared.lines.warn(None, None, &text);
-                Err(Failure::new(Code::Unavailable, text))
+            Err(failure) => {
+                self.shared.lines.warn(None, None, &failure.message);
+                Err(failure)
             }
         };
         done.replies.send(Response {

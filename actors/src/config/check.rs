@@ -63,7 +63,7 @@ pub(super) fn check(config: &Config, text: &str) -> Result<(), String> {
 
 /// Each number with the least and the most that it may be.
 #[expect(clippy::too_many_lines, reason = "one line per number")]
-pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 26] {
+pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 27] {
     let (admission, limits) = (&config.admission, &config.limits);
     let workers = u64::try_from(config.workers).unwrap_or(u64::MAX);
     [
@@ -95,6 +95,7 @@ pub(super) fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 26] {
             COUNT_LIMIT,
         ),
         ("turn_ms", config.turn_ms, 1, DEADLINE_LIMIT),
+        ("backup_wait_ms", config.backup_wait_ms, 1, DEADLINE_LIMIT),
         ("second_chance_ms", config.second_chance_ms, 0, COUNT_LIMIT),
         ("drain_ms", config.drain_ms, 1, DEADLINE_LIMIT),
         (

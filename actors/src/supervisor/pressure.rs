@@ -1,9 +1,10 @@
 //! How long a change of the catalogue or a backup waits for what has a place before it, and what is shed then.
 //!
 //! Both wait until everything earlier has ended, and everybody who comes later waits for them, so what a client may put into
-//! the queues must not decide how long that takes. First the reads that have not begun are refused, then those that run are
-//! ended, and for a change also the calls that have not begun ([`crate::shedding`]). What is left is the step or the cascade
-//! that each module runs, and both are bounded.
+//! the queues must not decide how long that takes. First the reads that have not begun are refused,
+//! then those that run are ended, then the calls that have not begun are refused
+//! ([`crate::shedding`]). What is left is the step or the cascade that each module runs, and both
+//! are bounded.
 
 use std::time::Duration;
 
@@ -45,11 +46,9 @@ impl Supervisor {
         ctx.run_later(RUNNING_READS_PATIENCE, move |supervisor, _| {
             supervisor.shared.shedding.shed_running_reads(ticket);
         });
-        if waiting == Waiting::Change {
-            ctx.run_later(CALLS_PATIENCE, move |supervisor, _| {
-                supervisor.shed_calls(ticket);
-            });
-        }
+        ctx.run_later(CALLS_PATIENCE, move |supervisor, _| {
+            supervisor.shed_calls(ticket);
+        });
     }
 
     fn shed_calls(&mut self, ticket: Ticket) {
