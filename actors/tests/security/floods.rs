@@ -210,6 +210,21 @@ async fn a_change_of_modules_and_a_backup_do_not_wait_for_queries() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_module_ends_its_query_that_would_run_for_minutes() {
+    let mut world = World::configured(|config| config.limits.deadline_ms = 300_000);
+    world.start().await;
+    let owner = world.owner().await;
+    owner.install(&victim()).await;
+    let stranger = world.stranger().await;
+    let asked = tokio::spawn(async move { stranger.query("victim", "spin", &[]).await });
+    soon(async { while world_is_quiet(&world).await {} }).await;
+    soon(owner.install(&victim())).await;
+    let failure = soon(asked).await.unwrap().unwrap_err();
+    assert_eq!(failure.code, Code::Busy, "{failure}");
+    world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_of_modules_waits_for_slow_calls_for_a_bounded_time() {
     let (mut world, owner) = world(10_000).await;
     let mut flood = flood(&world, slow()).await;
