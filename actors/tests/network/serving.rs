@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt as _;
 use interstice_abi::{
     failure::Code,
-    wire::{Ack, DeployOptions, Standing, WatchEvent},
+    wire::{ANSWER_BYTES_MAX, Ack, DeployOptions, Standing, WatchEvent},
 };
 use interstice_actors::network::NetworkError;
 use interstice_client::{Client, ConnectOptions, Error, Identity, Progress, Target};
@@ -102,10 +102,23 @@ async fn large_messages_travel_both_ways() {
         .await
         .unwrap();
     assert_eq!(value.len(), bytes);
+    // No frame holds it, so it comes in parts.
+    let parts = 66 * 1024 * 1024;
+    let (value, _) = client
+        .query("m", &parts.to_string(), vec![], Ack::Applied)
+        .await
+        .unwrap();
+    assert!(value.len() == parts, "{} bytes", value.len());
     let too_large = client
-        .query("m", &(66 * 1024 * 1024).to_string(), vec![], Ack::Applied)
+        .query(
+            "m",
+            &(ANSWER_BYTES_MAX + 1).to_string(),
+            vec![],
+            Ack::Applied,
+        )
         .await;
-    assert_eq!(code(too_large.unwrap_err()), Code::TooLarge);
+    let too_large = too_large.map(|(value, _)| value.len());
+    assert_eq!(too_large.map_err(code), Err(Code::TooLarge));
     client.ping().await.unwrap();
 }
 

@@ -215,11 +215,14 @@ async fn a_change_of_a_module_ends_its_query_that_would_run_for_minutes() {
     world.start().await;
     let owner = world.owner().await;
     owner.install(&victim()).await;
-    let stranger = world.stranger().await;
-    let asked = tokio::spawn(async move { stranger.query("victim", "spin", &[]).await });
-    soon(async { while world_is_quiet(&world).await {} }).await;
+    let address = format!("/ip4/127.0.0.1/tcp/{}", world.port());
+    let mut raw = Raw::greeted_at(&address.parse().unwrap(), &Identity::generate()).await;
+    raw.ask(2, spin()).await;
+    // Requests of a connection are taken up in their order.
+    raw.ask(3, RequestBody::NodeStatus).await;
+    assert_eq!(soon(raw.answer()).await.unwrap().id, 3);
     soon(owner.install(&victim())).await;
-    let failure = soon(asked).await.unwrap().unwrap_err();
+    let failure = soon(raw.answer()).await.unwrap().body.unwrap_err();
     assert_eq!(failure.code, Code::Busy, "{failure}");
     world.stop().await;
 }
