@@ -3,7 +3,7 @@
 //! Binaries are compiled (`install/compiling.rs`), and stored and synced under their hashes; rows get the columns that come, and
 //! indexes that come are filled.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::{AsyncContext, Context};
 use interstice_abi::{schema::ModuleSchema, wire::DeployOptions};
@@ -30,6 +30,9 @@ pub(in crate::supervisor) enum DeployOrder {
     /// To say what that would do.
     Plan,
 }
+
+/// How long a deploy waits until the module that it replaces can be looked at, which it can between two pieces of its work.
+const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// Prepares uploaded binaries beside the node, then lets the deploy of all of them wait for its turn.
@@ -104,10 +107,10 @@ async fn data_of(catalogue: &Catalogue, new: &Arc<ModuleSchema>) -> Prepared {
     };
     let order = Order::Look(Box::new(look));
     entry.installed.address.do_send(order);
-    match preparing.await {
-        Ok(preparing) if !preparing.is_empty() => {
+    // What is not prepared is done with the upgrade, which ends the query that the module runs.
+    match tokio::time::timeout(LOOK_PATIENCE, preparing).await {
+        Ok(Ok(preparing)) if !preparing.is_empty() => {
             let prepared = tokio::task::spawn_blocking(move || preparing.run()).await;
-            // What is not prepared is done with the upgrade.
             prepared.unwrap_or_default()
         }
         _ => Prepared::default(),
