@@ -1,5 +1,6 @@
-//! Gathers the sources that the program carries: the guest SDK and the example modules, so that `init` and `example` work
-//! where no checkout is. Writes a table of `include_bytes!` lines; what becomes of the files is in `src/sources.rs`.
+//! Gathers the sources that the program carries: the guest SDK and the example modules, so that
+//! `init` and `example` work where no checkout is. Writes a table of `include_bytes!` lines; what
+//! becomes of the files is in `src/sources.rs`.
 
 use std::{
     env,
@@ -65,7 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The commit that this program is built from, for benchmark results; `unknown` where there is no repository.
+/// The commit that this program is built from, for benchmark results; `unknown` where there is no
+/// repository.
 fn commit(root: &Path) -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")

@@ -1,7 +1,9 @@
-//! How long other modules wait while one with a large table is upgraded: a column more, an index more, a unique index more.
+//! How long other modules wait while one with a large table is upgraded: a column more, an index
+//! more, a unique index more.
 //!
-//! `cargo bench -p interstice-actors --bench deploys` (minutes; numbers of rows may be given behind `--`). A client calls a
-//! module beside it without pause; the longest of its calls while a deploy is made is what the deploy keeps everybody waiting.
+//! `cargo bench -p interstice-actors --bench deploys` (minutes; numbers of rows may be given
+//! behind `--`). A client calls a module beside it without pause; the longest of its calls while a
+//! deploy is made is what the deploy keeps everybody waiting.
 
 #[path = "../tests/common/common.rs"]
 #[allow(dead_code, reason = "benchmarks and tests use their own parts of it")]

@@ -1,7 +1,8 @@
 //! [`Apart`]: a shared reference that a batch of turns counts for itself.
 //!
-//! A count that several threads change moves between their cores each time, which costs as much as a small step. What all turns
-//! hold is therefore counted twice: by the batch that they came in, which one thread at a time works on, and by the batches.
+//! A count that several threads change moves between their cores each time, which costs as much as
+//! a small step. What all turns hold is therefore counted twice: by the batch that they came in,
+//! which one thread at a time works on, and by the batches.
 
 use std::{ops::Deref, sync::Arc};
 

@@ -1,7 +1,9 @@
-//! Backups: one file with everything that makes a node, consistent at one turn, written while the node works.
+//! Backups: one file with everything that makes a node, consistent at one turn, written while the
+//! node works.
 //!
-//! The file is an archive of a [`Head`], then [`Part`]s in the order of their variants: configuration, key, the kept bases, every record
-//! of the kept log that belongs to turns up to the head's, and the binaries that all of it names. Restoring it is in [`restore`].
+//! The file is an archive of a [`Head`], then [`Part`]s in the order of their variants:
+//! configuration, key, the kept bases, every record of the kept log that belongs to turns up to
+//! the head's, and the binaries that all of it names. Restoring it is in [`restore`].
 
 pub(crate) mod restore;
 pub(crate) mod serve;
@@ -90,7 +92,8 @@ pub(crate) enum BackupError {
     Source(String),
 }
 
-/// What is written: the node at rest in the places that matter, with bases and log that nothing drops meanwhile.
+/// What is written: the node at rest in the places that matter, with bases and log that nothing
+/// drops meanwhile.
 pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) directory: Arc<Directory>,
@@ -110,7 +113,8 @@ impl Writer {
         self
     }
 
-    /// Writes the backup to `path`; its bytes. The log must be synced as far as the head says. Blocks.
+    /// Writes the backup to `path`; its bytes. The log must be synced as far as the head says.
+    /// Blocks.
     pub(crate) fn write(self, path: &Path) -> Result<u64, BackupError> {
         let mut archive = ArchiveWriter::create(path, KIND)?;
         archive.item(&self.head)?;

@@ -1,8 +1,11 @@
-//! Bases: consistent copies of everything that a node holds behind one turn, from which history is replayed and tables come back.
+//! Bases: consistent copies of everything that a node holds behind one turn, from which history is
+//! replayed and tables come back.
 //!
-//! A base is a file `bases/<seq>-<position>.base` in the node's directory: an archive of a [`Head`], then the modules' pages, ephemeral
-//! tables included. `position` is a place in the log behind which every record of a later turn stands; it is part of the name because
-//! a restored node has another log. Where the log reaches back to the node's creation, the empty base stands there. When bases are taken and dropped is decided in [`history`].
+//! A base is a file `bases/<seq>-<position>.base` in the node's directory: an archive of a
+//! [`Head`], then the modules' pages, ephemeral tables included. `position` is a place in the log
+//! behind which every record of a later turn stands; it is part of the name because a restored
+//! node has another log. Where the log reaches back to the node's creation, the empty base stands
+//! there. When bases are taken and dropped is decided in [`history`].
 
 pub(crate) mod history;
 
@@ -41,7 +44,8 @@ const KIND: Kind = Kind {
     format: 1,
 };
 
-/// A file that says that the log of a restored node does not reach back to the node's creation, though it begins at its very start.
+/// A file that says that the log of a restored node does not reach back to the node's creation,
+/// though it begins at its very start.
 pub(crate) const BEGINS_LATER: &str = "begins-later";
 
 /// Bytes of pages that are held while the rows of one table are handed over.
@@ -59,7 +63,8 @@ pub(crate) struct Base {
     pub(crate) position: LogPosition,
     /// The file; `None` for the empty one of the node's creation.
     pub(crate) path: Option<PathBuf>,
-    /// Bytes of its pages; of its file, which is compressed, when it was taken before the node's start.
+    /// Bytes of its pages; of its file, which is compressed, when it was taken before the node's
+    /// start.
     pub(crate) bytes: u64,
 }
 
@@ -80,8 +85,8 @@ pub(crate) struct Head {
     pub(crate) limits: NamedLimits,
 }
 
-/// How a [`Head`] stands in the file: with the limits that every node has known. Behind it are all of them by name, which older
-/// nodes did not write.
+/// How a [`Head`] stands in the file: with the limits that every node has known. Behind it are all
+/// of them by name, which older nodes did not write.
 #[derive(Serialize, Deserialize)]
 struct StoredHead {
     epoch: Epoch,
@@ -215,8 +220,9 @@ impl Base {
 }
 
 impl Base {
-    /// Hands the rows of one table to `each`, with their ordered keys, some pages at a time: never more than those are held. The module's
-    /// hash, of the version that the rows are of; `None` when the base does not have the module. `schema` finds a version by its hash.
+    /// Hands the rows of one table to `each`, with their ordered keys, some pages at a time: never
+    /// more than those are held. The module's hash, of the version that the rows are of; `None`
+    /// when the base does not have the module. `schema` finds a version by its hash.
     ///
     /// # Errors
     /// `Corrupt` when the file is damaged; those of `schema`.
@@ -308,7 +314,8 @@ fn corrupt(error: ArchiveError) -> Failure {
     Failure::new(Code::Corrupt, error.to_string())
 }
 
-/// Makes the folder of the bases of the node in `directory`, and takes away what a crash has left unfinished.
+/// Makes the folder of the bases of the node in `directory`, and takes away what a crash has left
+/// unfinished.
 pub(crate) fn prepare(directory: &Path) -> io::Result<()> {
     let folder = directory.join(FOLDER);
     interstice_host::files::create_private_dir(&folder)?;
@@ -321,8 +328,8 @@ pub(crate) fn prepare(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The bases of the node in `directory` whose log begins at `log_start`, oldest first: the empty one too, where the log reaches back to it.
-/// Those whose log is gone are left out.
+/// The bases of the node in `directory` whose log begins at `log_start`, oldest first: the empty
+/// one too, where the log reaches back to it. Those whose log is gone are left out.
 pub(crate) fn list(directory: &Path, log_start: LogPosition) -> io::Result<Vec<Base>> {
     let mut bases = Vec::new();
     let entries = match fs::read_dir(directory.join(FOLDER)) {
@@ -342,7 +349,8 @@ pub(crate) fn list(directory: &Path, log_start: LogPosition) -> io::Result<Vec<B
     Ok(bases)
 }
 
-/// Writes a base into the directory of a node and syncs it. `pages` are those of the head's modules, by name.
+/// Writes a base into the directory of a node and syncs it. `pages` are those of the head's
+/// modules, by name.
 ///
 /// # Errors
 /// When the disk is full or refuses; nothing is left of the file then.

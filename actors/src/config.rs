@@ -1,7 +1,7 @@
 //! `node.toml`: the configuration of one node, validated once and handed down in parts.
 //!
-//! Every field but `name` and `port` has a default, with its reason at the constant. Unknown fields are refused, so that a
-//! slip of the finger does not silently leave a default in place.
+//! Every field but `name` and `port` has a default, with its reason at the constant. Unknown
+//! fields are refused, so that a slip of the finger does not silently leave a default in place.
 
 mod check;
 
@@ -21,14 +21,15 @@ use crate::{
 /// Largest `node.toml` that is read: thousands of keys.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// Turns that may wait for one module before callers get `Busy`: a fraction of a second of a fast module's work.
+/// Turns that may wait for one module before callers get `Busy`: a fraction of a second of a fast
+/// module's work.
 const TURNS_PER_MODULE_MAX: u64 = 8192;
 
 /// Bytes of arguments that may wait for one module.
 const BYTES_PER_MODULE_MAX: u64 = 64 * 1024 * 1024;
 
-/// Bytes of records after which a checkpoint is taken: bounds the time of a restart to a second or two, and pages that change often are
-/// written that much less often.
+/// Bytes of records after which a checkpoint is taken: bounds the time of a restart to a second or
+/// two, and pages that change often are written that much less often.
 const CHECKPOINT_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Bytes of log behind a base: two segments, so that history is never less than one.
@@ -40,7 +41,8 @@ const STORE_CACHE_BYTES: u64 = 16 * 1024 * 1024;
 /// Open connections: each costs some kilobytes.
 const CONNECTIONS_MAX: u32 = 1024;
 
-/// Connections in each stage before the greeting: a client gets in when it is quicker than so many others that arrive.
+/// Connections in each stage before the greeting: a client gets in when it is quicker than so many
+/// others that arrive.
 const WAITING_CONNECTIONS_MAX: u32 = 512;
 
 /// Requests of one connection that may be unanswered.
@@ -58,19 +60,20 @@ const BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// Unsent bytes of all connections.
 const UNSENT_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// How long the reactions of one turn may run together: as long as ten at their deadline. A cascade that anyone can begin
-/// keeps the modules in its reach busy for no longer.
+/// How long the reactions of one turn may run together: as long as ten at their deadline. A
+/// cascade that anyone can begin keeps the modules in its reach busy for no longer.
 const TURN_MS: u64 = 10_000;
 
 /// How long a backup waits for what is under way: calls that have not begun are refused after 10
 /// s, and what has begun then ends well within the rest, unless it goes on and on.
 const BACKUP_WAIT_MS: u64 = 60_000;
 
-/// How long a quarantined module waits for its first second chance: long enough for a neighbour or a disk to recover.
+/// How long a quarantined module waits for its first second chance: long enough for a neighbour or
+/// a disk to recover.
 const SECOND_CHANCE_MS: u64 = 60_000;
 
-/// How long a node that stops waits for what is under way: long enough for any honest queue, and service managers kill after
-/// longer.
+/// How long a node that stops waits for what is under way: long enough for any honest queue, and
+/// service managers kill after longer.
 const DRAIN_MS: u64 = 10_000;
 
 /// The configuration of a node.
@@ -102,7 +105,8 @@ pub struct Config {
     /// How much history is kept for replay, for tables as they were, and for watchers that resume.
     #[serde(default)]
     pub history: History,
-    /// Bytes of log behind the last base after which a new base is taken with a checkpoint, unless that base is larger.
+    /// Bytes of log behind the last base after which a new base is taken with a checkpoint, unless
+    /// that base is larger.
     #[serde(default = "base_bytes")]
     pub base_bytes: u64,
     /// Memory that the store may keep, in bytes.
@@ -111,26 +115,28 @@ pub struct Config {
     /// Most connections that have greeted and are no owner's.
     #[serde(default = "connections_max")]
     pub connections_max: u32,
-    /// Most connections in each of the stages before the greeting: silent, in their handshake, encrypted.
+    /// Most connections in each of the stages before the greeting: silent, in their handshake,
+    /// encrypted.
     #[serde(default = "waiting_connections_max")]
     pub waiting_connections_max: u32,
     /// Most unanswered requests of one connection.
     #[serde(default = "requests_per_connection_max")]
     pub requests_per_connection_max: u32,
-    /// How long the reactions of one turn may run together, in milliseconds, waiting excluded. Those that are left then are
-    /// dropped, and the answer and the log say so. A single step is bounded by `limits.deadline_ms`.
+    /// How long the reactions of one turn may run together, in milliseconds, waiting excluded.
+    /// Those that are left then are dropped, and the answer and the log say so. A single step is
+    /// bounded by `limits.deadline_ms`.
     #[serde(default = "turn_ms")]
     pub turn_ms: u64,
     /// How long a backup waits for what is under way when it is asked for, in milliseconds. Then
     /// it is refused, and the refusal names what it waited for.
     #[serde(default = "backup_wait_ms")]
     pub backup_wait_ms: u64,
-    /// After how long a quarantined module is started again by itself, in milliseconds; each time that it fails soon again it
-    /// waits twice as long, up to an hour. 0: never.
+    /// After how long a quarantined module is started again by itself, in milliseconds; each time
+    /// that it fails soon again it waits twice as long, up to an hour. 0: never.
     #[serde(default = "second_chance_ms")]
     pub second_chance_ms: u64,
-    /// How long a node that stops lets turns end, in milliseconds. Then it stops between two steps, and its next start
-    /// finishes the turns that have begun.
+    /// How long a node that stops lets turns end, in milliseconds. Then it stops between two
+    /// steps, and its next start finishes the turns that have begun.
     #[serde(default = "drain_ms")]
     pub drain_ms: u64,
     /// What is admitted before callers get `Busy`.
@@ -145,14 +151,16 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Placement {
-    /// Modules that call each other share a thread: a call between them costs half a microsecond instead of several.
+    /// Modules that call each other share a thread: a call between them costs half a microsecond
+    /// instead of several.
     #[default]
     Together,
     /// Each module goes where the fewest are.
     Spread,
 }
 
-/// What is admitted per client, per module and in all. Per client there is [`Config::requests_per_connection_max`], too.
+/// What is admitted per client, per module and in all. Per client there is
+/// [`Config::requests_per_connection_max`], too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdmissionLimits {
@@ -160,13 +168,15 @@ pub struct AdmissionLimits {
     pub turns_per_module_max: u64,
     /// Bytes of their arguments.
     pub bytes_per_module_max: u64,
-    /// Bytes of one connection's unanswered requests; those of less than 4 KiB are bounded by their number.
+    /// Bytes of one connection's unanswered requests; those of less than 4 KiB are bounded by
+    /// their number.
     pub bytes_per_client_max: u64,
     /// Unanswered requests of all connections. Owners are admitted beyond it.
     pub requests_max: u64,
     /// Bytes of those that have 4 KiB or more.
     pub bytes_max: u64,
-    /// Bytes of answers that wait to be sent, over all connections; beyond it each may have a quarter of a MiB.
+    /// Bytes of answers that wait to be sent, over all connections; beyond it each may have a
+    /// quarter of a MiB.
     pub unsent_bytes_max: u64,
 }
 

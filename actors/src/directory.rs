@@ -1,8 +1,9 @@
-//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `schemas/`, `files/`, `node.log`.
+//! A node's data directory: `node.toml`, `key`, `log/`, `db/`, `bases/`, `modules/`, `schemas/`,
+//! `files/`, `node.log`.
 //!
-//! Private to the user: what is not when the node starts, is made so (`private.rs`). Locked by the process that runs the
-//! node. Binaries are stored under their content's hash, so a
-//! module's name never becomes a path.
+//! Private to the user: what is not when the node starts, is made so (`private.rs`). Locked by the
+//! process that runs the node. Binaries are stored under their content's hash, so a module's name
+//! never becomes a path.
 
 mod binaries;
 mod private;
@@ -82,8 +83,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// The directory of a node that may be running, only to be read: nothing in it is made or changed. Where the node does not
-    /// run it is locked, so that it cannot start meanwhile.
+    /// The directory of a node that may be running, only to be read: nothing in it is made or
+    /// changed. Where the node does not run it is locked, so that it cannot start meanwhile.
     ///
     /// # Errors
     /// When it is not there, or cannot be locked for another reason than a running node.

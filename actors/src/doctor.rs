@@ -1,9 +1,10 @@
-//! The doctor: looks through the data directory of a stopped node, says what is damaged and what that means, and repairs what can be
-//! repaired.
+//! The doctor: looks through the data directory of a stopped node, says what is damaged and what
+//! that means, and repairs what can be repaired.
 //!
-//! [`examine`] changes nothing. [`repair`] never destroys what is intact: whatever it changes or takes away is in a folder
-//! `damaged-<n>` of the node first, as it was. It gives up acknowledged turns only when it is told to ([`Consent::CutLog`]). What is
-//! looked at is in `checks`, what is to be done about it in `plan`.
+//! [`examine`] changes nothing. [`repair`] never destroys what is intact: whatever it changes or
+//! takes away is in a folder `damaged-<n>` of the node first, as it was. It gives up acknowledged
+//! turns only when it is told to ([`Consent::CutLog`]). What is looked at is in `checks`, what is
+//! to be done about it in `plan`.
 
 mod checks;
 mod epoch;
@@ -145,7 +146,8 @@ pub enum DoctorError {
     Log(#[from] interstice_host::log::LogError),
 }
 
-/// Looks through the directory of a stopped node and changes nothing. Blocks, and reads everything: seconds for a gigabyte.
+/// Looks through the directory of a stopped node and changes nothing. Blocks, and reads
+/// everything: seconds for a gigabyte.
 ///
 /// # Errors
 /// When the node runs, or something cannot be read; damage is no error but a finding.
@@ -156,12 +158,14 @@ pub fn examine(directory: &Path) -> Result<Report, DoctorError> {
     Ok(checks.report(&plan))
 }
 
-/// Looks through the directory of a stopped node and repairs what can be repaired at that price; what the node is like then.
+/// Looks through the directory of a stopped node and repairs what can be repaired at that price;
+/// what the node is like then.
 ///
 /// An interrupted repair can be done again.
 ///
 /// # Errors
-/// As [`examine`], and when the disk is full or refuses: everything is then where it was or in the folder aside.
+/// As [`examine`], and when the disk is full or refuses: everything is then where it was or in the
+/// folder aside.
 pub fn repair(directory: &Path, consent: Consent) -> Result<Report, DoctorError> {
     let directory = locked(directory)?;
     let root = directory.root().to_path_buf();

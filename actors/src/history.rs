@@ -180,8 +180,8 @@ impl Reader {
         })
     }
 
-    /// Runs `read` on a thread of its own, once everything that is in the log so far is durable, and
-    /// answers the request with its result. A client that has the answer finds the slot free.
+    /// Runs `read` on a thread of its own, once everything that is in the log so far is durable,
+    /// and answers the request with its result. A client that has the answer finds the slot free.
     pub(crate) fn answer_when_durable(
         self,
         (replies, request): (Replies, u64),
@@ -211,7 +211,8 @@ impl Around {
         self.bases.iter().rev().find(|base| base.seq <= at)
     }
 
-    /// The binary with which a module stands in the oldest base: its version before the log says of another.
+    /// The binary with which a module stands in the oldest base: its version before the log says
+    /// of another.
     fn marked(&self, module: &ModuleName) -> Option<[u8; 32]> {
         let oldest = self.bases.first()?;
         let path = oldest.path.as_ref()?;

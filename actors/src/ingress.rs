@@ -1,9 +1,11 @@
-//! Ingress, stage 1 of a call's way: frames become requests, and what is malformed, too much or not allowed is refused here.
+//! Ingress, stage 1 of a call's way: frames become requests, and what is malformed, too much or
+//! not allowed is refused here.
 //!
-//! One task per stream reads, `session` decides, [`FrontDoor`] takes what is for the node. Only ingress refuses: it bounds
-//! which connections there are (`entrance`), what each and all of them may have under way (`load`, with the table of all
-//! bounds), and what is unsent. Behind it sends never block. Answers go back through [`Replies`], from any thread. How
-//! connections come about is in [`crate::network`].
+//! One task per stream reads, `session` decides, [`FrontDoor`] takes what is for the node. Only
+//! ingress refuses: it bounds which connections there are (`entrance`), what each and all of them
+//! may have under way (`load`, with the table of all bounds), and what is unsent. Behind it sends
+//! never block. Answers go back through [`Replies`], from any thread. How connections come about
+//! is in [`crate::network`].
 
 mod connection;
 mod entrance;
@@ -75,7 +77,8 @@ pub enum Work {
         /// What to do where it does not fit.
         options: DeployOptions,
     },
-    /// A deploy of several modules, whose binaries are complete and have the hashes that were announced.
+    /// A deploy of several modules, whose binaries are complete and have the hashes that were
+    /// announced.
     DeployAll {
         /// The request's id.
         id: u64,
@@ -88,7 +91,8 @@ pub enum Work {
     },
 }
 
-/// What the network hands to the node. Its methods are called on the threads of connections and never block.
+/// What the network hands to the node. Its methods are called on the threads of connections and
+/// never block.
 pub trait FrontDoor: Send + Sync + 'static {
     /// A client has greeted.
     fn connected(&self, peer: Arc<Peer>, replies: Replies);

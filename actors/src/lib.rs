@@ -4,8 +4,10 @@
 //!
 //! 1. [`ingress`] turns frames into requests and refuses what is malformed.
 //! 2. The supervisor stamps, checks and routes.
-//! 3. The module actor runs one turn at a time; the guest itself runs in `interstice-host` (stages 4 to 6).
-//! 4. The module actor matches the step's changes against the routes (stage 7), and hands the record to the log (stage 8).
+//! 3. The module actor runs one turn at a time; the guest itself runs in `interstice-host` (stages
+//!    4 to 6).
+//! 4. The module actor matches the step's changes against the routes (stage 7), and hands the
+//!    record to the log (stage 8).
 //! 5. A reaction goes to another module actor, a reply to its connection (stage 9).
 //!
 //! [`node`] puts it together: a data directory, recovery, the actors, the [`network`].

@@ -1,8 +1,10 @@
-//! What modules and the node say: the last lines in memory, all of them in `node.log`, and those who follow.
+//! What modules and the node say: the last lines in memory, all of them in `node.log`, and those
+//! who follow.
 //!
-//! Lines are numbered, across restarts, and kept when the step that wrote them is undone. `node.log` holds them as text
-//! (`text.rs`) and rotates to `node.log.1`; a start reads its end. A follower that does not keep up is cut off with the
-//! number to resume from. A module that says more than its allowance (`allowance.rs`) is dropped for a while, and that is said.
+//! Lines are numbered, across restarts, and kept when the step that wrote them is undone.
+//! `node.log` holds them as text (`text.rs`) and rotates to `node.log.1`; a start reads its end. A
+//! follower that does not keep up is cut off with the number to resume from. A module that says
+//! more than its allowance (`allowance.rs`) is dropped for a while, and that is said.
 
 mod allowance;
 
@@ -103,7 +105,8 @@ struct Follower {
 }
 
 impl Lines {
-    /// Lines that are also written to the file at `path`, private to the user; those at its end are there already.
+    /// Lines that are also written to the file at `path`, private to the user; those at its end
+    /// are there already.
     ///
     /// # Errors
     /// When the file cannot be opened or read.

@@ -1,8 +1,10 @@
-//! The network: listeners, encrypted connections, and the streams on them that [`crate::ingress`] serves.
+//! The network: listeners, encrypted connections, and the streams on them that [`crate::ingress`]
+//! serves.
 //!
-//! The [`actor`](Network) owns the libp2p swarm. Who connects proves its key (Noise); what it may do is decided later.
-//! Invariants: connections, handshakes and streams are bounded in number and time, and by the files that the process may
-//! open; a dead peer is noticed by pings; a network that stops lets what is unsent go out first.
+//! The [`actor`](Network) owns the libp2p swarm. Who connects proves its key (Noise); what it may
+//! do is decided later. Invariants: connections, handshakes and streams are bounded in number and
+//! time, and by the files that the process may open; a dead peer is noticed by pings; a network
+//! that stops lets what is unsent go out first.
 
 mod actor;
 mod behaviour;
@@ -24,7 +26,8 @@ use actor::{CloseAll, End, StopAccepting};
 /// Greeted connections: each costs some kilobytes, and up to a frame while one arrives.
 const CONNECTIONS_MAX: u32 = 1024;
 
-/// Connections in each stage before the greeting. A client gets in when it is quicker than so many others that arrive.
+/// Connections in each stage before the greeting. A client gets in when it is quicker than so many
+/// others that arrive.
 const WAITING_CONNECTIONS_MAX: u32 = 512;
 
 /// How long a connection may take to greet, from when it is accepted: encryption, streams and all.
@@ -42,7 +45,8 @@ pub struct NetworkOptions {
     pub listen: Vec<Multiaddr>,
     /// Most connections that have greeted and are no owner's.
     pub connections_max: u32,
-    /// Most connections in each of the stages before the greeting: silent, in their handshake, encrypted.
+    /// Most connections in each of the stages before the greeting: silent, in their handshake,
+    /// encrypted.
     pub waiting_connections_max: u32,
     /// How long a connection may take to greet.
     pub greeting_deadline: Duration,
@@ -155,7 +159,8 @@ impl NetworkHandle {
         let _ = self.actor.send(StopAccepting).await;
     }
 
-    /// Reads no more, sends what is unsent, closes all connections and ends the actor; a few seconds at most.
+    /// Reads no more, sends what is unsent, closes all connections and ends the actor; a few
+    /// seconds at most.
     pub async fn stop(&self) {
         self.stop_accepting().await;
         self.stopping.send_replace(());

@@ -1,9 +1,11 @@
-//! What the log holds: one [`Record`] per step, in postcard, and the [`Input`] that a turn began with.
+//! What the log holds: one [`Record`] per step, in postcard, and the [`Input`] that a turn began
+//! with.
 //!
-//! A record reaches the log before anything that its step causes leaves the step's actor. `seq` and `step` order the
-//! records of one module; records of modules that do not touch each other stand in the order in which they were appended.
-//! Changes of ephemeral tables are not recorded; their steps are. `starts` lists what the step appends to its turn's
-//! first-in first-out list of steps, so that recovery can finish a turn that a crash cut off.
+//! A record reaches the log before anything that its step causes leaves the step's actor. `seq`
+//! and `step` order the records of one module; records of modules that do not touch each other
+//! stand in the order in which they were appended. Changes of ephemeral tables are not recorded;
+//! their steps are. `starts` lists what the step appends to its turn's first-in first-out list of
+//! steps, so that recovery can finish a turn that a crash cut off.
 
 pub(crate) mod limits;
 mod stored;
@@ -34,8 +36,8 @@ pub(crate) const RECORD_FORMAT: u8 = 3;
 /// The same, of a record that is packed ([`interstice_host::packed`]).
 const RECORD_FORMAT_PACKED: u8 = RECORD_FORMAT | 0x80;
 
-/// A record from this length on is packed: a step that writes thousands of rows keeps others waiting for the log, and packing a small
-/// one saves nothing.
+/// A record from this length on is packed: a step that writes thousands of rows keeps others
+/// waiting for the log, and packing a small one saves nothing.
 const PACKED_FROM: usize = 4096;
 
 /// One entry of the log.
@@ -51,13 +53,15 @@ pub(crate) enum Record {
         #[serde(with = "limits::first")]
         limits: Limits,
     },
-    /// A base is taken: every module renews its instance between its last step of a turn up to `seq` and its first step of a
-    /// later one. Every record of a later turn stands behind this one.
+    /// A base is taken: every module renews its instance between its last step of a turn up to
+    /// `seq` and its first step of a later one. Every record of a later turn stands behind this
+    /// one.
     Base {
         /// The last turn that the base holds.
         seq: Seq,
     },
-    /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of half-done turns.
+    /// The node was started: instances are fresh, ephemeral tables empty. Followed by the ends of
+    /// half-done turns.
     Restarted {
         /// The epoch from here on.
         epoch: Epoch,
@@ -90,10 +94,11 @@ pub(crate) struct StepRecord {
     pub(crate) starts: Vec<Start>,
     /// How many of its reactions were dropped because the turn's budget was spent.
     pub(crate) dropped: u32,
-    /// What it was answered from outside the node, in the order in which it asked: replay answers the same.
+    /// What it was answered from outside the node, in the order in which it asked: replay answers
+    /// the same.
     pub(crate) answers: Vec<Answer>,
-    /// Where a limit ended the step, which replay does not run again: the modules besides its own that had run in it, and whose
-    /// instances were renewed.
+    /// Where a limit ended the step, which replay does not run again: the modules besides its own
+    /// that had run in it, and whose instances were renewed.
     pub(crate) renewed: Vec<ModuleName>,
 }
 
@@ -144,8 +149,8 @@ pub(crate) struct Start {
 pub(crate) enum StartArguments {
     /// In the effect at this place of the same record: a change's rows, a call's arguments.
     Effect(u32),
-    /// Here, because the effect is not recorded (ephemeral tables) or there is none. Those of starts for one change are shared, and
-    /// stand in the log once.
+    /// Here, because the effect is not recorded (ephemeral tables) or there is none. Those of
+    /// starts for one change are shared, and stand in the log once.
     Inline(Arc<[u8]>),
 }
 
@@ -237,7 +242,8 @@ pub(crate) enum Input {
         /// Which.
         what: Dropping,
     },
-    /// Several modules come or take the place of their older selves, together. None of them runs `init`.
+    /// Several modules come or take the place of their older selves, together. None of them runs
+    /// `init`.
     InstallAll {
         /// Which, those first that others need.
         modules: Vec<Installing>,
@@ -284,7 +290,8 @@ pub(crate) enum Input {
     },
 }
 
-/// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the first table that has any.
+/// Data of a module that go in one turn: the timers, then the rows with the smallest keys of the
+/// first table that has any.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dropping {
     /// The timers.
@@ -329,7 +336,8 @@ impl Input {
     }
 }
 
-/// Bytes that a record shares with the step that it is of, in the format of [`interstice_abi::wire::bytes`].
+/// Bytes that a record shares with the step that it is of, in the format of
+/// [`interstice_abi::wire::bytes`].
 mod shared_bytes {
     use std::sync::Arc;
 
@@ -395,8 +403,9 @@ fn packed_when_large(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 impl Outcome {
-    /// Whether a step that ended like this ends like this again. Time, memory and stack differ from machine to machine, and what
-    /// broke in the node itself has no cause in the log: such ends are taken from the record.
+    /// Whether a step that ended like this ends like this again. Time, memory and stack differ
+    /// from machine to machine, and what broke in the node itself has no cause in the log: such
+    /// ends are taken from the record.
     pub(crate) fn runs_again(&self) -> bool {
         match self {
             Self::Committed => true,
@@ -412,7 +421,8 @@ impl Outcome {
     }
 }
 
-/// Bytes that are written behind others. Most of a record's values are a single byte, for which nothing is called here.
+/// Bytes that are written behind others. Most of a record's values are a single byte, for which
+/// nothing is called here.
 struct Appended<'a>(&'a mut Vec<u8>);
 
 impl Flavor for Appended<'_> {
@@ -463,7 +473,8 @@ impl StepRecord {
 
     /// Encodes [`Record::Step`] of this into `bytes`, in place of what is there.
     pub(crate) fn encode_into(&self, bytes: &mut Vec<u8>) -> Result<(), Failure> {
-        /// A [`Record`] that is borrowed. Variants are numbered, so this must stay the first, as it is there.
+        /// A [`Record`] that is borrowed. Variants are numbered, so this must stay the first, as
+        /// it is there.
         #[derive(Serialize)]
         enum Borrowed<'a> {
             Step(&'a StepRecord),

@@ -1,9 +1,10 @@
 //! Recovery: from the checkpoint's trees and the log behind it to the state before the crash.
 //!
-//! The order: the marker says what was installed and where to read on; the trees are loaded; whole rows of later turns are
-//! redone in log order, catalogue changes among them; turns whose last step is missing come out as [`Recovered::half_done`],
-//! with what is left of them, in seq order. A turn whose step 0 is not in the log never happened. A recovery
-//! that is cut off starts again: it writes no state, and drops only trees that no marker names.
+//! The order: the marker says what was installed and where to read on; the trees are loaded; whole
+//! rows of later turns are redone in log order, catalogue changes among them; turns whose last
+//! step is missing come out as [`Recovered::half_done`], with what is left of them, in seq order.
+//! A turn whose step 0 is not in the log never happened. A recovery that is cut off starts again:
+//! it writes no state, and drops only trees that no marker names.
 //!
 //! No binary is needed for that: rows are read by the schemas, which are stored apart.
 
@@ -204,7 +205,8 @@ fn before(marker: Option<&Marker>, bases: Vec<Base>) -> Recovered {
     }
 }
 
-/// The tables and grants with which a recorded install begins, from those of the module's older self.
+/// The tables and grants with which a recorded install begins, from those of the module's older
+/// self.
 pub(crate) fn installed(
     schema: &Arc<ModuleSchema>,
     old: Option<(Tables, Grants)>,
@@ -345,7 +347,8 @@ impl Recovery<'_> {
         self.state.last_seq = self.state.last_seq.max(step.seq);
         self.state.last_ms = self.state.last_ms.max(step.timestamp_ms);
         if let Some(input) = &step.input
-            // Only an install is refused by its reducer; what else changes the catalogue has done so whatever `load` said.
+            // Only an install is refused by its reducer; what else changes the catalogue has done
+            // so whatever `load` said.
             && (step.outcome == Outcome::Committed || !matches!(input, Input::Install { .. }))
         {
             self.input(input, step.seq)?;
@@ -411,7 +414,8 @@ impl Recovery<'_> {
                 first.map(|place| self.state.connected.swap_remove(place));
             }
             Input::NodeStart { .. } | Input::ModulesStart { .. } => self.state.connected.clear(),
-            // What is dropped stands in the step's effects, and so does what a missed change led to.
+            // What is dropped stands in the step's effects, and so does what a missed change led
+            // to.
             Input::Call { .. }
             | Input::Missed { .. }
             | Input::Timer { .. }
@@ -501,7 +505,8 @@ impl Recovery<'_> {
         for start in &step.starts {
             let arguments = step.start_arguments(start);
             let arguments = arguments.unwrap_or_else(|| Vec::new().into());
-            // A load that a crash cut off is replaced by that of the restart, but keeps its place in the count of steps.
+            // A load that a crash cut off is replaced by that of the restart, but keeps its place
+            // in the count of steps.
             let reducer = if start.is_load {
                 Arc::default()
             } else {
@@ -536,8 +541,8 @@ pub(crate) fn of_module(module: &ModuleName, failure: Failure) -> Failure {
     }
 }
 
-/// That the log does not end before what has been taken at `position`: what comes next would stand in front of it, where no recovery
-/// reads.
+/// That the log does not end before what has been taken at `position`: what comes next would stand
+/// in front of it, where no recovery reads.
 fn reaches(opened: &Opened, position: LogPosition, what: &str) -> Result<(), NodeError> {
     if opened.end >= position {
         return Ok(());

@@ -1,7 +1,7 @@
 //! The way to modules of other nodes: who answers a call that names a node.
 //!
-//! A node answers such calls itself: the other node is not connected. Tests hand in answers of their own. Whatever comes back
-//! is in the step's record, so that replay hears the same.
+//! A node answers such calls itself: the other node is not connected. Tests hand in answers of
+//! their own. Whatever comes back is in the step's record, so that replay hears the same.
 
 use futures::future::BoxFuture;
 use interstice_abi::{

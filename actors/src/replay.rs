@@ -1,12 +1,14 @@
 //! Replay: what the log says is done again, away from the node, and compared.
 //!
-//! A replay begins with the oldest base that is kept, goes through the log in its order, runs every step's guest again with what the record says
-//! came from outside, and compares the record that the step would make with the one that is there. Steps that a limit ended
-//! are taken from their records. At the end the tables are compared, module by module, with those that the node comes back to.
+//! A replay begins with the oldest base that is kept, goes through the log in its order, runs
+//! every step's guest again with what the record says came from outside, and compares the record
+//! that the step would make with the one that is there. Steps that a limit ended are taken from
+//! their records. At the end the tables are compared, module by module, with those that the node
+//! comes back to.
 //!
-//! There are no actors here: one step after the other, through the functions of `module/step` and `module/nested` that the node
-//! itself uses. Nothing in the node's directory is changed. A stopped node cannot start meanwhile; of a running one the log up to
-//! this moment is replayed.
+//! There are no actors here: one step after the other, through the functions of `module/step` and
+//! `module/nested` that the node itself uses. Nothing in the node's directory is changed. A
+//! stopped node cannot start meanwhile; of a running one the log up to this moment is replayed.
 
 mod compare;
 mod difference;
@@ -105,10 +107,12 @@ pub struct Progress {
     pub bytes: u64,
 }
 
-/// Replays the log of the node in `directory` from its oldest base on, which for a young node is its creation.
+/// Replays the log of the node in `directory` from its oldest base on, which for a young node is
+/// its creation.
 ///
-/// The tables are compared with what the stopped node would come back to from its store and its log; of a node that runs, whose
-/// store is in use, with what its newest base and its log lead to up to this moment. Blocks; must not be called on a thread of a runtime.
+/// The tables are compared with what the stopped node would come back to from its store and its
+/// log; of a node that runs, whose store is in use, with what its newest base and its log lead to
+/// up to this moment. Blocks; must not be called on a thread of a runtime.
 ///
 /// # Errors
 /// When something that a replay needs is missing or damaged: by name.
@@ -175,7 +179,8 @@ fn run(
     Ok(None)
 }
 
-/// What a log holds at one moment. What is in there never changes, also while the node appends to it.
+/// What a log holds at one moment. What is in there never changes, also while the node appends to
+/// it.
 struct Written {
     folder: PathBuf,
     files: Arc<dyn LogFiles>,

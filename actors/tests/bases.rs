@@ -1,5 +1,5 @@
-//! Bases: copies from which a node comes back without its store, taken while it works, and no more history than was asked for.
-//! Backups: the same in one file, for another place.
+//! Bases: copies from which a node comes back without its store, taken while it works, and no more
+//! history than was asked for. Backups: the same in one file, for another place.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -26,7 +26,8 @@ use common::{
     world::World,
 };
 
-/// `first.put` makes a logged, a stateful and an ephemeral row and a timer far away; `second` reacts and is called.
+/// `first.put` makes a logged, a stateful and an ephemeral row and a timer far away; `second`
+/// reacts and is called.
 fn modules() -> [GuestModule; 2] {
     let second = GuestModule::new("second")
         .table(GuestTable::new("Seen", &["value"]).auto_inc())

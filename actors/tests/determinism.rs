@@ -1,7 +1,9 @@
-//! Same inputs, same state: random modules with random calls, reactions and failures, run on 1, 2 and 8 workers, end with
-//! equal rows, equal digests and equal answers; and so they do after a restart, clean or not. A replay of their logs agrees.
+//! Same inputs, same state: random modules with random calls, reactions and failures, run on 1, 2
+//! and 8 workers, end with equal rows, equal digests and equal answers; and so they do after a
+//! restart, clean or not. A replay of their logs agrees.
 //!
-//! `INTERSTICE_SEEDS=7,8,9` tries other seeds than the fixed ones. Time stays out of the rows: it is an input of its own.
+//! `INTERSTICE_SEEDS=7,8,9` tries other seeds than the fixed ones. Time stays out of the rows: it
+//! is an input of its own.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]

@@ -1,4 +1,5 @@
-//! Damaged nodes: the doctor says what is wrong, repairs it, and nothing that was acknowledged is lost unless it was told to.
+//! Damaged nodes: the doctor says what is wrong, repairs it, and nothing that was acknowledged is
+//! lost unless it was told to.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]

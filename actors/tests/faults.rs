@@ -1,9 +1,12 @@
-//! A node whose ground gives way: its log's files fail, its store stops between any two steps, its disk is full.
+//! A node whose ground gives way: its log's files fail, its store stops between any two steps, its
+//! disk is full.
 //!
-//! Whatever fails when, after the next start on healthy ground every durable acknowledgement is there once, no step is half there,
-//! indexes agree with rows, generated keys are not used again, and every reaction has happened once.
+//! Whatever fails when, after the next start on healthy ground every durable acknowledgement is
+//! there once, no step is half there, indexes agree with rows, generated keys are not used again,
+//! and every reaction has happened once.
 //!
-//! `INTERSTICE_FAULTS=all` fails at every place; otherwise places are taken evenly, so that the tests take seconds.
+//! `INTERSTICE_FAULTS=all` fails at every place; otherwise places are taken evenly, so that the
+//! tests take seconds.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]

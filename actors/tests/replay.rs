@@ -1,4 +1,5 @@
-//! What a node's log says happens again when it is replayed, and what does not is told: the first turn, step and row.
+//! What a node's log says happens again when it is replayed, and what does not is told: the first
+//! turn, step and row.
 //!
 //! `INTERSTICE_REPLAY_SEEDS=7,8,9` tries other seeds of random nodes than the fixed ones.
 

@@ -1,7 +1,8 @@
-//! What a node promises for one call after another, seen from outside: a client, its answers, rows, watches and log lines.
+//! What a node promises for one call after another, seen from outside: a client, its answers,
+//! rows, watches and log lines.
 //!
-//! The first test follows one call through all nine stages of the design; the others take one promise each. Half-done
-//! turns are the kill test's, equal digests are `determinism.rs`'s.
+//! The first test follows one call through all nine stages of the design; the others take one
+//! promise each. Half-done turns are the kill test's, equal digests are `determinism.rs`'s.
 
 #[path = "common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -149,7 +150,8 @@ async fn a_call_passes_through_all_nine_stages() {
     assert_eq!(wrong.code, Code::BadArguments);
     let called = peer.call("shop", "buy", &[7]).await.expect("somebody buys");
 
-    // 2: stamped with a number beyond all earlier ones. 3: the only turn in its module's queue, so nothing waits.
+    // 2: stamped with a number beyond all earlier ones. 3: the only turn in its module's queue, so
+    // nothing waits.
     assert!(called.seq > before.seq, "{called:?} after {before:?}");
     assert_eq!((called.failed, called.dropped), (0, 0));
     assert_eq!(peer.status("shop").await.queue_depth, 0);
@@ -162,7 +164,8 @@ async fn a_call_passes_through_all_nine_stages() {
         .expect("the line is kept");
     assert_eq!(line.seq, Some(called.seq));
 
-    // 5: what the reducer does not declare is refused. 6: it has read its own write, and kept its row.
+    // 5: what the reducer does not declare is refused. 6: it has read its own write, and kept its
+    // row.
     let notes = peer.rows("shop", "notes").await.expect("owners see it");
     let [note] = notes.as_slice() else {
         unreachable!("one note, not {notes:?}")
@@ -176,7 +179,8 @@ async fn a_call_passes_through_all_nine_stages() {
         Ok(vec![vec![1, 1, 0], vec![2, 1, 35]])
     );
 
-    // 9: the reply came; watchers are told with positions that say the turn, the step and the change.
+    // 9: the reply came; watchers are told with positions that say the turn, the step and the
+    // change.
     let changes = orders.changes(2).await;
     let at = |step, index| Position {
         epoch: before.epoch,

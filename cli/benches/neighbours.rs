@@ -1,10 +1,12 @@
-//! A module cannot slow another one down: the p99 of a neighbour's durable calls, without and during each crime of
-//! `modules/crimes`, at the limits that a node has by default.
+//! A module cannot slow another one down: the p99 of a neighbour's durable calls, without and
+//! during each crime of `modules/crimes`, at the limits that a node has by default.
 //!
-//! Two neighbours are asked in turns: `near` lives on the crime's thread, `far` on another. The ratio is what the design
-//! demands, 3; it is the median of [`ROUNDS`] rounds, each of which measures without and with the crime, because other programs
-//! and the disk disturb single ones. `INTERSTICE_CRIMES=endless_loop,cascade` picks some, `INTERSTICE_WINDOW_MS` makes windows
-//! longer. Run it with `cargo bench -p interstice-cli --bench neighbours`; it fails when a ratio is too large.
+//! Two neighbours are asked in turns: `near` lives on the crime's thread, `far` on another. The
+//! ratio is what the design demands, 3; it is the median of [`ROUNDS`] rounds, each of which
+//! measures without and with the crime, because other programs and the disk disturb single ones.
+//! `INTERSTICE_CRIMES=endless_loop,cascade` picks some, `INTERSTICE_WINDOW_MS` makes windows
+//! longer. Run it with `cargo bench -p interstice-cli --bench neighbours`; it fails when a ratio
+//! is too large.
 
 #[path = "../../actors/tests/common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -131,7 +133,8 @@ async fn deployed() -> (World, Vec<u8>) {
     for wasm in [&built("bank"), &crimes] {
         peer.upload(wasm).await.expect("it is installed");
     }
-    // Modules go where the fewest are: `crimes` is beside `bank` on the first thread, so the fourth module comes there too.
+    // Modules go where the fewest are: `crimes` is beside `bank` on the first thread, so the
+    // fourth module comes there too.
     for name in ["far", "filler", "near"] {
         peer.install(&neighbour(name)).await;
     }

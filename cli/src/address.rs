@@ -1,4 +1,5 @@
-//! Addresses and ids of nodes, as people type them. What an address looks like is the client library's business.
+//! Addresses and ids of nodes, as people type them. What an address looks like is the client
+//! library's business.
 
 use interstice_abi::id::NodeId;
 use interstice_client::Target as Address;

@@ -1,4 +1,5 @@
-//! What every command is given: where files lie, how to print, which node was named, whether to ask.
+//! What every command is given: where files lie, how to print, which node was named, whether to
+//! ask.
 
 use crate::{
     args::Everywhere,

@@ -1,4 +1,5 @@
-//! What can be typed: the options that every command takes, and clap's own answers (help, version, mistakes).
+//! What can be typed: the options that every command takes, and clap's own answers (help, version,
+//! mistakes).
 
 mod trailing;
 
@@ -39,7 +40,8 @@ pub struct CommandLine {
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
 pub struct Everywhere {
-    /// The node: a name of the registry, an id, HOST:PORT or a multiaddress. Without it: the local node, where only one runs
+    /// The node: a name of the registry, an id, HOST:PORT or a multiaddress. Without it: the local
+    /// node, where only one runs
     #[arg(
         short = 'n',
         long = "node",

@@ -1,11 +1,13 @@
-//! The one place that knows how to build a module crate to WASM: `deploy`, `example`, `dev`, `bindings` and the tests use it.
+//! The one place that knows how to build a module crate to WASM: `deploy`, `example`, `dev`,
+//! `bindings` and the tests use it.
 //!
-//! The build is a cargo of its own, in an environment of its own ([`environment`]), with a toolchain that can do it
-//! ([`toolchain`]), in a folder that belongs to the crate's workspace alone (`folder`). The crate's own `Cargo.lock` and
-//! `.cargo/config.toml` do not stand in the way: the lock file may be updated, and what the configuration says of targets and
-//! folders is overridden. What was built is the module of the crate that was asked for, or the build fails: cargo is asked for
-//! one package by its id (`package`), the binary is the one that cargo names for that id (`artifact`), and it says its name and
-//! version itself (`check`).
+//! The build is a cargo of its own, in an environment of its own ([`environment`]), with a
+//! toolchain that can do it ([`toolchain`]), in a folder that belongs to the crate's workspace
+//! alone (`folder`). The crate's own `Cargo.lock` and `.cargo/config.toml` do not stand in the
+//! way: the lock file may be updated, and what the configuration says of targets and folders is
+//! overridden. What was built is the module of the crate that was asked for, or the build fails:
+//! cargo is asked for one package by its id (`package`), the binary is the one that cargo names
+//! for that id (`artifact`), and it says its name and version itself (`check`).
 
 mod artifact;
 mod check;
@@ -58,7 +60,8 @@ pub struct Module {
 }
 
 impl Builder {
-    /// A builder that keeps what it has compiled in `builds`, in a folder for each workspace. Builders may share it.
+    /// A builder that keeps what it has compiled in `builds`, in a folder for each workspace.
+    /// Builders may share it.
     #[must_use]
     pub fn new(builds: impl Into<PathBuf>, talk: Talk) -> Self {
         Self {
@@ -67,7 +70,8 @@ impl Builder {
         }
     }
 
-    /// The module at `path`: a `.wasm` file as it is, a crate's folder or `Cargo.toml` after it was built.
+    /// The module at `path`: a `.wasm` file as it is, a crate's folder or `Cargo.toml` after it
+    /// was built.
     ///
     /// # Errors
     /// What cannot be read, what the compiler says, or what is missing to build.

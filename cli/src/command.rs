@@ -1,6 +1,7 @@
 //! The commands: one file each, in the order of the manual.
 //!
-//! A command is a struct of its arguments with one function that runs it. What several share stands in `crate`, not here.
+//! A command is a struct of its arguments with one function that runs it. What several share
+//! stands in `crate`, not here.
 
 mod backup;
 mod benchmark;

@@ -1,7 +1,9 @@
-//! Where everything of this user lies: `INTERSTICE_HOME`, or `interstice` under the operating system's data directory.
+//! Where everything of this user lies: `INTERSTICE_HOME`, or `interstice` under the operating
+//! system's data directory.
 //!
-//! Files are written atomically and are private to the user (0600, folders 0700). What is inside `nodes/<node id>/`
-//! belongs to the node; only its `node.toml` is read and written here, in `registry`.
+//! Files are written atomically and are private to the user (0600, folders 0700). What is inside
+//! `nodes/<node id>/` belongs to the node; only its `node.toml` is read and written here, in
+//! `registry`.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -157,7 +159,8 @@ fn private_options() -> OpenOptions {
     options
 }
 
-/// Waits for the sole use of `path`, a file that exists for nothing else, until the result is dropped.
+/// Waits for the sole use of `path`, a file that exists for nothing else, until the result is
+/// dropped.
 ///
 /// # Errors
 /// When the file cannot be made or locked.

@@ -11,8 +11,8 @@
 //! | structs | an object; absent fields of type `Option` are `None` |
 //! | enums | `"Unit"`, `{"One": value}`, `{"Several": [value, …]}`, `{"Named": {…}}` |
 //!
-//! As an argument of a call or query, `@file` stands for the content of a file and `@-` for standard input: bytes for bytes, text
-//! for a `String`, JSON for everything else.
+//! As an argument of a call or query, `@file` stands for the content of a file and `@-` for
+//! standard input: bytes for bytes, text for a `String`, JSON for everything else.
 
 mod file;
 mod read;

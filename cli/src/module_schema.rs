@@ -1,4 +1,5 @@
-//! The schema of a module that no node runs yet: read out of its binary, in the same sandbox in which nodes run modules.
+//! The schema of a module that no node runs yet: read out of its binary, in the same sandbox in
+//! which nodes run modules.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ pub fn written_path(word: &str) -> Option<PathBuf> {
     is_path.then(|| path.to_path_buf())
 }
 
-/// As [`written_path`], and the path of a crate's folder of that name, for words that are not a module's name.
+/// As [`written_path`], and the path of a crate's folder of that name, for words that are not a
+/// module's name.
 #[must_use]
 pub fn path(word: &str) -> Option<PathBuf> {
     let folder = Path::new(word);

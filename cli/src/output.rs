@@ -1,8 +1,9 @@
 //! Standard output is data, standard error is talk.
 //!
-//! Every write is checked: a closed standard output ends the command quietly, a closed standard error is passed over.
-//! Nothing that others wrote (rows, logs, names) can drive a terminal or look like something else on it (`escape`): all data
-//! for a terminal and all talk go through one function each. Data for a file or pipe keep what a terminal would be spared.
+//! Every write is checked: a closed standard output ends the command quietly, a closed standard
+//! error is passed over. Nothing that others wrote (rows, logs, names) can drive a terminal or
+//! look like something else on it (`escape`): all data for a terminal and all talk go through one
+//! function each. Data for a file or pipe keep what a terminal would be spared.
 
 mod escape;
 mod reader;
@@ -101,7 +102,8 @@ impl Output {
         self.line(escaped_json(value))
     }
 
-    /// A table for people: columns under `header`, a line per row. Of a very long cell only the beginning is shown.
+    /// A table for people: columns under `header`, a line per row. Of a very long cell only the
+    /// beginning is shown.
     ///
     /// # Errors
     /// When standard output is closed or full.

@@ -1,7 +1,8 @@
 //! Everything that ends a command early: what happened, what to do next, and the exit code.
 //!
-//! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 node not reachable. Under `--json` a problem prints as one JSON
-//! object on standard error, otherwise as `error: …` with the advice on a line of its own.
+//! Exit codes: 0 done, 1 refused or failed, 2 usage, 3 node not reachable. Under `--json` a
+//! problem prints as one JSON object on standard error, otherwise as `error: …` with the advice on
+//! a line of its own.
 
 use std::{fmt, io, path::Path};
 
@@ -169,8 +170,9 @@ impl From<Failure> for Problem {
     }
 }
 
-/// Whether a failure's message needs the general advice of its code. A module's own words do not; of arguments, names and
-/// conflicts a message says itself what to do where it goes on behind a semicolon or is not a listed difference.
+/// Whether a failure's message needs the general advice of its code. A module's own words do not;
+/// of arguments, names and conflicts a message says itself what to do where it goes on behind a
+/// semicolon or is not a listed difference.
 fn says_too_little(failure: &Failure) -> bool {
     match failure.code {
         Code::Rejected | Code::BadArguments => false,

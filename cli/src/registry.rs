@@ -1,7 +1,8 @@
 //! `nodes.toml`: the nodes that this command line knows, by name, with their address and pinned id.
 //!
-//! Names and ids are unique. Every change reads, changes and writes the file under a lock, so that commands at the same time
-//! do not undo each other. What a person has written into the file is checked, with the line and the field in the message.
+//! Names and ids are unique. Every change reads, changes and writes the file under a lock, so that
+//! commands at the same time do not undo each other. What a person has written into the file is
+//! checked, with the line and the field in the message.
 
 use std::{fmt, io, path::PathBuf};
 

@@ -1,9 +1,10 @@
-//! What a node and the libraries below it report by `tracing` and `log`: to the node's log, and to standard error of a node in
-//! the foreground.
+//! What a node and the libraries below it report by `tracing` and `log`: to the node's log, and to
+//! standard error of a node in the foreground.
 //!
-//! Warnings and errors are reported unless `RUST_LOG` says otherwise. The thread that reports only puts the text into a bounded
-//! queue; one thread of this program's own writes (`writer`). So nothing that reports waits for a disk or a terminal, and a
-//! report of the log itself does not come back to it.
+//! Warnings and errors are reported unless `RUST_LOG` says otherwise. The thread that reports only
+//! puts the text into a bounded queue; one thread of this program's own writes (`writer`). So
+//! nothing that reports waits for a disk or a terminal, and a report of the log itself does not
+//! come back to it.
 
 mod record;
 mod writer;
@@ -37,7 +38,8 @@ const FILTER_VARIABLE: &str = "RUST_LOG";
 /// What is reported when it says nothing.
 const DEFAULT_FILTER: &str = "warn";
 
-/// Reports that may wait for the writer. More come only when something reports in a loop, and then the first ones matter.
+/// Reports that may wait for the writer. More come only when something reports in a loop, and then
+/// the first ones matter.
 const WAITING_MAX: usize = 1024;
 
 /// How reports look on standard error.
@@ -57,7 +59,8 @@ pub struct Reports {
     writer: JoinHandle<()>,
 }
 
-/// Begins to gather reports. `format` is that of standard error; `None` for a node whose standard error nobody reads.
+/// Begins to gather reports. `format` is that of standard error; `None` for a node whose standard
+/// error nobody reads.
 ///
 /// # Errors
 /// When `RUST_LOG` is not a filter, or this process gathers them already.

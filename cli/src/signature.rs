@@ -1,5 +1,5 @@
-//! Signatures of reducers and queries, and arguments against them: a wrong name, count or type is said with the signature
-//! and the nearest name.
+//! Signatures of reducers and queries, and arguments against them: a wrong name, count or type is
+//! said with the signature and the nearest name.
 
 use interstice_abi::{
     codec::{Damaged, Input},

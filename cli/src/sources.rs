@@ -1,7 +1,8 @@
 //! The sources that this program carries: the guest SDK, its macros and the example modules.
 //!
-//! They are unpacked under `INTERSTICE_HOME/sdk/<version>-<hash>/`, as a workspace of their own: a folder with that name is
-//! complete and never changes, so that crates can depend on it by path. What is carried is gathered by the build script.
+//! They are unpacked under `INTERSTICE_HOME/sdk/<version>-<hash>/`, as a workspace of their own: a
+//! folder with that name is complete and never changes, so that crates can depend on it by path.
+//! What is carried is gathered by the build script.
 
 use std::{
     fs,

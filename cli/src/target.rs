@@ -1,4 +1,5 @@
-//! Which node is meant: by a registered name, an id, an address, or not at all where only one local node runs.
+//! Which node is meant: by a registered name, an id, an address, or not at all where only one
+//! local node runs.
 
 use std::{
     net::{TcpStream, ToSocketAddrs},
@@ -17,7 +18,8 @@ use crate::{
     registry::{Entry, Registry},
 };
 
-/// How long a local node may take to accept a connection before it counts as not running. Refusals come at once.
+/// How long a local node may take to accept a connection before it counts as not running. Refusals
+/// come at once.
 const LOCAL_CONNECT_TIME: Duration = Duration::from_millis(500);
 
 /// A node that can be spoken to.
@@ -74,7 +76,8 @@ impl Target {
         }
     }
 
-    /// The node that `word`, `--node` or the environment names, or else the only local one that runs.
+    /// The node that `word`, `--node` or the environment names, or else the only local one that
+    /// runs.
     ///
     /// # Errors
     /// When nothing is called so, or none or several run.
@@ -111,7 +114,8 @@ impl Target {
         }
     }
 
-    /// Whether this is a node of this machine whose process lives. Somebody else may listen at its address while it does not.
+    /// Whether this is a node of this machine whose process lives. Somebody else may listen at its
+    /// address while it does not.
     fn is_running(&self) -> bool {
         let is_locked = |folder: &PathBuf| node_process::is_locked(folder);
         self.accepts() && self.folder.as_ref().is_some_and(is_locked)
@@ -128,7 +132,8 @@ impl Target {
             .any(|address| TcpStream::connect_timeout(&address, LOCAL_CONNECT_TIME).is_ok())
     }
 
-    /// The id, for commands of owners: an order must not go to whoever happens to listen at an address.
+    /// The id, for commands of owners: an order must not go to whoever happens to listen at an
+    /// address.
     ///
     /// # Errors
     /// When nobody has said which node it must be.

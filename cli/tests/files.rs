@@ -34,7 +34,8 @@ async fn connect(address: &str, identity: &Identity) -> Client {
         .expect("the node answers")
 }
 
-/// Everything below a folder and the folder itself that others may do anything with, and how many there are in all.
+/// Everything below a folder and the folder itself that others may do anything with, and how many
+/// there are in all.
 fn exposed(path: &Path, found: &mut Vec<PathBuf>) -> usize {
     let metadata = fs::symlink_metadata(path).expect("is there");
     let wanted = if metadata.is_dir() { 0o700 } else { 0o600 };

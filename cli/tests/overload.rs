@@ -1,6 +1,7 @@
-//! Twice as many calls as a node can take, with slow watchers, clients that come and go, and idle connections beside them:
-//! what is too much is answered `Busy`, memory does not grow, watchers that are cut off resume without a gap, and after a
-//! kill every durable acknowledgement is there once.
+//! Twice as many calls as a node can take, with slow watchers, clients that come and go, and idle
+//! connections beside them: what is too much is answered `Busy`, memory does not grow, watchers
+//! that are cut off resume without a gap, and after a kill every durable acknowledgement is there
+//! once.
 //!
 //! `INTERSTICE_SOAK_SECONDS=600` makes the ten minutes of it; without, it takes a few seconds.
 
@@ -95,7 +96,8 @@ async fn sample(pid: u32, mut stop: watch::Receiver<bool>) -> Memory {
     }
 }
 
-/// Clients that connected, were answered and went, those that were not, and the longest that it took.
+/// Clients that connected, were answered and went, those that were not, and the longest that it
+/// took.
 #[derive(Debug, Default)]
 struct Visits {
     answered: u64,
@@ -223,7 +225,8 @@ async fn twice_as_much_as_the_node_can_take_is_busy_and_nothing_grows_or_is_lost
     assert!(totals.busy > 0, "twice the capacity was taken: {totals:?}");
     assert!(visits.answered > 0, "nobody else was served");
     check(&load::stored(&owner).await, &known);
-    // A tenth of the time, or the first seconds, fills what is bounded and empty in a fresh process: caches, buffers, the log.
+    // A tenth of the time, or the first seconds, fills what is bounded and empty in a fresh
+    // process: caches, buffers, the log.
     let tenth = (memory.samples.len() / 10).max(3);
     let (fresh, warm) = (memory.samples[0], memory.samples[tenth]);
     let end = memory.samples[memory.samples.len() - 1];

@@ -1,26 +1,33 @@
-//! Files and directories that nobody but the node's user may read: atomic writes, and the lock on a node's directory.
+//! Files and directories that nobody but the node's user may read: atomic writes, and the lock on
+//! a node's directory.
 //!
-//! A file written here is, after a crash at any point, either as it was before or as it was meant to be, never between. The log and
-//! sled write their own files; what they share with the rest (private directories, syncing a directory) is here.
+//! A file written here is, after a crash at any point, either as it was before or as it was meant
+//! to be, never between. The log and sled write their own files; what they share with the rest
+//! (private directories, syncing a directory) is here.
 //!
-//! Permissions (0600 for files, 0700 for directories) exist on Unix only; elsewhere files get what their directory hands down.
+//! Permissions (0600 for files, 0700 for directories) exist on Unix only; elsewhere files get what
+//! their directory hands down.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// The file inside a directory that [`DirectoryLock`] locks. It stays behind when the lock is gone, which is harmless.
+/// The file inside a directory that [`DirectoryLock`] locks. It stays behind when the lock is
+/// gone, which is harmless.
 pub const LOCK_FILE: &str = "lock";
 
 /// Appended to a file's name while its successor is being written.
 const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// Writes `bytes` to `path` so that after a crash the file is the old one or the new one, whole and on the disk.
+/// Writes `bytes` to `path` so that after a crash the file is the old one or the new one, whole
+/// and on the disk.
 ///
-/// Written beside it as `<path>.tmp`, synced, renamed, and the directory synced. Two writers of one path at a time are not supported.
+/// Written beside it as `<path>.tmp`, synced, renamed, and the directory synced. Two writers of
+/// one path at a time are not supported.
 ///
 /// # Errors
-/// What the operating system said; `path` is then as it was, or (when only the last sync failed) new but perhaps not yet on the disk.
+/// What the operating system said; `path` is then as it was, or (when only the last sync failed)
+/// new but perhaps not yet on the disk.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_private_by_steps(path, bytes, &|_, _| Ok(()))
 }
@@ -38,7 +45,8 @@ pub(crate) enum FileStep {
     SyncNames,
 }
 
-/// As [`write_private`]; `before` is told of each step and the file that it is about, and may refuse it.
+/// As [`write_private`]; `before` is told of each step and the file that it is about, and may
+/// refuse it.
 pub(crate) fn write_private_by_steps(
     path: &Path,
     bytes: &[u8],
@@ -63,10 +71,12 @@ pub(crate) fn write_private_by_steps(
     sync_dir(directory)
 }
 
-/// Gives a finished file its name, durably, and never that of a file that is there. The file must be synced.
+/// Gives a finished file its name, durably, and never that of a file that is there. The file must
+/// be synced.
 ///
 /// # Errors
-/// `AlreadyExists` when the name is taken; what the operating system said otherwise. The file keeps its old name then.
+/// `AlreadyExists` when the name is taken; what the operating system said otherwise. The file
+/// keeps its old name then.
 pub fn name_finished(unfinished: &Path, path: &Path) -> io::Result<()> {
     // A hard link fails where the name is taken, which a rename does not.
     match fs::hard_link(unfinished, path) {
@@ -86,7 +96,8 @@ pub fn name_finished(unfinished: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Creates `path` and the missing directories above it, readable by the user alone. A directory that exists is left as it is.
+/// Creates `path` and the missing directories above it, readable by the user alone. A directory
+/// that exists is left as it is.
 ///
 /// # Errors
 /// What the operating system said.
@@ -108,7 +119,8 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes created, renamed and removed names in `directory` survive a power cut. Does nothing where directories cannot be synced.
+/// Makes created, renamed and removed names in `directory` survive a power cut. Does nothing where
+/// directories cannot be synced.
 ///
 /// # Errors
 /// What the operating system said.
@@ -163,7 +175,8 @@ fn write_synced(
     file.sync_all()
 }
 
-/// The right of this process to a directory, until it is dropped or the process ends, however it ends.
+/// The right of this process to a directory, until it is dropped or the process ends, however it
+/// ends.
 #[derive(Debug)]
 pub struct DirectoryLock {
     _locked: File,
@@ -193,7 +206,8 @@ impl DirectoryLock {
     /// Takes the directory, or says at once that it is taken.
     ///
     /// # Errors
-    /// [`DirectoryLockError::AlreadyLocked`] when someone has it, [`DirectoryLockError::Io`] for everything else.
+    /// [`DirectoryLockError::AlreadyLocked`] when someone has it, [`DirectoryLockError::Io`] for
+    /// everything else.
     pub fn acquire(directory: &Path) -> Result<Self, DirectoryLockError> {
         let failed = |source| DirectoryLockError::Io {
             directory: directory.to_owned(),

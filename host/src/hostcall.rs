@@ -1,8 +1,9 @@
 //! Stage 5 of a call: what a guest asks of its host, checked, decoded and answered.
 //!
-//! One file per family of calls, all of one shape: take the claims, check the capability, act on the step, and return a
-//! reply or a [`Halt`]. A refusal is a status that the guest reads and lives with; a fault ends the step and the instance.
-//! Nothing that a guest hands over can make the host panic.
+//! One file per family of calls, all of one shape: take the claims, check the capability, act on
+//! the step, and return a reply or a [`Halt`]. A refusal is a status that the guest reads and
+//! lives with; a fault ends the step and the instance. Nothing that a guest hands over can make
+//! the host panic.
 
 mod bytes;
 mod call;
@@ -65,7 +66,8 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     Ok(linker)
 }
 
-/// How every host call begins: the guest's memory beside what the host knows of it. Drops an answer that nobody fetched.
+/// How every host call begins: the guest's memory beside what the host knows of it. Drops an
+/// answer that nobody fetched.
 ///
 /// # Errors
 /// [`Fault::Deadline`], now and then.

@@ -1,6 +1,8 @@
-//! How much a module may use: every bound that the sandbox enforces, with its default and the reason for it.
+//! How much a module may use: every bound that the sandbox enforces, with its default and the
+//! reason for it.
 //!
-//! All of it can be set per node and per module. What bounds the protocol is in `interstice_abi::wire`.
+//! All of it can be set per node and per module. What bounds the protocol is in
+//! `interstice_abi::wire`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,8 @@ const MEBIBYTE: u64 = 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Running time of one step in milliseconds, that of the modules it calls included, waiting excluded.
+    /// Running time of one step in milliseconds, that of the modules it calls included, waiting
+    /// excluded.
     pub deadline_ms: u64,
     /// Linear memory of one instance in bytes.
     pub memory_bytes: u64,
@@ -22,10 +25,12 @@ pub struct Limits {
     pub stateful_row_bytes_max: u64,
     /// Largest argument list, and largest result of a query, in bytes.
     pub arguments_bytes_max: u64,
-    /// Most bytes that one step can hold, in all modules that it calls: rows before and after each change, timers, and arguments
-    /// of calls that others subscribe to. They stay in memory until the step ends and become one record of the log.
+    /// Most bytes that one step can hold, in all modules that it calls: rows before and after each
+    /// change, timers, and arguments of calls that others subscribe to. They stay in memory until
+    /// the step ends and become one record of the log.
     pub step_bytes_max: u64,
-    /// Most bytes of rows and arguments that a turn's waiting reactions can hold; the reactions beyond it are dropped.
+    /// Most bytes of rows and arguments that a turn's waiting reactions can hold; the reactions
+    /// beyond it are dropped.
     pub turn_bytes_max: u64,
     /// Deepest chain of calls between modules.
     pub call_depth_max: u32,
@@ -33,7 +38,8 @@ pub struct Limits {
     pub steps_per_turn_max: u32,
     /// Largest module binary in bytes.
     pub module_bytes_max: u64,
-    /// What counts towards `step_bytes_max`. Not a setting: only the logs of older nodes have another value.
+    /// What counts towards `step_bytes_max`. Not a setting: only the logs of older nodes have
+    /// another value.
     #[serde(skip)]
     pub step_bytes: StepBytes,
 }
@@ -41,7 +47,8 @@ pub struct Limits {
 /// What counts towards [`Limits::step_bytes_max`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StepBytes {
-    /// Rows that one module writes during one call, as older nodes counted. Their logs are replayed with that.
+    /// Rows that one module writes during one call, as older nodes counted. Their logs are
+    /// replayed with that.
     Written,
     /// Everything that the whole step holds.
     #[default]

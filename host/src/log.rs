@@ -1,17 +1,25 @@
-//! The log: an append-only run of records with one writer thread and group commit. Stage 8 of a call's way: commit and sync.
+//! The log: an append-only run of records with one writer thread and group commit. Stage 8 of a
+//! call's way: commit and sync.
 //!
-//! A record is bytes; what they mean is known to the actors. Its number is its [`LogPosition`]. What is durable is a position too:
-//! everything before [`Log::durable`] survives a killed process and a power cut, and nobody is told `Ok` before that.
+//! A record is bytes; what they mean is known to the actors. Its number is its [`LogPosition`].
+//! What is durable is a position too: everything before [`Log::durable`] survives a killed process
+//! and a power cut, and nobody is told `Ok` before that.
 //!
-//! - The thread (`writer`) waits for something to do, takes everything that is queued, writes it as one block (several when it is more
-//!   than [`LogOptions::block_bytes_max`]), syncs, publishes the position, and answers who waited. Idle, it does nothing. Records for
-//!   which nobody waits are left to grow into a larger block for a moment ([`LogOptions::unwaited_for`]).
-//! - Blocks go into segment files `<position>.log`, the position as 20 digits (`tail` makes and fills them, `format` has the bytes).
-//! - A record larger than a block is written beforehand, by its writer's own thread (`staged`): nobody else waits for its bytes.
-//! - The file `acknowledged` says up to where somebody was answered, so that damage is not taken for a torn tail.
-//! - Opening (`scan`) checks all of it, cuts a torn tail and refuses damage. Reading (`reader`) goes along while the log is written.
-//! - A failed write or sync *poisons* the log: that block's waiters and all later ones get the error, later records are dropped, and
-//!   only opening the log again (a restart) helps. What had been answered with `Ok` is not touched.
+//! - The thread (`writer`) waits for something to do, takes everything that is queued, writes it
+//!   as one block (several when it is more than [`LogOptions::block_bytes_max`]), syncs, publishes
+//!   the position, and answers who waited. Idle, it does nothing. Records for which nobody waits
+//!   are left to grow into a larger block for a moment ([`LogOptions::unwaited_for`]).
+//! - Blocks go into segment files `<position>.log`, the position as 20 digits (`tail` makes and
+//!   fills them, `format` has the bytes).
+//! - A record larger than a block is written beforehand, by its writer's own thread (`staged`):
+//!   nobody else waits for its bytes.
+//! - The file `acknowledged` says up to where somebody was answered, so that damage is not taken
+//!   for a torn tail.
+//! - Opening (`scan`) checks all of it, cuts a torn tail and refuses damage. Reading (`reader`)
+//!   goes along while the log is written.
+//! - A failed write or sync *poisons* the log: that block's waiters and all later ones get the
+//!   error, later records are dropped, and only opening the log again (a restart) helps. What had
+//!   been answered with `Ok` is not touched.
 //!
 //! The directory's lock is the caller's business ([`crate::files::DirectoryLock`]).
 
@@ -63,9 +71,11 @@ use writer::{Message, Waiter, Writer};
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// The least length of a segment: two headers and something to say.
 const SEGMENT_BYTES_MIN: u64 = 1 << 10;
-/// Default bound of a block: enough to hide the sync, little enough that whoever waits for its first record waits milliseconds.
+/// Default bound of a block: enough to hide the sync, little enough that whoever waits for its
+/// first record waits milliseconds.
 const BLOCK_BYTES_MAX: u64 = 8 << 20;
-/// Default time for which records lie unsynced that nobody waits for: a moment for people, dozens of syncs for a disk.
+/// Default time for which records lie unsynced that nobody waits for: a moment for people, dozens
+/// of syncs for a disk.
 const UNWAITED_FOR: Duration = Duration::from_millis(5);
 /// What a segment file's name ends with.
 const SEGMENT_SUFFIX: &str = ".log";
@@ -85,11 +95,14 @@ impl fmt::Display for LogPosition {
 /// How the log is laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogOptions {
-    /// Bytes of a segment file, at least 1 KiB. A block that does not fit gets a segment of its own size.
+    /// Bytes of a segment file, at least 1 KiB. A block that does not fit gets a segment of its
+    /// own size.
     pub segment_bytes: u64,
-    /// A block takes no further record when it would grow beyond this many bytes. A single record may.
+    /// A block takes no further record when it would grow beyond this many bytes. A single record
+    /// may.
     pub block_bytes_max: u64,
-    /// How long at most a record lies unsynced when nobody waits for it: a sync costs the same for one record as for thousands.
+    /// How long at most a record lies unsynced when nobody waits for it: a sync costs the same for
+    /// one record as for thousands.
     pub unwaited_for: Duration,
 }
 
@@ -103,7 +116,8 @@ impl Default for LogOptions {
     }
 }
 
-/// A handle on an open log. Clones are the same log; when all are dropped, what is queued is written and the thread ends.
+/// A handle on an open log. Clones are the same log; when all are dropped, what is queued is
+/// written and the thread ends.
 #[derive(Clone)]
 pub struct Log {
     messages: mpsc::Sender<Message>,
@@ -140,8 +154,9 @@ impl Log {
     /// Opens the log in `directory`, which is made when it is missing. Reads all of it once.
     ///
     /// # Errors
-    /// [`LogError::Damaged`] when something is wrong that no crash explains, [`LogError::Version`] for another program's log,
-    /// [`LogError::Io`] when the operating system refuses. A torn tail is no error: see [`Opened::cut`].
+    /// [`LogError::Damaged`] when something is wrong that no crash explains, [`LogError::Version`]
+    /// for another program's log, [`LogError::Io`] when the operating system refuses. A torn tail
+    /// is no error: see [`Opened::cut`].
     pub fn open(
         directory: &Path,
         files: Arc<dyn LogFiles>,
@@ -210,9 +225,11 @@ impl Log {
         Ok((log, opened))
     }
 
-    /// Queues a record. The order of calls is the order in the log. Costs a push: nothing is written by the caller.
+    /// Queues a record. The order of calls is the order in the log. Costs a push: nothing is
+    /// written by the caller.
     ///
-    /// When the log is poisoned or closed the record is dropped, which [`Log::when_durable`] and [`Log::is_poisoned`] tell.
+    /// When the log is poisoned or closed the record is dropped, which [`Log::when_durable`] and
+    /// [`Log::is_poisoned`] tell.
     pub fn append(&self, record: Vec<u8>) {
         self.shared.appended.fetch_add(1, Ordering::Relaxed);
         self.shared.queue(record.len());
@@ -225,8 +242,9 @@ impl Log {
         self.send(Message::Records(records));
     }
 
-    /// [`Log::append_all`] and [`Log::when_durable`] at once: cheaper, and no block can come between. `then` may name tasks that
-    /// are to be woken once all the others have run, too, who wait for the same block.
+    /// [`Log::append_all`] and [`Log::when_durable`] at once: cheaper, and no block can come
+    /// between. `then` may name tasks that are to be woken once all the others have run, too, who
+    /// wait for the same block.
     pub fn append_all_then(&self, records: Records, then: WakingAnswer) {
         self.count(&records);
         self.send_now(Message::RecordsThen(records, Waiter::waking(then)));
@@ -238,22 +256,25 @@ impl Log {
         self.shared.queue(records.bytes());
     }
 
-    /// Runs `then` once everything queued before is durable, with the durable end; or with the reason why that cannot be.
+    /// Runs `then` once everything queued before is durable, with the durable end; or with the
+    /// reason why that cannot be.
     ///
-    /// It runs exactly once, on the log's thread, so it must be quick and must not wait for the log; or on the caller's, when the log
-    /// is closed.
+    /// It runs exactly once, on the log's thread, so it must be quick and must not wait for the
+    /// log; or on the caller's, when the log is closed.
     pub fn when_durable(&self, then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>) {
         self.send_now(Message::WhenDurable(Waiter::new(then)));
     }
 
-    /// Runs `then` with a position that is above that of every record queued before and not above that of any queued later. For where
-    /// and how often it runs see [`Log::when_durable`]; the position is not durable yet.
+    /// Runs `then` with a position that is above that of every record queued before and not above
+    /// that of any queued later. For where and how often it runs see [`Log::when_durable`]; the
+    /// position is not durable yet.
     pub fn mark(&self, then: Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>) {
         self.send_now(Message::Mark(Waiter::new(then)));
     }
 
-    /// Notes that seqs below `bound` may be given out: [`Opened::reserved_seq`] is at least that after a restart, once
-    /// [`Log::when_durable`] has answered. Costs a block when no record comes along; a bound below the last one does nothing.
+    /// Notes that seqs below `bound` may be given out: [`Opened::reserved_seq`] is at least that
+    /// after a restart, once [`Log::when_durable`] has answered. Costs a block when no record
+    /// comes along; a bound below the last one does nothing.
     pub fn reserve_seq(&self, bound: u64) {
         self.send(Message::ReserveSeq(bound));
     }
@@ -294,7 +315,8 @@ impl Log {
         self.shared.poison.get().cloned()
     }
 
-    /// Runs `then` when the log becomes poisoned, on its thread; at once when it is so already. Only the last `then` is kept.
+    /// Runs `then` when the log becomes poisoned, on its thread; at once when it is so already.
+    /// Only the last `then` is kept.
     pub fn when_poisoned(&self, then: Box<dyn FnOnce(LogError) + Send>) {
         let waiter = Waiter::new(Box::new(move |result| match result {
             // The log has ended without being poisoned.
@@ -308,10 +330,11 @@ impl Log {
         }
     }
 
-    /// The records at and after `from` that are durable now, with their positions. May be used while the log is written.
+    /// The records at and after `from` that are durable now, with their positions. May be used
+    /// while the log is written.
     ///
-    /// The iterator's first item is [`LogError::Truncated`] when the log starts later. Opening the first segment and finding the place
-    /// costs a look at the headers of the blocks before it.
+    /// The iterator's first item is [`LogError::Truncated`] when the log starts later. Opening the
+    /// first segment and finding the place costs a look at the headers of the blocks before it.
     #[must_use]
     pub fn read(&self, from: LogPosition) -> LogReader {
         // The end first: the segments listed after that reach at least as far.
@@ -326,7 +349,8 @@ impl Log {
         )
     }
 
-    /// Removes the segments all of whose records are before `position`; the one being written stays. Blocks on the file system.
+    /// Removes the segments all of whose records are before `position`; the one being written
+    /// stays. Blocks on the file system.
     ///
     /// # Errors
     /// [`LogError::Io`]; what was not removed can be removed by another call.
@@ -334,8 +358,8 @@ impl Log {
         self.shared.truncate_before(position)
     }
 
-    /// Writes and syncs what is queued, then ends the thread and waits for it. Other handles' later calls are answered with
-    /// [`LogError::Closed`]. Must not be called on the log's thread.
+    /// Writes and syncs what is queued, then ends the thread and waits for it. Other handles'
+    /// later calls are answered with [`LogError::Closed`]. Must not be called on the log's thread.
     ///
     /// # Errors
     /// [`LogError::Poisoned`] when the log was, or has become so on the way.

@@ -1,8 +1,10 @@
-//! One loaded module's world: its tables, its instances, and the running of one step or query at a time.
+//! One loaded module's world: its tables, its instances, and the running of one step or query at a
+//! time.
 //!
-//! Invariants: the tables are here whenever nothing runs; a failed execution has changed nothing in them and leaves no
-//! instance behind; an instance is shared by consecutive executions only as long as they succeed. Whose turn it is, and
-//! what happens to other modules, is the actors crate's: see [`Outside`].
+//! Invariants: the tables are here whenever nothing runs; a failed execution has changed nothing
+//! in them and leaves no instance behind; an instance is shared by consecutive executions only as
+//! long as they succeed. Whose turn it is, and what happens to other modules, is the actors
+//! crate's: see [`Outside`].
 
 mod instance;
 mod outside;
@@ -155,8 +157,9 @@ impl Module {
         self.second = None;
     }
 
-    /// Runs a reducer. On success its changes are done, and stay in the tables' journal when another step has called it
-    /// ([`StepRequest::depth`]), so that they can be undone with that; on failure they are undone and the instance is dropped.
+    /// Runs a reducer. On success its changes are done, and stay in the tables' journal when
+    /// another step has called it ([`StepRequest::depth`]), so that they can be undone with that;
+    /// on failure they are undone and the instance is dropped.
     pub fn run(
         &mut self,
         request: impl Into<Box<StepRequest>>,
@@ -180,8 +183,8 @@ impl Module {
         self.execute(CallKind::Query, request.into(), which, outside)
     }
 
-    /// Answers a read of one of the tables by another module: the bytes that its guest gets. Who may read is the
-    /// caller's to check.
+    /// Answers a read of one of the tables by another module: the bytes that its guest gets. Who
+    /// may read is the caller's to check.
     ///
     /// # Errors
     /// The table's refusal of a bad key, index or cursor.
@@ -189,8 +192,8 @@ impl Module {
         hostcall::read(self.tables(), table, request)
     }
 
-    /// A panic, which would be a mistake of ours, ends the step like a crash of the guest. The request is boxed because it moves through several
-    /// futures.
+    /// A panic, which would be a mistake of ours, ends the step like a crash of the guest. The
+    /// request is boxed because it moves through several futures.
     async fn execute(
         &mut self,
         kind: CallKind,

@@ -1,6 +1,8 @@
-//! Bytes that are packed with LZ4 where that makes them shorter: pages, which sled writes several times, and large records of the log.
+//! Bytes that are packed with LZ4 where that makes them shorter: pages, which sled writes several
+//! times, and large records of the log.
 //!
-//! An entry is the byte 0 and the bytes; or the byte 1, their length as a varint `u32`, and an LZ4 block.
+//! An entry is the byte 0 and the bytes; or the byte 1, their length as a varint `u32`, and an LZ4
+//! block.
 
 use interstice_abi::codec::{Input, put_length};
 use lz4_flex::block;
@@ -11,7 +13,8 @@ const LZ4: u8 = 1;
 /// What is shorter is mostly keys and lengths, which do not repeat.
 const PACKED_MIN: usize = 128;
 
-/// A byte of an LZ4 block stands for at most so many bytes of what it packs, apart from its first few.
+/// A byte of an LZ4 block stands for at most so many bytes of what it packs, apart from its first
+/// few.
 const UNPACKED_PER_BYTE: usize = 255;
 
 /// The entry for some bytes.
@@ -36,7 +39,8 @@ pub fn pack(plain: &[u8]) -> Vec<u8> {
     [&[PLAIN], plain].concat()
 }
 
-/// The bytes of an entry; `None` for what is no entry. It never asks for more than 255 times the room of the entry.
+/// The bytes of an entry; `None` for what is no entry. It never asks for more than 255 times the
+/// room of the entry.
 #[must_use]
 pub fn unpack(entry: &[u8]) -> Option<Vec<u8>> {
     match entry.split_first()? {

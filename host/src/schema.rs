@@ -1,9 +1,10 @@
-//! Schemas as a host sees them: put together from what a guest says of itself, compared with what is installed, and
-//! held against what others rely on.
+//! Schemas as a host sees them: put together from what a guest says of itself, compared with what
+//! is installed, and held against what others rely on.
 //!
-//! Nothing that a guest says is believed: [`assemble`] either gives a schema on which everything else can rely (names
-//! are names, types can be walked, keys are keys, capabilities name tables) or says what is wrong.
-//! What a schema allows is enforced elsewhere, on every host call (`hostcall`).
+//! Nothing that a guest says is believed: [`assemble`] either gives a schema on which everything
+//! else can rely (names are names, types can be walked, keys are keys, capabilities name tables)
+//! or says what is wrong. What a schema allows is enforced elsewhere, on every host call
+//! (`hostcall`).
 
 mod assemble;
 mod binding;

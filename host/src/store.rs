@@ -1,19 +1,25 @@
-//! The tables' trees on disk, and the marker that says how far they are complete. Over sled 0.34, whose types do not leave this file's folder.
+//! The tables' trees on disk, and the marker that says how far they are complete. Over sled 0.34,
+//! whose types do not leave this file's folder.
 //!
-//! In the store's directory are `tables/`, which is sled's, and `marker` (`marker` has its bytes). In sled there is one tree per module and
-//! table, named by `trees`, and in sled's default tree one entry, `generation`, a little-endian `u64` that counts commits.
+//! In the store's directory are `tables/`, which is sled's, and `marker` (`marker` has its bytes).
+//! In sled there is one tree per module and table, named by `trees`, and in sled's default tree
+//! one entry, `generation`, a little-endian `u64` that counts commits.
 //!
-//! - The marker is what the caller makes of it (a log position and what goes with it). It moves only in [`Store::commit`], after everything
-//!   written before is on the disk: sled is flushed, and then its files are synced by us, because sled's own flush on Linux does not
-//!   survive a power cut. A process killed at any point leaves the old marker or the next one, and trees at least as far as the marker.
-//! - Trees may be *ahead* of the marker, by whole batches (`batch`). The caller's recovery redoes whole rows from the marker on, and so
-//!   must not mind.
-//! - sled drops the end of its file when it finds it damaged, without a word. The generation, written last before each flush and kept
-//!   in the marker too, tells: a store that is behind its marker does not open.
+//! - The marker is what the caller makes of it (a log position and what goes with it). It moves
+//!   only in [`Store::commit`], after everything written before is on the disk: sled is flushed,
+//!   and then its files are synced by us, because sled's own flush on Linux does not survive a
+//!   power cut. A process killed at any point leaves the old marker or the next one, and trees at
+//!   least as far as the marker.
+//! - Trees may be *ahead* of the marker, by whole batches (`batch`). The caller's recovery redoes
+//!   whole rows from the marker on, and so must not mind.
+//! - sled drops the end of its file when it finds it damaged, without a word. The generation,
+//!   written last before each flush and kept in the marker too, tells: a store that is behind its
+//!   marker does not open.
 //! - Pages are packed ([`crate::packed`]): sled writes each of them several times.
 //! - A single page that sled loses, or brings back as it was, is noticed by its tree's sum (`sum`).
-//! - sled's flush timer is off: nothing happens between calls. A failed write or sync poisons the store until it is opened again,
-//!   because nobody knows then what a later commit would vouch for.
+//! - sled's flush timer is off: nothing happens between calls. A failed write or sync poisons the
+//!   store until it is opened again, because nobody knows then what a later commit would vouch
+//!   for.
 
 mod batch;
 mod database;
@@ -43,7 +49,8 @@ use database::Database;
 use guard::Guard;
 use marker::Marker;
 
-/// How much sled keeps in memory by default, in bytes: tables are in memory already, so this serves only the writing.
+/// How much sled keeps in memory by default, in bytes: tables are in memory already, so this
+/// serves only the writing.
 pub const CACHE_BYTES: u64 = 64 << 20;
 
 /// sled's directory in the store's.
@@ -72,11 +79,13 @@ enum State {
 }
 
 impl Store {
-    /// Opens the store in `directory`, which is made when it is missing. `cache_bytes` bounds sled's cache ([`CACHE_BYTES`]).
+    /// Opens the store in `directory`, which is made when it is missing. `cache_bytes` bounds
+    /// sled's cache ([`CACHE_BYTES`]).
     ///
     /// # Errors
-    /// [`StoreError::Sled`], [`StoreError::Panicked`], [`StoreError::Marker`] or [`StoreError::Behind`] for damaged files,
-    /// [`StoreError::Io`] when the operating system refuses.
+    /// [`StoreError::Sled`], [`StoreError::Panicked`], [`StoreError::Marker`] or
+    /// [`StoreError::Behind`] for damaged files, [`StoreError::Io`] when the operating system
+    /// refuses.
     pub fn open(directory: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         Self::open_watched(directory, cache_bytes, Arc::new(Unwatched))
     }
@@ -117,10 +126,12 @@ impl Store {
 
     /// Writes pages of one module. Not durable before [`Store::commit`].
     ///
-    /// Each tree's pages are written in the order given, in one batch up to a few megabytes and in several beyond. After a crash the tree
-    /// has a beginning of them that ends with a batch, so the order must be one in which no beginning loses a row.
+    /// Each tree's pages are written in the order given, in one batch up to a few megabytes and in
+    /// several beyond. After a crash the tree has a beginning of them that ends with a batch, so
+    /// the order must be one in which no beginning loses a row.
     ///
-    /// `module` is any name; one that was dropped may only be used again once [`Store::drop_module`] has returned.
+    /// `module` is any name; one that was dropped may only be used again once
+    /// [`Store::drop_module`] has returned.
     ///
     /// # Errors
     /// [`StoreError::Sled`] or [`StoreError::Panicked`]; the store is then poisoned.
@@ -145,11 +156,12 @@ impl Store {
         })
     }
 
-    /// Makes everything written before durable, then moves the marker. After a crash at any point [`Store::marker`] is the old one or this.
+    /// Makes everything written before durable, then moves the marker. After a crash at any point
+    /// [`Store::marker`] is the old one or this.
     ///
     /// # Errors
-    /// [`StoreError::Sled`], [`StoreError::Panicked`] or [`StoreError::Io`]; the store is then poisoned, and the marker may have moved
-    /// only if everything else had succeeded.
+    /// [`StoreError::Sled`], [`StoreError::Panicked`] or [`StoreError::Io`]; the store is then
+    /// poisoned, and the marker may have moved only if everything else had succeeded.
     pub fn commit(&self, marker: &[u8]) -> Result<(), StoreError> {
         self.change(|last| {
             let marker = Marker {
@@ -189,7 +201,8 @@ impl Store {
         Pages::new(&self.database, &self.guard, &trees::name(module, tree))
     }
 
-    /// The modules that have trees, in order: also those whose trees a crash has kept from being dropped.
+    /// The modules that have trees, in order: also those whose trees a crash has kept from being
+    /// dropped.
     #[must_use]
     pub fn modules(&self) -> BTreeSet<String> {
         trees::all(&self.database)
@@ -222,8 +235,8 @@ impl Store {
         })
     }
 
-    /// Removes a module's trees, one after the other. Call it after the commit of a marker that no longer needs them: a crash in between
-    /// leaves some, which [`Store::modules`] shows.
+    /// Removes a module's trees, one after the other. Call it after the commit of a marker that no
+    /// longer needs them: a crash in between leaves some, which [`Store::modules`] shows.
     ///
     /// # Errors
     /// [`StoreError::Sled`] or [`StoreError::Panicked`]; the store is then poisoned.
@@ -234,7 +247,8 @@ impl Store {
         Ok(())
     }
 
-    /// Runs a change, which may move the marker, and poisons the store when it fails. Changes do not overlap: the lock is held.
+    /// Runs a change, which may move the marker, and poisons the store when it fails. Changes do
+    /// not overlap: the lock is held.
     fn change(
         &self,
         change: impl FnOnce(&mut Option<Marker>) -> Result<(), StoreError>,

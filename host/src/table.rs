@@ -1,11 +1,14 @@
-//! The tables of one module, and the write set of the step that is changing them (stage 6 of a call's way).
+//! The tables of one module, and the write set of the step that is changing them (stage 6 of a
+//! call's way).
 //!
-//! Tables change **in place**; a *journal* holds what it takes to undo. So a step reads its own writes, a rollback
-//! undoes in reverse, and a commit forgets the journal. Rows stay encoded, in sorted runs of pages that checkpoints
-//! share (`table/pages.rs`); every row that comes in is checked against the schema, and a refused write changes nothing.
+//! Tables change **in place**; a *journal* holds what it takes to undo. So a step reads its own
+//! writes, a rollback undoes in reverse, and a commit forgets the journal. Rows stay encoded, in
+//! sorted runs of pages that checkpoints share (`table/pages.rs`); every row that comes in is
+//! checked against the schema, and a refused write changes nothing.
 //!
-//! Timers are rows of a hidden table behind the declared ones; `auto_inc` counters are journaled beside the changes.
-//! Not here: who may do what (`hostcall`), the log and the store (`log`, `store`), when a checkpoint is taken.
+//! Timers are rows of a hidden table behind the declared ones; `auto_inc` counters are journaled
+//! beside the changes. Not here: who may do what (`hostcall`), the log and the store (`log`,
+//! `store`), when a checkpoint is taken.
 
 mod change;
 mod digest;
@@ -58,7 +61,8 @@ use one::{Scratch, Table};
 /// No row is larger than this, whatever the limits say: offsets in pages are 32 bits wide.
 const ROW_BYTES_CEILING: u64 = 1 << 30;
 
-/// All tables of one module: the declared ones in the order of the schema, then the hidden table of timers.
+/// All tables of one module: the declared ones in the order of the schema, then the hidden table
+/// of timers.
 #[derive(Debug)]
 pub struct Tables {
     schema: Arc<ModuleSchema>,
@@ -70,7 +74,8 @@ pub struct Tables {
     scratch: Scratch,
     /// What the store holds of trees that belong to no table, by tree.
     foreign: BTreeMap<String, BTreeSet<KeyBytes>>,
-    /// Trees that were left by a migration. They become foreign one freeze later, when no recovery needs them.
+    /// Trees that were left by a migration. They become foreign one freeze later, when no recovery
+    /// needs them.
     left: BTreeMap<String, BTreeSet<KeyBytes>>,
 }
 

@@ -1,8 +1,9 @@
 //! Stage 4 of a call: running guests in wasmtime.
 //!
-//! [`Engine`] compiles: one per process. Invariants: what a guest computes depends on its input and state only (canonical
-//! NaNs, deterministic SIMD, no threads); every guest yields each millisecond; nothing of a binary is compiled before its
-//! imports were checked by name. What guests may ask of the host is `hostcall`; running one step is `module`.
+//! [`Engine`] compiles: one per process. Invariants: what a guest computes depends on its input
+//! and state only (canonical NaNs, deterministic SIMD, no threads); every guest yields each
+//! millisecond; nothing of a binary is compiled before its imports were checked by name. What
+//! guests may ask of the host is `hostcall`; running one step is `module`.
 
 mod binary;
 mod cache;
@@ -46,8 +47,9 @@ use cache::CacheSums;
 use outline::Outline;
 use ticker::Ticker;
 
-/// Native stack of a guest. Each frame of a guest's recursion takes some of it, on top of what the guest keeps on the stack
-/// in its linear memory (1 MiB by default), so the two run out at about the same depth.
+/// Native stack of a guest. Each frame of a guest's recursion takes some of it, on top of what the
+/// guest keeps on the stack in its linear memory (1 MiB by default), so the two run out at about
+/// the same depth.
 const GUEST_STACK_BYTES: usize = 1024 * 1024;
 
 /// Stack of a fiber: the guest's, and room for the host calls at its end.
@@ -69,8 +71,9 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine that keeps compiled modules in `cache_dir`, an absolute path, which is made if it is not there. Entries that
-    /// are damaged are removed. A cache that cannot be used is done without.
+    /// An engine that keeps compiled modules in `cache_dir`, an absolute path, which is made if it
+    /// is not there. Entries that are damaged are removed. A cache that cannot be used is done
+    /// without.
     ///
     /// # Errors
     /// `Internal` when no thread can be started.
@@ -79,8 +82,9 @@ impl Engine {
         config
             .epoch_interruption(true)
             .async_stack_size(FIBER_STACK_BYTES)
-            // Of a crash the functions are told, not the instructions, and nothing unwinds through a guest: without these two, half of
-            // what lies beside a module's code in memory is gone.
+            // Of a crash the functions are told, not the instructions, and nothing unwinds through
+            // a guest: without these two, half of what lies beside a module's code in memory is
+            // gone.
             .generate_address_map(false)
             .native_unwind_info(false);
         let mut sums = None;
@@ -107,10 +111,12 @@ impl Engine {
         }))
     }
 
-    /// Checks, describes and compiles a new binary. Blocks for as long as that takes: about a second per megabyte.
+    /// Checks, describes and compiles a new binary. Blocks for as long as that takes: about a
+    /// second per megabyte.
     ///
     /// # Errors
-    /// As [`Engine::describe`] and [`Engine::load_described`], and `TooLarge` for a binary that takes too long to compile.
+    /// As [`Engine::describe`] and [`Engine::load_described`], and `TooLarge` for a binary that
+    /// takes too long to compile.
     pub fn load(self: &Arc<Self>, wasm: &[u8], limits: &Limits) -> Result<Arc<Binary>, Failure> {
         checked(wasm, limits)?;
         work::check(wasm)?;
@@ -118,19 +124,19 @@ impl Engine {
         self.load_described(wasm, limits, schema)
     }
 
-    /// What a binary says of itself. The same binary gives the same result on every machine and under every load: what it may
-    /// use is counted and not timed.
+    /// What a binary says of itself. The same binary gives the same result on every machine and
+    /// under every load: what it may use is counted and not timed.
     ///
     /// # Errors
-    /// `TooLarge`, `BadArguments` or `SchemaConflict` with what is wrong with the binary; the code of its crash when it
-    /// cannot describe itself.
+    /// `TooLarge`, `BadArguments` or `SchemaConflict` with what is wrong with the binary; the code
+    /// of its crash when it cannot describe itself.
     pub fn describe(&self, wasm: &[u8], limits: &Limits) -> Result<ModuleSchema, Failure> {
         let outline = checked(wasm, limits)?;
         describe::describe(wasm, &outline, limits)
     }
 
-    /// Checks and compiles a binary whose schema is known. Blocks: milliseconds from the cache, else about half a second per
-    /// megabyte.
+    /// Checks and compiles a binary whose schema is known. Blocks: milliseconds from the cache,
+    /// else about half a second per megabyte.
     ///
     /// # Errors
     /// As [`Engine::describe`], and `SchemaConflict` when it is not the schema of this binary.
@@ -146,7 +152,8 @@ impl Engine {
         Ok(Arc::new(binary))
     }
 
-    /// Checks and compiles the bytes of a binary that has no code. Blocks, as [`Engine::load_described`].
+    /// Checks and compiles the bytes of a binary that has no code. Blocks, as
+    /// [`Engine::load_described`].
     ///
     /// # Errors
     /// As [`Engine::load_described`].
@@ -192,7 +199,8 @@ fn open_cache(dir: &Path) -> Result<(Cache, CacheSums), String> {
     let mut config = CacheConfig::new();
     config
         .with_directory(dir)
-        // Entries stay as they were written: wasmtime would pack those that are used often a second time.
+        // Entries stay as they were written: wasmtime would pack those that are used often a
+        // second time.
         .with_optimized_compression_usage_counter_threshold(u64::MAX);
     let cache = Cache::new(config).map_err(|error| format!("{error:#}"))?;
     Ok((cache, sums))

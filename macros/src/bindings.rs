@@ -1,8 +1,9 @@
 //! The binding generator: from `src/bindings/*.toml` to the items of `crate::bindings`.
 //!
-//! `load` reads and checks the files, `module` and `node` write the code, `types` and `calls` what stands in it.
-//! Invariant: code is only generated when every file is right, so that nobody reads errors of code he has not written;
-//! all mistakes of all files are reported at once, each with the file's name.
+//! `load` reads and checks the files, `module` and `node` write the code, `types` and `calls` what
+//! stands in it. Invariant: code is only generated when every file is right, so that nobody reads
+//! errors of code he has not written; all mistakes of all files are reported at once, each with
+//! the file's name.
 
 mod calls;
 mod known;
@@ -54,7 +55,8 @@ pub(crate) fn generate(dir: &Path) -> Result<Generated, Vec<String>> {
     })
 }
 
-/// Every module under its own name, aliases or not: event strings and `replicated_tables` use those names.
+/// Every module under its own name, aliases or not: event strings and `replicated_tables` use
+/// those names.
 fn by_own_names(loaded: &Loaded) -> TokenStream {
     let modules = loaded.modules.iter().map(|module| {
         let (own, alias) = (ident(&snake(&module.name)), ident(&module.snake));

@@ -1,7 +1,8 @@
 //! `#[interstice_type]`, and the implementation of `Column` that `#[table]` shares with it.
 //!
-//! Structs and enums are treated alike: a struct is one shape called `Self`, an enum's variants are shapes called
-//! `Self::Variant` with a number in front. Patterns and literals use braces for all kinds of fields (`Self { 0: a }`).
+//! Structs and enums are treated alike: a struct is one shape called `Self`, an enum's variants
+//! are shapes called `Self::Variant` with a number in front. Patterns and literals use braces for
+//! all kinds of fields (`Self { 0: a }`).
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -103,7 +104,8 @@ pub(crate) fn check_shape(ident: &Ident, generics: &syn::Generics, errors: &mut 
     }
 }
 
-/// Checks a field's name and the types that are wrong at first sight; the compiler checks the others.
+/// Checks a field's name and the types that are wrong at first sight; the compiler checks the
+/// others.
 pub(crate) fn check_field(field: &syn::Field, errors: &mut Errors) {
     if let Some(ident) = &field.ident {
         name::check("field", ident, errors);

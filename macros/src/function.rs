@@ -1,7 +1,8 @@
 //! `#[reducer]` and `#[query]`: parse (`model`, `capability`), check against events (`event`),
 //! emit (`emit`, `schedules`).
 //!
-//! The function itself stays as it was written; what makes it callable from outside stands beside it.
+//! The function itself stays as it was written; what makes it callable from outside stands beside
+//! it.
 
 mod capability;
 mod emit;
@@ -46,7 +47,8 @@ pub(crate) fn expand(kind: Kind, attribute: TokenStream, item: TokenStream) -> T
     let parsed = match syn::parse2::<syn::ItemFn>(item.clone()) {
         Ok(parsed) => parsed,
         Err(error) => {
-            // A body that does not parse is the compiler's to explain; anything else is no function.
+            // A body that does not parse is the compiler's to explain; anything else is no
+            // function.
             if !item.to_string().contains("fn ") {
                 let message = format!("`#[{}]` belongs on a function", kind.word());
                 errors.push(&item, message);

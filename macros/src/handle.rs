@@ -1,7 +1,8 @@
-//! Table handles: thin, typed methods over the SDK's runtime, each behind the capability that it needs.
+//! Table handles: thin, typed methods over the SDK's runtime, each behind the capability that it
+//! needs.
 //!
-//! The same methods serve the tables of a module and those of its bindings; the capability stands on the method,
-//! so that calling one without it is an error that says which bound to write.
+//! The same methods serve the tables of a module and those of its bindings; the capability stands
+//! on the method, so that calling one without it is an error that says which bound to write.
 
 use interstice_abi::schema::IndexKind;
 use proc_macro2::{Ident, TokenStream};
@@ -246,7 +247,8 @@ fn write_methods(handle: &Handle<'_>) -> TokenStream {
         /// Replaces the row that has the same primary key.
         ///
         /// # Errors
-        /// When there is none, or a unique value is taken. Nothing has changed then, and the step goes on.
+        /// When there is none, or a unique value is taken. Nothing has changed then, and the step
+        /// goes on.
         pub fn update(&self, row: #row) -> #result<(), #error>
         where
             __Caps: ::interstice_sdk::CanUpdate<#row>,
@@ -276,11 +278,13 @@ fn write_methods(handle: &Handle<'_>) -> TokenStream {
             #sdk::table::delete::<#row>(&key)
         }
 
-        /// Deletes every row. Each of them is a change, and the step holds all of them until it ends.
+        /// Deletes every row. Each of them is a change, and the step holds all of them until it
+        /// ends.
         ///
         /// # Errors
-        /// When the capability was revoked, or when the rows are more than a step may hold (`step_bytes_max` in node.toml); then
-        /// none is deleted. Delete the rows of such a table in pieces, in several calls or with a timer. The step goes on.
+        /// When the capability was revoked, or when the rows are more than a step may hold
+        /// (`step_bytes_max` in node.toml); then none is deleted. Delete the rows of such a table
+        /// in pieces, in several calls or with a timer. The step goes on.
         pub fn clear(&self) -> #result<(), #error>
         where
             __Caps: ::interstice_sdk::CanDelete<#row>,

@@ -23,8 +23,8 @@ pub(crate) fn plain(ident: &Ident) -> String {
     ident.unraw().to_string()
 }
 
-/// Where `tokens` stand, but with the hygiene of the expansion: errors point at the user's code, and lints know
-/// that the code is generated.
+/// Where `tokens` stand, but with the hygiene of the expansion: errors point at the user's code,
+/// and lints know that the code is generated.
 pub(crate) fn at(tokens: &impl ToTokens) -> Span {
     let mut spans = tokens
         .to_token_stream()

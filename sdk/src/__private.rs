@@ -1,4 +1,5 @@
-//! What expansions of the macros and generated bindings name. Not for people: it may change with any version.
+//! What expansions of the macros and generated bindings name. Not for people: it may change with
+//! any version.
 
 pub use interstice_abi as abi;
 

@@ -1,6 +1,7 @@
 //! The types of the authorities: what their events hand over and their calls take.
 //!
-//! Structs here are built by literal and never grow; neither do the enums that say so. All are column types.
+//! Structs here are built by literal and never grow; neither do the enums that say so. All are
+//! column types.
 
 mod audio;
 mod file;

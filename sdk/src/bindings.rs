@@ -1,7 +1,7 @@
 //! What a module's `build.rs` calls.
 //!
-//! The bindings themselves are made by `interstice_module!`, which reads `src/bindings/`; the compiler does not
-//! know that, so Cargo has to be told when to compile again.
+//! The bindings themselves are made by `interstice_module!`, which reads `src/bindings/`; the
+//! compiler does not know that, so Cargo has to be told when to compile again.
 
 /// Has Cargo compile the module again when a file in `src/bindings/` is added, changed or removed.
 #[expect(
@@ -11,7 +11,8 @@
 pub fn generate_bindings() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=Cargo.toml");
-    // `src` rather than `src/bindings`: Cargo would run the script at every build while the named path is missing.
+    // `src` rather than `src/bindings`: Cargo would run the script at every build while the named
+    // path is missing.
     if std::path::Path::new("src/bindings").exists() {
         println!("cargo::rerun-if-changed=src/bindings");
     } else {

@@ -1,7 +1,8 @@
 //! The four capabilities, which live in bounds of a context's type parameter and nowhere else.
 //!
-//! Reducers stay generic over their capabilities; what calls them from outside picks [`AllCaps`], which has all
-//! of them. Bodies are still checked against their own bounds, and the host checks every call against the schema.
+//! Reducers stay generic over their capabilities; what calls them from outside picks [`AllCaps`],
+//! which has all of them. Bodies are still checked against their own bounds, and the host checks
+//! every call against the schema.
 
 /// The function may read rows of `Row`'s table.
 #[diagnostic::on_unimplemented(

@@ -1,8 +1,8 @@
 //! What a reducer and a query are handed: who calls, and the way to the module's tables.
 //!
-//! Contexts are plain values: cloned freely, taken apart field by field, without `Drop` and without `Deref`.
-//! Accessors of tables and bindings are traits that the macros implement on [`EditTables`], [`ReadTables`] and
-//! the contexts themselves.
+//! Contexts are plain values: cloned freely, taken apart field by field, without `Drop` and
+//! without `Deref`. Accessors of tables and bindings are traits that the macros implement on
+//! [`EditTables`], [`ReadTables`] and the contexts themselves.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,8 @@ use crate::{Error, host_calls};
 
 /// What a reducer is handed. `Caps` carries the bounds that say what it may touch.
 pub struct ReducerContext<Caps = ()> {
-    /// The id of the node or client that calls; this node's own for everything that happens inside it.
+    /// The id of the node or client that calls; this node's own for everything that happens inside
+    /// it.
     pub caller_node_id: String,
     /// The module of this node that calls, or empty.
     pub caller_module_name: String,
@@ -23,7 +24,8 @@ pub struct ReducerContext<Caps = ()> {
 
 /// What a query is handed. `Caps` carries the bounds that say what it may read.
 pub struct QueryContext<Caps = ()> {
-    /// The id of the node or client that asks; this node's own for everything that happens inside it.
+    /// The id of the node or client that asks; this node's own for everything that happens inside
+    /// it.
     pub caller_node_id: String,
     /// The module of this node that asks, or empty.
     pub caller_module_name: String,
@@ -116,7 +118,8 @@ macro_rules! context {
                 host_calls::log(line);
             }
 
-            /// The turn's timestamp in milliseconds since 1970: the same throughout a turn, never going back.
+            /// The turn's timestamp in milliseconds since 1970: the same throughout a turn, never
+            /// going back.
             ///
             /// # Errors
             /// When the module's grant for time was taken back.
@@ -124,7 +127,8 @@ macro_rules! context {
                 host_calls::time_now_ms()
             }
 
-            /// The next number of the step's random stream: the same again when the step is replayed.
+            /// The next number of the step's random stream: the same again when the step is
+            /// replayed.
             ///
             /// # Errors
             /// When the host refuses it.
@@ -156,7 +160,8 @@ context!(ReducerContext, EditTables);
 context!(QueryContext, ReadTables);
 
 impl<Caps> ReducerContext<Caps> {
-    /// Runs `reducer` of this module `delay_ms` milliseconds after the turn's timestamp, in a turn of its own.
+    /// Runs `reducer` of this module `delay_ms` milliseconds after the turn's timestamp, in a turn
+    /// of its own.
     ///
     /// The reducer takes nothing beyond its context. Several timers for one reducer may be
     /// pending. A step that fails sets no timer, so a chain whose reducer schedules itself ends

@@ -1,12 +1,14 @@
 //! [`Error`]: what a refused call leaves behind, as a value that the module reads.
 //!
-//! It is a [`Failure`] of the host in one word of memory. Failures that end the step never become one.
+//! It is a [`Failure`] of the host in one word of memory. Failures that end the step never become
+//! one.
 
 use std::fmt;
 
 use interstice_abi::failure::{Code, Failure};
 
-/// Why a call was refused: its code, a sentence, and the table, key and constraint it is about where there are any.
+/// Why a call was refused: its code, a sentence, and the table, key and constraint it is about
+/// where there are any.
 ///
 /// A refused call has changed nothing; the step goes on.
 #[derive(Clone, PartialEq, Eq)]

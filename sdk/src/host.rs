@@ -1,7 +1,8 @@
 //! One host call from the guest's side: ask, fetch the answer, read it in place.
 //!
 //! Owns the reply buffer, and the counts of what can change tables behind a lazy iteration's back.
-//! The imports are `sys` inside a node and `testing::imports` natively; both speak the same protocol.
+//! The imports are `sys` inside a node and `testing::imports` natively; both speak the same
+//! protocol.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,10 +17,12 @@ pub(crate) use crate::sys as imports;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::imports;
 
-/// Answers up to this size arrive with the call itself; most rows fit. Larger ones cost a second, cheap call.
+/// Answers up to this size arrive with the call itself; most rows fit. Larger ones cost a second,
+/// cheap call.
 const REPLY_BUFFER_BYTES: usize = 4096;
 
-/// Room for input and for encoded values that is kept from call to call: more than most need, little beside a guest's memory.
+/// Room for input and for encoded values that is kept from call to call: more than most need,
+/// little beside a guest's memory.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 thread_local! {
@@ -85,7 +88,8 @@ pub(crate) fn encoded<T>(value: &impl Column, use_bytes: impl FnOnce(&[u8]) -> T
 
 type Kept = &'static LocalKey<RefCell<Vec<u8>>>;
 
-/// Lends an empty buffer: one that is allocated for each call is grown several times before it holds a row.
+/// Lends an empty buffer: one that is allocated for each call is grown several times before it
+/// holds a row.
 fn with_kept<T>(kept: Kept, run: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     // Taken, not borrowed, as above.
     let mut buffer = kept.take();
@@ -128,7 +132,8 @@ pub(crate) fn count_call() {
     CALLS.set(calls().wrapping_add(1));
 }
 
-/// How often a step has ended or, natively, a test has changed the world: any table may be different.
+/// How often a step has ended or, natively, a test has changed the world: any table may be
+/// different.
 pub(crate) fn resets() -> u32 {
     RESETS.get()
 }

@@ -1,7 +1,7 @@
 //! [`KeyCode`]: the keys of a keyboard by their place, numbered for good.
 //!
-//! Names are the W3C `code` values as winit spells them. Modules store the numbers, so the order is fixed and keys
-//! that come later go to the end.
+//! Names are the W3C `code` values as winit spells them. Modules store the numbers, so the order
+//! is fixed and keys that come later go to the end.
 
 use crate::interstice_type;
 

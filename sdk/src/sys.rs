@@ -1,7 +1,8 @@
 //! The imports of a guest, one safe function each: the only `unsafe` code of the SDK.
 //!
-//! Invariant: pointers handed to the host come from slices that outlive the call, and every address of a
-//! `wasm32` guest fits into 32 bits. The native counterpart with the same functions is `testing::imports`.
+//! Invariant: pointers handed to the host come from slices that outlive the call, and every
+//! address of a `wasm32` guest fits into 32 bits. The native counterpart with the same functions
+//! is `testing::imports`.
 
 #![expect(
     unsafe_code,

@@ -1,7 +1,9 @@
-//! An in-memory stand-in for a node, so that plain `cargo test` can run a module's reducers and queries.
+//! An in-memory stand-in for a node, so that plain `cargo test` can run a module's reducers and
+//! queries.
 //!
-//! Tables (keys, unique indexes, `auto_inc`, own writes, lazy iteration), timers, logs, time and random numbers work
-//! as inside a node. Every test thread has a world of its own, which is empty when the test begins.
+//! Tables (keys, unique indexes, `auto_inc`, own writes, lazy iteration), timers, logs, time and
+//! random numbers work as inside a node. Every test thread has a world of its own, which is empty
+//! when the test begins.
 //!
 //! ```
 //! use interstice_sdk::{testing, *};
@@ -31,9 +33,10 @@
 //! # }
 //! ```
 //!
-//! Not here: reactions to changes and due timers are not run by themselves (call their reducers), capabilities are
-//! checked by the compiler only, and `schedule` believes that the reducer exists. Other modules are what the test
-//! says they are: rows with [`fill`], answers with [`answer_reducer`] and [`answer_query`].
+//! Not here: reactions to changes and due timers are not run by themselves (call their reducers),
+//! capabilities are checked by the compiler only, and `schedule` believes that the reducer exists.
+//! Other modules are what the test says they are: rows with [`fill`], answers with
+//! [`answer_reducer`] and [`answer_query`].
 
 mod calls;
 pub(crate) mod imports;
@@ -54,7 +57,8 @@ use crate::{
     capability::AllCaps,
 };
 
-/// A context with every capability, for calling reducers and helpers as functions. Nothing is undone.
+/// A context with every capability, for calling reducers and helpers as functions. Nothing is
+/// undone.
 #[must_use]
 pub fn reducer_context() -> ReducerContext<AllCaps> {
     ReducerContext::new(invocation())
@@ -157,8 +161,8 @@ pub fn set_random_seed(seed: u64) {
     world::with(|world| world.random = seed);
 }
 
-/// Sets who calls, for the contexts that are made afterwards: the id of a node or client, and a module of this node
-/// or nothing. At first the node itself calls.
+/// Sets who calls, for the contexts that are made afterwards: the id of a node or client, and a
+/// module of this node or nothing. At first the node itself calls.
 pub fn set_caller(node_id: &str, module_name: &str) {
     world::with(|world| {
         world.invocation.caller_node_id = node_id.to_string();

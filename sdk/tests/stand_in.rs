@@ -1,4 +1,5 @@
-//! The stand-in behaves like a node where a module's tests look: tables, steps, lazy iteration, timers, calls.
+//! The stand-in behaves like a node where a module's tests look: tables, steps, lazy iteration,
+//! timers, calls.
 
 use interstice_sdk::{testing, *};
 

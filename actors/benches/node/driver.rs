@@ -1,4 +1,5 @@
-//! A driver in the node's own process: it keeps so many calls under way and hands them in by the batch.
+//! A driver in the node's own process: it keeps so many calls under way and hands them in by the
+//! batch.
 
 use std::{
     io,

@@ -1,5 +1,6 @@
-//! A node without its network: turns that a driver in the same process hands in as batches, calls from module to module, and
-//! two modules beside each other. And a hop from one actor's mailbox to another's, of which all of it is made.
+//! A node without its network: turns that a driver in the same process hands in as batches, calls
+//! from module to module, and two modules beside each other. And a hop from one actor's mailbox to
+//! another's, of which all of it is made.
 //!
 //! `cargo bench -p interstice-actors`. Throughputs are per turn, call or message.
 
@@ -27,14 +28,15 @@ use interstice_actors::config::Placement;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Calls of the neighbour inside one step: the step itself then costs next to nothing, and is too short for the slow lane.
+/// Calls of the neighbour inside one step: the step itself then costs next to nothing, and is too
+/// short for the slow lane.
 const CALLS: u64 = 100;
 
 /// Rounds of the loop that is the work of a step: 20 µs on the machine of the README.
 const ROUNDS: u64 = 14_000;
 
-/// Rows of 100 bytes in two tables: like those of the module `benchmark-workload`, a key, two small numbers and bytes; and a key and ten
-/// numbers of ten bytes each.
+/// Rows of 100 bytes in two tables: like those of the module `benchmark-workload`, a key, two
+/// small numbers and bytes; and a key and ten numbers of ten bytes each.
 fn rows() -> GuestModule {
     let columns = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
     let mut numbers = vec![Value::Const(0)];

@@ -1,7 +1,9 @@
-//! From a backup to a node: unpacked under another name, brought back once to compare digests, and only then given its name.
+//! From a backup to a node: unpacked under another name, brought back once to compare digests, and
+//! only then given its name.
 //!
-//! A node that is there is never overwritten. The restored one has the same key, and begins a new epoch: what it and its older self have
-//! numbered since cannot be confused. Records are appended to a log of its own, so the positions of bases are mapped.
+//! A node that is there is never overwritten. The restored one has the same key, and begins a new
+//! epoch: what it and its older self have numbered since cannot be confused. Records are appended
+//! to a log of its own, so the positions of bases are mapped.
 
 mod adopt;
 
@@ -93,7 +95,8 @@ pub enum RestoreError {
     Node(#[from] NodeError),
 }
 
-/// The greatest epoch of a backup; no node is started, or has as many turns, as often as its square.
+/// The greatest epoch of a backup; no node is started, or has as many turns, as often as its
+/// square.
 const NUMBERS_MAX: u32 = u32::MAX / 2;
 
 /// Where nodes are unpacked until they are whole, below the folder of nodes.
@@ -109,8 +112,8 @@ impl Drop for Unfinished {
     }
 }
 
-/// Makes a node below the folder `nodes` from the backup `file`, with a name and an owner of its own if `adopt` has them.
-/// Blocks.
+/// Makes a node below the folder `nodes` from the backup `file`, with a name and an owner of its
+/// own if `adopt` has them. Blocks.
 ///
 /// # Errors
 /// What is wrong with the file or the folder; nothing is there then that was not before.
@@ -274,7 +277,8 @@ impl<'a> Unpacking<'a> {
         }
     }
 
-    /// Gives their names to the bases that belong in front of the record that was at `position`; to all, behind the last.
+    /// Gives their names to the bases that belong in front of the record that was at `position`;
+    /// to all, behind the last.
     fn place_bases(&mut self, position: Option<LogPosition>) -> Result<(), RestoreError> {
         while let Some((old, seq)) = self.bases.first_key_value().map(|(old, seq)| (*old, *seq)) {
             if position.is_some_and(|position| position < old) {
@@ -334,7 +338,8 @@ impl<'a> Unpacking<'a> {
     }
 }
 
-/// Brings the node back once, away from its name, and compares what it comes to with what the backup says.
+/// Brings the node back once, away from its name, and compares what it comes to with what the
+/// backup says.
 fn verify(folder: &Path, config: &Config, head: &Head) -> Result<(), RestoreError> {
     let directory = Arc::new(Directory::open(folder)?);
     let differs = |problem: String| RestoreError::Differs { problem };

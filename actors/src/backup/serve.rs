@@ -1,4 +1,5 @@
-//! Backups over the protocol: written into a file of the node's folder, then fetched piece by piece.
+//! Backups over the protocol: written into a file of the node's folder, then fetched piece by
+//! piece.
 //!
 //! So a slow client holds up nothing, and what waits for it is on disk. The file goes when the
 //! client has it, when its connection ends, or when the node starts the next time. A backup holds

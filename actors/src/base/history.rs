@@ -1,4 +1,5 @@
-//! How much history is kept: when a new base is due, and which bases and which part of the log may go.
+//! How much history is kept: when a new base is due, and which bases and which part of the log may
+//! go.
 
 use std::str::FromStr;
 
@@ -81,8 +82,9 @@ impl FromStr for History {
 }
 
 impl History {
-    /// Whether a new base is due when the log has `log_bytes` behind the last one: more than `log_bytes_max`, and more than the last base has,
-    /// so that bases are never more work than the load.
+    /// Whether a new base is due when the log has `log_bytes` behind the last one: more than
+    /// `log_bytes_max`, and more than the last base has, so that bases are never more work than
+    /// the load.
     pub(crate) fn is_due(self, last: &Base, log_bytes: u64, log_bytes_max: u64) -> bool {
         match self {
             // The log says everything; a base would only take room.
@@ -93,7 +95,8 @@ impl History {
         }
     }
 
-    /// The place in `bases` (oldest first, never empty) of the oldest one that must stay. `taken_ms` says when a base was taken.
+    /// The place in `bases` (oldest first, never empty) of the oldest one that must stay.
+    /// `taken_ms` says when a base was taken.
     pub(crate) fn oldest_kept(
         self,
         bases: &[Base],

@@ -1,4 +1,5 @@
-//! What the types of `node.toml` do not say: ranges, names and ids, each mistake with its line and field.
+//! What the types of `node.toml` do not say: ranges, names and ids, each mistake with its line and
+//! field.
 
 use std::string::FromUtf8Error;
 

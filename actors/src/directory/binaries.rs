@@ -1,13 +1,14 @@
-//! The binaries of modules and what they say of themselves: `modules/<hash>.wasm` and, beside it, `modules/<hash>.schema`, of which
-//! `schemas/<hash>.schema` is a copy.
+//! The binaries of modules and what they say of themselves: `modules/<hash>.wasm` and, beside it,
+//! `modules/<hash>.schema`, of which `schemas/<hash>.schema` is a copy.
 //!
-//! A binary is made durable before anything names it. Until it is named or refused it is *reserved*, so that the checkpoint
-//! that looks for binaries which nothing names leaves it alone.
+//! A binary is made durable before anything names it. Until it is named or refused it is
+//! *reserved*, so that the checkpoint that looks for binaries which nothing names leaves it alone.
 //!
-//! A schema is made once, at deploy, and read after that. One that is missing or damaged is made again from its copy, or from the
-//! binary. The copy is in another folder because the tables of a module can be read with its schema alone: a node that has lost
-//! `modules/` loses no data, and starts. A schema's file has 8 bytes `ISTCESCH`, the ABI version as a little-endian `u32`, the BLAKE3 hash of the binary's hash and the rest, and
-//! the schema in postcard.
+//! A schema is made once, at deploy, and read after that. One that is missing or damaged is made
+//! again from its copy, or from the binary. The copy is in another folder because the tables of a
+//! module can be read with its schema alone: a node that has lost `modules/` loses no data, and
+//! starts. A schema's file has 8 bytes `ISTCESCH`, the ABI version as a little-endian `u32`, the
+//! BLAKE3 hash of the binary's hash and the rest, and the schema in postcard.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +31,8 @@ const MAGIC: [u8; 8] = *b"ISTCESCH";
 /// The folder of copies of schemas.
 pub(super) const SCHEMAS: &str = "schemas";
 
-/// Which binaries are reserved, and how often. Held while one is written, too: two deploys may store the same one.
+/// Which binaries are reserved, and how often. Held while one is written, too: two deploys may
+/// store the same one.
 #[derive(Default)]
 pub(super) struct Reservations(Mutex<BTreeMap<[u8; 32], u32>>);
 
@@ -60,7 +62,8 @@ impl Drop for Reserved {
 }
 
 impl Directory {
-    /// Stores a module's binary under its hash, synced, and its schema. One that is there and damaged is replaced.
+    /// Stores a module's binary under its hash, synced, and its schema. One that is there and
+    /// damaged is replaced.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be written.
@@ -115,13 +118,15 @@ impl Directory {
         }
     }
 
-    /// The stored schema of a binary; `None` when both files are missing, damaged or of another version of the ABI.
+    /// The stored schema of a binary; `None` when both files are missing, damaged or of another
+    /// version of the ABI.
     pub(crate) fn schema(&self, hash: &[u8; 32]) -> Option<ModuleSchema> {
         let paths = self.schema_paths(hash);
         paths.iter().find_map(|path| read_schema(hash, path))
     }
 
-    /// Stores the schema of a binary in each place where it is not there yet. Without it the next start makes it again.
+    /// Stores the schema of a binary in each place where it is not there yet. Without it the next
+    /// start makes it again.
     pub(crate) fn store_schema(&self, hash: &[u8; 32], schema: &ModuleSchema) {
         if self.access == Access::Look {
             return;
@@ -178,7 +183,8 @@ impl Directory {
         Ok(true)
     }
 
-    /// Whether the node has had modules, or bases: it has run before, and its log is not empty by itself.
+    /// Whether the node has had modules, or bases: it has run before, and its log is not empty by
+    /// itself.
     pub(crate) fn has_a_past(&self) -> bool {
         let ends_with = |folder: &str, end: &str| {
             let entries = std::fs::read_dir(self.root.join(folder));

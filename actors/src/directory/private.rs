@@ -42,7 +42,8 @@ pub(super) fn make_private(_: &Path) -> Result<Vec<PathBuf>, (PathBuf, io::Error
     Ok(Vec::new())
 }
 
-/// Files and folders that this process makes from here on are private to its user, those of libraries too.
+/// Files and folders that this process makes from here on are private to its user, those of
+/// libraries too.
 pub fn keep_files_private() {
     #[cfg(unix)]
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);

@@ -1,4 +1,5 @@
-//! What the doctor looks at: each part of a node's directory by itself, and whether together they bring the node back.
+//! What the doctor looks at: each part of a node's directory by itself, and whether together they
+//! bring the node back.
 //!
 //! Opening a store writes to it, so a copy is opened.
 
@@ -50,7 +51,8 @@ pub(super) struct Checks {
     pub(super) log: Survey,
     /// The checkpoint, if there is one; or what is wrong with `db/`.
     pub(super) tables: Result<Option<Checkpoint>, String>,
-    /// The bases that are whole, oldest first, that of the node's creation included where the log reaches back to it.
+    /// The bases that are whole, oldest first, that of the node's creation included where the log
+    /// reaches back to it.
     pub(super) bases: Vec<Base>,
     /// The others, with what is wrong.
     pub(super) broken_bases: Vec<(Base, String)>,
@@ -100,7 +102,8 @@ impl Checks {
         })
     }
 
-    /// Where the log that recovery reads must begin at the latest, by the checkpoint and by each base, the best first.
+    /// Where the log that recovery reads must begin at the latest, by the checkpoint and by each
+    /// base, the best first.
     pub(super) fn beginnings(&self) -> impl Iterator<Item = (Source<'_>, LogPosition)> {
         let checkpoint = match &self.tables {
             Ok(Some(checkpoint)) => Some((Source::Checkpoint, checkpoint.position)),
@@ -230,7 +233,8 @@ impl Checks {
         findings
     }
 
-    /// Brings the node back beside itself: the last turn that it has then, and the modules that it starts without.
+    /// Brings the node back beside itself: the last turn that it has then, and the modules that it
+    /// starts without.
     fn comes_back_to(&self) -> Result<(Seq, Vec<Finding>), String> {
         let text = |error: &dyn std::fmt::Display| error.to_string();
         let config = self.config.as_ref().map_err(Clone::clone)?;

@@ -1,7 +1,9 @@
-//! A new epoch behind turns that were given up: those turns had numbers, and whoever watched them has positions.
+//! A new epoch behind turns that were given up: those turns had numbers, and whoever watched them
+//! has positions.
 //!
-//! As after a restore, the node goes on in another epoch and behind all numbers that were given out, so that none of them is used again
-//! for something else and a watch from such a position is refused.
+//! As after a restore, the node goes on in another epoch and behind all numbers that were given
+//! out, so that none of them is used again for something else and a watch from such a position is
+//! refused.
 
 use std::sync::Arc;
 

@@ -1,8 +1,10 @@
-//! What the doctor would do: how the log is made whole again, and from what the node comes back then.
+//! What the doctor would do: how the log is made whole again, and from what the node comes back
+//! then.
 //!
-//! A node comes back from its checkpoint or from a base, and the log from there on. Where the last whole run of blocks reaches back to
-//! one of them, nothing is lost: the log is made to begin with that run. Otherwise it can only end before the first damage.
-//! Damage after the last whole run is acknowledged records that are gone: the log can only end before it.
+//! A node comes back from its checkpoint or from a base, and the log from there on. Where the last
+//! whole run of blocks reaches back to one of them, nothing is lost: the log is made to begin with
+//! that run. Otherwise it can only end before the first damage. Damage after the last whole run is
+//! acknowledged records that are gone: the log can only end before it.
 
 use std::path::Path;
 

@@ -1,7 +1,9 @@
-//! Where in the log which turns and modules are, by pieces of [`PIECE_BYTES`], and when which version of a module came.
+//! Where in the log which turns and modules are, by pieces of [`PIECE_BYTES`], and when which
+//! version of a module came.
 //!
-//! It is in memory only and grows when it is asked for: the first request of a run reads the whole kept log once, later ones what
-//! came since. Invariant: every record before [`Index::read_to`] that the log still has lies in exactly one piece.
+//! It is in memory only and grows when it is asked for: the first request of a run reads the whole
+//! kept log once, later ones what came since. Invariant: every record before [`Index::read_to`]
+//! that the log still has lies in exactly one piece.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +22,8 @@ use interstice_host::{
 use super::unreadable;
 use crate::record::{Input, Outcome, Record, StepRecord};
 
-/// Bytes of the log in one piece: what is read for a single turn at least, and some hundred bytes of memory each.
+/// Bytes of the log in one piece: what is read for a single turn at least, and some hundred bytes
+/// of memory each.
 const PIECE_BYTES: u64 = 256 * 1024;
 
 /// A module's number in the index.
@@ -269,7 +272,8 @@ pub(super) fn for_each_step(
     Ok(())
 }
 
-/// The modules that a step is about: those that ran, whose tables it changed, whose life it changed, that react to it.
+/// The modules that a step is about: those that ran, whose tables it changed, whose life it
+/// changed, that react to it.
 pub(super) fn touched(step: &StepRecord) -> BTreeSet<&ModuleName> {
     let installs = step.input.iter().flat_map(Input::installs);
     let input = step.input.as_ref().and_then(|input| match input {

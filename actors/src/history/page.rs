@@ -1,4 +1,5 @@
-//! From records to a page of the protocol: bounded in effects and bytes, with the schemas that its rows were written under.
+//! From records to a page of the protocol: bounded in effects and bytes, with the schemas that its
+//! rows were written under.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,8 @@ use interstice_host::{
 use super::Around;
 use crate::record::{Input, Installing, Outcome, StepRecord};
 
-/// Bytes of rows and arguments behind which a page ends: a page is one frame, and a frame should not hold up others for long.
+/// Bytes of rows and arguments behind which a page ends: a page is one frame, and a frame should
+/// not hold up others for long.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Effects and steps behind which a page ends.

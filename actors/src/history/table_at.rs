@@ -1,9 +1,10 @@
-//! A logged table as it was at the end of a turn: the rows of the newest base before it, and every change behind that up to the turn,
-//! played in log order.
+//! A logged table as it was at the end of a turn: the rows of the newest base before it, and every
+//! change behind that up to the turn, played in log order.
 //!
-//! Rows are gathered in windows of at most [`WINDOW_BYTES_MAX`], from the smallest key on: a table that is larger costs one reading of
-//! the log per window, and never more memory than that. At an upgrade the window's rows move to the new schema as they did then, by
-//! [`Tables::migrate`]. What is sent waits for the client, as every stream of answers does.
+//! Rows are gathered in windows of at most [`WINDOW_BYTES_MAX`], from the smallest key on: a table
+//! that is larger costs one reading of the log per window, and never more memory than that. At an
+//! upgrade the window's rows move to the new schema as they did then, by [`Tables::migrate`]. What
+//! is sent waits for the client, as every stream of answers does.
 
 use std::{
     collections::BTreeMap,
@@ -72,7 +73,8 @@ pub(crate) struct TableAtRequest {
 type Rows = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl TableAtRequest {
-    /// Reads the log on a thread of its own, and answers. Everything up to the turn has been appended to the log.
+    /// Reads the log on a thread of its own, and answers. Everything up to the turn has been
+    /// appended to the log.
     pub(crate) fn start(self, around: Around) {
         let reader = match Reader::begin(&around.shared, &self.peer) {
             Ok(reader) => reader,
@@ -246,7 +248,8 @@ impl TableAtRequest {
         });
     }
 
-    /// Sends rows as the client takes them, at most `left`. How many; `None` when the client wants no more.
+    /// Sends rows as the client takes them, at most `left`. How many; `None` when the client wants
+    /// no more.
     ///
     /// # Errors
     /// `Busy` when the client does not read.

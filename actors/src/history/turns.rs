@@ -1,8 +1,9 @@
 //! Pages of a module's turns.
 //!
-//! First the turns are found that touch the module, piece by piece of the log, no more than a page has; then their steps are gathered,
-//! those of other modules too. Steps of turns that run at the same time lie mixed in the log; what does not fit the memory of a page is
-//! left for the next, from its far end.
+//! First the turns are found that touch the module, piece by piece of the log, no more than a page
+//! has; then their steps are gathered, those of other modules too. Steps of turns that run at the
+//! same time lie mixed in the log; what does not fit the memory of a page is left for the next,
+//! from its far end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,7 +148,8 @@ impl TurnsRequest {
         Ok(found)
     }
 
-    /// The steps of `turns` from the beginning on, in order, and where the next page begins when they were too many.
+    /// The steps of `turns` from the beginning on, in order, and where the next page begins when
+    /// they were too many.
     fn steps(
         &self,
         around: &Around,

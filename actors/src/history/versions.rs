@@ -1,5 +1,5 @@
-//! Which schema of a module held at a turn: that of the version which is installed now, or of an older one, whose binary is still
-//! stored because a kept record or base names it.
+//! Which schema of a module held at a turn: that of the version which is installed now, or of an
+//! older one, whose binary is still stored because a kept record or base names it.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ impl Around {
         self.marked(module).is_some() || self.shared.history.index().knows(module)
     }
 
-    /// The version of `module` that held at turn `seq`; `None` when there was none, or its binary cannot be read any more.
+    /// The version of `module` that held at turn `seq`; `None` when there was none, or its binary
+    /// cannot be read any more.
     pub(super) fn version(&self, module: &ModuleName, seq: Seq) -> Option<VersionAt> {
         if let Some(present) = self.present.get(module)
             && present.since <= seq

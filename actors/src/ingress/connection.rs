@@ -1,8 +1,9 @@
-//! One stream of one client: reads, lets the session decide, hands over in batches, and writes what comes back.
+//! One stream of one client: reads, lets the session decide, hands over in batches, and writes
+//! what comes back.
 //!
-//! A task per stream and nothing per request. Invariants: who greets gets exactly one `connected` and one `disconnected`; a
-//! client that sends half a frame and rests or dawdles, does not greet, or does not read, is cut off; a client that does not
-//! read is not read from either.
+//! A task per stream and nothing per request. Invariants: who greets gets exactly one `connected`
+//! and one `disconnected`; a client that sends half a frame and rests or dawdles, does not greet,
+//! or does not read, is cut off; a client that does not read is not read from either.
 
 use std::{
     sync::{Arc, atomic::AtomicU64, atomic::Ordering},
@@ -230,8 +231,8 @@ fn is_cancel(work: &Work) -> bool {
     )
 }
 
-/// Until when the next bytes must come, if there is a limit. `frame_since`: since when the frame comes that is not whole;
-/// `rest`: how long it may rest.
+/// Until when the next bytes must come, if there is a limit. `frame_since`: since when the frame
+/// comes that is not whole; `rest`: how long it may rest.
 fn deadline(
     session: &Session,
     decoder: &Decoder<Request>,

@@ -1,11 +1,12 @@
 //! The entrance: which connections may stay that have not greeted, and how many that have.
 //!
-//! A connection passes through stages: silent, talking (its handshake has begun), known (its key is proven), greeted. Each
-//! stage before the greeting has room for a number of connections; who enters a full one pushes out, of the address that
-//! has the most there, the one that has been silent longest. So idle and half-open connections, however many, never keep a
-//! client out that goes on talking. All stages together have one deadline. Of those that have greeted, owners are always admitted; a
-//! guest that finds all places taken gets that of an idle one, or `Busy`. Decides only: sockets are closed by their
-//! holders ([`Place`]).
+//! A connection passes through stages: silent, talking (its handshake has begun), known (its key
+//! is proven), greeted. Each stage before the greeting has room for a number of connections; who
+//! enters a full one pushes out, of the address that has the most there, the one that has been
+//! silent longest. So idle and half-open connections, however many, never keep a client out that
+//! goes on talking. All stages together have one deadline. Of those that have greeted, owners are
+//! always admitted; a guest that finds all places taken gets that of an idle one, or `Busy`.
+//! Decides only: sockets are closed by their holders ([`Place`]).
 
 mod holding;
 
@@ -29,8 +30,8 @@ use libp2p::Multiaddr;
 
 use super::Replies;
 
-/// How long an idle guest keeps its place when another one wants it that comes from a no less crowded address: longer than
-/// anybody thinks between two calls of a program.
+/// How long an idle guest keeps its place when another one wants it that comes from a no less
+/// crowded address: longer than anybody thinks between two calls of a program.
 const IDLE_GUEST_MIN: Duration = Duration::from_secs(10);
 
 /// How many connections there may be.
@@ -153,7 +154,8 @@ impl Entrance {
         self.state().by_ends.get(ends).cloned()
     }
 
-    /// Something has come from the connection, which is at `stage` at least; that is before the greeting.
+    /// Something has come from the connection, which is at `stage` at least; that is before the
+    /// greeting.
     pub(crate) fn reach(&self, entrant: &Arc<Entrant>, stage: Stage) {
         let mut state = self.state();
         let before = entrant.stage();
@@ -216,7 +218,8 @@ impl Entrance {
         let Some(entrants) = state.stages.get(&stage) else {
             return;
         };
-        // Those that are cut leave in a moment; each newcomer cuts one, so they are never more than are added.
+        // Those that are cut leave in a moment; each newcomer cuts one, so they are never more
+        // than are added.
         if entrants.len() >= self.bounds.waiting_max {
             let (crowded, _) = most_present(entrants);
             let silent_longest = entrants
@@ -377,7 +380,8 @@ fn most_present(entrants: &BTreeMap<u64, Arc<Entrant>>) -> (Option<IpAddr>, usiz
     most.unwrap_or_default()
 }
 
-/// Where a connection comes from: its address, and of a version 6 one the network, because that is what one host is given.
+/// Where a connection comes from: its address, and of a version 6 one the network, because that is
+/// what one host is given.
 fn source(remote: &Multiaddr) -> Option<IpAddr> {
     use libp2p::multiaddr::Protocol;
     remote.iter().find_map(|part| match part {

@@ -1,7 +1,8 @@
-//! How much is under way in a node, over all its connections, and the bounds of one connection and of all.
+//! How much is under way in a node, over all its connections, and the bounds of one connection and
+//! of all.
 //!
-//! Every queue of a node that something from outside fills has its bound here, in `admission` of the supervisor (per module)
-//! or beside the queue:
+//! Every queue of a node that something from outside fills has its bound here, in `admission` of
+//! the supervisor (per module) or beside the queue:
 //!
 //! | queue | of one client | of all clients |
 //! | --- | --- | --- |
@@ -49,7 +50,8 @@ use interstice_client::outbox::Meter;
 /// Largest module that is taken, in bytes.
 const MODULE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Requests of a connection that may be unanswered: more than hides the way to the other side of the world and back.
+/// Requests of a connection that may be unanswered: more than hides the way to the other side of
+/// the world and back.
 const REQUESTS_IN_FLIGHT_MAX: u32 = 16_384;
 
 /// Bytes of a connection's large requests: four of the largest.
@@ -58,8 +60,8 @@ const REQUEST_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Unsent bytes of a connection from which it is cut: four of the largest answers.
 const UNSENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Unsent bytes of a connection from which its watches end: far from the cut, and tens of thousands of small changes. A larger
-/// row still passes when little waits.
+/// Unsent bytes of a connection from which its watches end: far from the cut, and tens of
+/// thousands of small changes. A larger row still passes when little waits.
 const STREAM_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Requests of all connections: a few hundred bytes each.

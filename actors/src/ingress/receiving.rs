@@ -1,5 +1,5 @@
-//! How much of unfinished frames a node holds, over all its connections: one client may send a large message, but a thousand
-//! clients cannot make the node hold a thousand halves of one.
+//! How much of unfinished frames a node holds, over all its connections: one client may send a
+//! large message, but a thousand clients cannot make the node hold a thousand halves of one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -37,7 +37,8 @@ impl Unfinished<'_> {
     /// This connection holds `bytes`.
     ///
     /// # Errors
-    /// `Busy`, when it holds more than before and than [`FAIR_BYTES`], and that is too much with what the others hold.
+    /// `Busy`, when it holds more than before and than [`FAIR_BYTES`], and that is too much with
+    /// what the others hold.
     pub(super) fn set(&mut self, bytes: usize) -> Result<(), Failure> {
         let before = std::mem::replace(&mut self.bytes, bytes);
         if bytes <= before {

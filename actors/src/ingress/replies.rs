@@ -1,8 +1,9 @@
 //! The way back to one client, from any thread: answers are encoded into its outbox and counted.
 //!
-//! Invariants: no method waits; a client that does not read is cut off at [`super::Bounds::unsent_bytes_max`]; streams of
-//! answers stop well before that, so that a slow watch does not cost its client the connection. What is under way and unsent is
-//! counted for the client and in the node's [`Load`].
+//! Invariants: no method waits; a client that does not read is cut off at
+//! [`super::Bounds::unsent_bytes_max`]; streams of answers stop well before that, so that a slow
+//! watch does not cost its client the connection. What is under way and unsent is counted for the
+//! client and in the node's [`Load`].
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,7 +26,8 @@ use interstice_client::{
 use super::{Bounds, load::Load};
 use crate::apart::Apart;
 
-/// Bytes that a stream which can wait keeps unsent before it goes on: what each client may have however many there are.
+/// Bytes that a stream which can wait keeps unsent before it goes on: what each client may have
+/// however many there are.
 const AHEAD_BYTES_MAX: usize = FAIR_BYTES;
 
 /// Unsent bytes from which no page is made and nothing is read until the client reads: a few large
@@ -160,15 +162,17 @@ impl Replies {
         self.push_encoded(id, body);
     }
 
-    /// Last answers to several requests of this connection, at the cost of little more than one. The outbox is locked
-    /// while `responses` is iterated: what it computes must not answer anything itself.
+    /// Last answers to several requests of this connection, at the cost of little more than one.
+    /// The outbox is locked while `responses` is iterated: what it computes must not answer
+    /// anything itself.
     pub fn send_all(&self, responses: impl IntoIterator<Item = Response>) {
         if let Some(writer) = self.send_all_quietly(responses) {
             writer.wake();
         }
     }
 
-    /// As [`Replies::send_all`], for who answers others, too. The caller wakes the connection's writer, if there is a way to do so.
+    /// As [`Replies::send_all`], for who answers others, too. The caller wakes the connection's
+    /// writer, if there is a way to do so.
     pub(crate) fn send_all_quietly(
         &self,
         responses: impl IntoIterator<Item = Response>,
@@ -177,7 +181,8 @@ impl Replies {
         let mut responses = responses.into_iter();
         let counted = std::iter::from_fn(|| {
             let Some(response) = responses.next() else {
-                // Before the client can see an answer: it may have asked for as much as it may, and ask again at once.
+                // Before the client can see an answer: it may have asked for as much as it may,
+                // and ask again at once.
                 self.ended(std::mem::take(&mut count));
                 return None;
             };
@@ -218,8 +223,8 @@ impl Replies {
     /// One of several answers of a stream that goes on for ever.
     ///
     /// # Errors
-    /// [`Overflow`] when too much waits already; the answer was not taken, and the caller ends the stream with
-    /// [`Replies::send`].
+    /// [`Overflow`] when too much waits already; the answer was not taken, and the caller ends the
+    /// stream with [`Replies::send`].
     pub fn stream(&self, response: Response) -> Result<(), Overflow> {
         self.check_stream()?;
         self.more(response);
@@ -264,8 +269,9 @@ impl Replies {
         self.way.outbox.unsent() <= AHEAD_BYTES_MAX.min(self.way.stream_bytes_max)
     }
 
-    /// Waits until the client has taken most of what was sent, or the connection is closed: for who can wait. A stream that
-    /// waits before each of its answers holds no more than a little of the node's memory, however much it has to send.
+    /// Waits until the client has taken most of what was sent, or the connection is closed: for
+    /// who can wait. A stream that waits before each of its answers holds no more than a little of
+    /// the node's memory, however much it has to send.
     pub async fn room(&self) {
         let ahead = AHEAD_BYTES_MAX.min(self.way.stream_bytes_max);
         self.way.outbox.room(ahead).await;
@@ -334,7 +340,8 @@ impl Replies {
     pub(crate) fn weighs(&self, id: u64, bytes: u64) {
         if bytes > SMALL_BYTES {
             let before = self.way.large().insert(id, bytes).unwrap_or(0);
-            // The same id twice is a mistake of the client's, and must not be a way around the bound.
+            // The same id twice is a mistake of the client's, and must not be a way around the
+            // bound.
             self.way.large_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.way.large_bytes.fetch_sub(before, Ordering::Relaxed);
             self.way.load.more_bytes(bytes);

@@ -1,5 +1,5 @@
-//! What one client has said so far, and what its next message therefore means. Decides only; reading, writing and handing
-//! over are done by [`super::connection`].
+//! What one client has said so far, and what its next message therefore means. Decides only;
+//! reading, writing and handing over are done by [`super::connection`].
 
 use std::{sync::Arc, time::Instant};
 

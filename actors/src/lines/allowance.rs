@@ -1,5 +1,6 @@
-//! How much a module may say: what it says beyond that is dropped and counted, so that one that never stops talking does not
-//! keep the disk from the node's log, nor push everybody else's lines out of memory.
+//! How much a module may say: what it says beyond that is dropped and counted, so that one that
+//! never stops talking does not keep the disk from the node's log, nor push everybody else's lines
+//! out of memory.
 //!
 //! A token bucket per module, in bytes. Decides only.
 
@@ -31,7 +32,8 @@ struct Allowance {
     left: u64,
     /// When that was true.
     at: Instant,
-    /// Lines that were dropped since the last one that was not; more than 0 while lines are dropped.
+    /// Lines that were dropped since the last one that was not; more than 0 while lines are
+    /// dropped.
     dropped: u64,
 }
 
@@ -87,7 +89,8 @@ impl Allowance {
         self.at = at.unwrap_or(now);
     }
 
-    /// Once lines are dropped, they are until half of the burst is there again: not every other one.
+    /// Once lines are dropped, they are until half of the burst is there again: not every other
+    /// one.
     fn take(&mut self, bytes: u64) -> Verdict {
         let needed = if self.dropped > 0 {
             bytes.max(BURST_BYTES / 2)

@@ -1,7 +1,7 @@
 //! A line of `node.log` as text, and back.
 //!
-//! `2026-01-31T12:00:00.000Z WARN module seq=7 line=12 text`, where further lines of the text are indented: what a module
-//! says can neither pass for a line of its own nor drive a terminal.
+//! `2026-01-31T12:00:00.000Z WARN module seq=7 line=12 text`, where further lines of the text are
+//! indented: what a module says can neither pass for a line of its own nor drive a terminal.
 
 use interstice_abi::{
     id::{ModuleName, Seq},
@@ -41,7 +41,8 @@ pub(super) fn format_line(line: &LogLine) -> String {
     )
 }
 
-/// The lines of a piece of `node.log`. What is before the first whole one, and what is none, is passed over.
+/// The lines of a piece of `node.log`. What is before the first whole one, and what is none, is
+/// passed over.
 pub(super) fn parse_lines(text: &str) -> Vec<LogLine> {
     let mut lines: Vec<LogLine> = Vec::new();
     for piece in text.lines() {

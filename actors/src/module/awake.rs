@@ -1,8 +1,9 @@
-//! Staying awake between two messages: a thread that has gone to sleep takes tens of microseconds to wake up, several times as long
-//! as a message takes between two threads that are awake.
+//! Staying awake between two messages: a thread that has gone to sleep takes tens of microseconds
+//! to wake up, several times as long as a message takes between two threads that are awake.
 //!
-//! While an answer from another arbiter is waited for, and after one was given, an arbiter's thread looks for messages again and again
-//! for a moment before it sleeps. Its other actors go on meanwhile.
+//! While an answer from another arbiter is waited for, and after one was given, an arbiter's
+//! thread looks for messages again and again for a moment before it sleeps. Its other actors go on
+//! meanwhile.
 
 use std::{
     cell::Cell,
@@ -11,11 +12,13 @@ use std::{
 
 use crate::module::lane::is_on_lane;
 
-/// Between the calls of a step: several times as long as a call takes that finds the other thread awake, and no longer than waking up
-/// takes, so that what is wasted at worst is what a sleep would have cost.
+/// Between the calls of a step: several times as long as a call takes that finds the other thread
+/// awake, and no longer than waking up takes, so that what is wasted at worst is what a sleep
+/// would have cost.
 pub(crate) const BETWEEN_CALLS: Duration = Duration::from_micros(20);
 
-/// Until a caller who is alone on the node has its answer: the module's thread wakes up and runs a short step meanwhile.
+/// Until a caller who is alone on the node has its answer: the module's thread wakes up and runs a
+/// short step meanwhile.
 pub(crate) const FOR_ONE_ANSWER: Duration = Duration::from_micros(60);
 
 thread_local! {

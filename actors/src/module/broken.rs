@@ -1,9 +1,10 @@
 //! What becomes of those who wait when a module's actor has met a mistake of ours.
 //!
-//! A panic while a guest or a host call runs is a fault of that step: the host catches it, undoes the step and renews the
-//! instance. One anywhere else may have come after the record and before the commit, so nobody can say what holds: the node
-//! takes no more turns and recovers from its log at its restart. Until then every module's actor answers whatever waits in its
-//! queue, and whatever still arrives, with the reason: nobody waits for an answer that cannot come.
+//! A panic while a guest or a host call runs is a fault of that step: the host catches it, undoes
+//! the step and renews the instance. One anywhere else may have come after the record and before
+//! the commit, so nobody can say what holds: the node takes no more turns and recovers from its
+//! log at its restart. Until then every module's actor answers whatever waits in its queue, and
+//! whatever still arrives, with the reason: nobody waits for an answer that cannot come.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -33,7 +34,8 @@ impl Waiting {
 }
 
 impl Work {
-    /// The client behind it. Other modules and the supervisor notice by themselves that their channel is gone.
+    /// The client behind it. Other modules and the supervisor notice by themselves that their
+    /// channel is gone.
     pub(super) fn waiting(&self) -> Option<Waiting> {
         let (replies, request) = match self {
             Self::Turn(turn) => match &turn.waiter {

@@ -1,7 +1,9 @@
-//! What a module actor gathers before it hands it on: records for the log, answers for clients, ends of turns for the supervisor.
+//! What a module actor gathers before it hands it on: records for the log, answers for clients,
+//! ends of turns for the supervisor.
 //!
-//! All of it goes in batches: one message for the log, one closure for the answers that wait for it, one message for the supervisor.
-//! Invariant: nothing that rests on a record leaves the actor before the record is in the log's queue.
+//! All of it goes in batches: one message for the log, one closure for the answers that wait for
+//! it, one message for the supervisor. Invariant: nothing that rests on a record leaves the actor
+//! before the record is in the log's queue.
 
 use std::{
     task::Waker,
@@ -17,7 +19,8 @@ use interstice_host::log::{LogError, Records, Wakes};
 use super::core::Core;
 use crate::{ingress::Replies, record::StepRecord};
 
-/// Bytes of records that are handed to the log together: enough to share the cost, little enough to be copied once more.
+/// Bytes of records that are handed to the log together: enough to share the cost, little enough
+/// to be copied once more.
 const RECORDS_BYTES_MAX: usize = 64 * 1024;
 
 /// For so many answers that are handed over together, room is made at once.
@@ -29,7 +32,8 @@ const TOLD_EVERY: Duration = Duration::from_millis(1);
 /// Bytes that are kept for encoding records.
 const SCRATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// Records that are not in the log's queue yet. They are handed to it before anything that rests on them leaves the actor.
+/// Records that are not in the log's queue yet. They are handed to it before anything that rests
+/// on them leaves the actor.
 #[derive(Default)]
 pub(super) struct Recorded {
     records: Records,
@@ -71,8 +75,8 @@ impl Core {
         }
     }
 
-    /// Puts a step's record behind those before it. One that does not encode is a mistake of ours: the node must not go on
-    /// without it.
+    /// Puts a step's record behind those before it. One that does not encode is a mistake of ours:
+    /// the node must not go on without it.
     pub(super) fn record(&mut self, record: &StepRecord) {
         let Recorded {
             records,
@@ -106,8 +110,9 @@ impl Core {
         self.tell_supervisor();
     }
 
-    /// Hands on what others wait for while there is more to do; the supervisor is told what has ended only now and then, because that
-    /// wakes its thread, and it needs to know for admission and for changes that wait until the queue is empty.
+    /// Hands on what others wait for while there is more to do; the supervisor is told what has
+    /// ended only now and then, because that wakes its thread, and it needs to know for admission
+    /// and for changes that wait until the queue is empty.
     pub(super) fn hand_on(&mut self, now: Instant) {
         self.hand_over_answers();
         let told = self.told_at.map(|told| now.saturating_duration_since(told));
@@ -144,7 +149,8 @@ impl Core {
     }
 }
 
-/// Sends answers whose records are synced, or, when the sync has failed, what that means for the client.
+/// Sends answers whose records are synced, or, when the sync has failed, what that means for the
+/// client.
 fn release(waiting: Vec<(Replies, Response)>, failed: Option<&LogError>, wakes: &mut Wakes) {
     let answers = waiting.into_iter().map(|(replies, mut response)| {
         if let Some(error) = failed {
@@ -158,7 +164,8 @@ fn release(waiting: Vec<(Replies, Response)>, failed: Option<&LogError>, wakes: 
     send_all(answers, |writer| wakes.add(writer));
 }
 
-/// Sends answers; those to one connection that follow each other go together. The connections' writers are handed to `wake`.
+/// Sends answers; those to one connection that follow each other go together. The connections'
+/// writers are handed to `wake`.
 fn send_all(answers: impl Iterator<Item = (Replies, Response)>, mut wake: impl FnMut(Waker)) {
     let mut answers = answers.peekable();
     while let Some((replies, first)) = answers.next() {

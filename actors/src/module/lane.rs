@@ -1,14 +1,18 @@
-//! The slow lane: a few threads on which what computes for long goes on, so that it keeps no arbiter from its other actors.
+//! The slow lane: a few threads on which what computes for long goes on, so that it keeps no
+//! arbiter from its other actors.
 //!
-//! Work begins on its actor's arbiter, where nearly all of it ends within microseconds. When it has held the thread for
-//! [`HELD_MAX`], it moves here and stays until it is done; a batch of short pieces is
-//! forgiven twice that now and then, because the system may have taken the time. What cannot yield (the undo of a large step, a guest that
-//! fills its memory with one instruction) is noticed only when it is over: so an actor whose work has held the arbiter begins
-//! here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once it may have been the system's doing, a
-//! pause of the whole machine for instance; whoever does it again soon stays away for longer, and so takes about 1 % of its
-//! neighbours' time. A step that asks other modules for something lets others have its thread in between, and stays.
+//! Work begins on its actor's arbiter, where nearly all of it ends within microseconds. When it
+//! has held the thread for [`HELD_MAX`], it moves here and stays until it is done; a batch of
+//! short pieces is forgiven twice that now and then, because the system may have taken the time.
+//! What cannot yield (the undo of a large step, a guest that fills its memory with one
+//! instruction) is noticed only when it is over: so an actor whose work has held the arbiter
+//! begins here for some time ([`Conduct`]), and stays as long as it holds threads here too. Once
+//! it may have been the system's doing, a pause of the whole machine for instance; whoever does it
+//! again soon stays away for longer, and so takes about 1 % of its neighbours' time. A step that
+//! asks other modules for something lets others have its thread in between, and stays.
 //!
-//! There is one thread less than there are workers, so that a core is left for everybody else, and they make way for whoever wakes up.
+//! There is one thread less than there are workers, so that a core is left for everybody else, and
+//! they make way for whoever wakes up.
 
 pub(crate) mod conduct;
 
@@ -30,16 +34,19 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// How long work may hold an arbiter's thread at once, in computing time. A guest yields at the tick of a clock of 1 ms, so one that computes is
-/// noticed at its first or second yield; a stack that overflows and what fills a few megabytes take a little longer than this. Moving costs two wake-ups
-/// of a thread, about a tenth of a millisecond.
+/// How long work may hold an arbiter's thread at once, in computing time. A guest yields at the
+/// tick of a clock of 1 ms, so one that computes is noticed at its first or second yield; a stack
+/// that overflows and what fills a few megabytes take a little longer than this. Moving costs two
+/// wake-ups of a thread, about a tenth of a millisecond.
 pub(crate) const HELD_MAX: Duration = Duration::from_micros(300);
 
-/// After how long a loop on the slow lane lets others have the thread and its core: about as often as a guest does that runs for long.
+/// After how long a loop on the slow lane lets others have the thread and its core: about as often
+/// as a guest does that runs for long.
 const PIECE: Duration = Duration::from_micros(125);
 
-/// The niceness of the threads: a tenth of an ordinary thread's share when both want the same core. What a step waits for a core does
-/// not count towards its deadline; still less would keep honest long steps from ending on a busy machine.
+/// The niceness of the threads: a tenth of an ordinary thread's share when both want the same
+/// core. What a step waits for a core does not count towards its deadline; still less would keep
+/// honest long steps from ending on a busy machine.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -68,7 +75,8 @@ impl Lane {
         })
     }
 
-    /// Runs `work` where it is polled until it takes long, then here; or here from the beginning, by its actor's conduct.
+    /// Runs `work` where it is polled until it takes long, then here; or here from the beginning,
+    /// by its actor's conduct.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         conduct: Conduct,
@@ -102,10 +110,12 @@ impl Drop for Lane {
     }
 }
 
-/// How old a reading of a thread's computing time may be, but on the lane. A reading costs a system call.
+/// How old a reading of a thread's computing time may be, but on the lane. A reading costs a
+/// system call.
 const READING_AGE_MAX: Duration = Duration::from_micros(50);
 
-/// What a thread has computed until a moment, to within [`READING_AGE_MAX`]: on the lane exactly, because there it decides who stays.
+/// What a thread has computed until a moment, to within [`READING_AGE_MAX`]: on the lane exactly,
+/// because there it decides who stays.
 #[derive(Clone, Copy)]
 struct Computed {
     read_at: Instant,
@@ -133,8 +143,9 @@ impl Computed {
         }
     }
 
-    /// What this thread has computed in the time that has passed. Not by the clock on the wall where that is long: who shares the machine
-    /// with a busy program is no suspect, nor who rests.
+    /// What this thread has computed in the time that has passed. Not by the clock on the wall
+    /// where that is long: who shares the machine with a busy program is no suspect, nor who
+    /// rests.
     fn since(self, passed: Duration) -> Duration {
         if passed < ADDED_MIN {
             passed
@@ -155,7 +166,8 @@ thread_local! {
     static POLLED: Cell<Option<Polled>> = const { Cell::new(None) };
 }
 
-/// Polls, and says how long work has held this thread with that and with what `so_far` knows, until when.
+/// Polls, and says how long work has held this thread with that and with what `so_far` knows,
+/// until when.
 fn measured<T>(so_far: &mut SoFar, poll: impl FnOnce() -> T) -> (T, Held, Instant) {
     let started = Instant::now();
     let computed = Computed::until(started);
@@ -176,8 +188,8 @@ pub(crate) fn piece_ended(now: Instant) {
     }
 }
 
-/// How long a thread may be held at once by a step that asks other modules for something, which is done in its task, before others may
-/// have it: as long as by a drive of short steps.
+/// How long a thread may be held at once by a step that asks other modules for something, which is
+/// done in its task, before others may have it: as long as by a drive of short steps.
 const ASKING_MAX: Duration = Duration::from_micros(200);
 
 /// Whether this thread has been held for [`ASKING_MAX`].
@@ -218,7 +230,8 @@ fn enter() {
     make_way();
 }
 
-/// Others than this thread come first on a busy machine, which have little to do. An idle one makes no difference.
+/// Others than this thread come first on a busy machine, which have little to do. An idle one
+/// makes no difference.
 #[cfg(target_os = "linux")]
 pub(crate) fn make_way() {
     // What may not be changed stays: then the system's scheduler treats all threads alike.
@@ -241,8 +254,9 @@ pub(crate) struct Work<T> {
     so_far: SoFar,
 }
 
-/// Work that offers its core to others whenever it waits or yields. A guest that computes does so at each tick; without that the system
-/// would let whoever wakes up wait for the rest of a slice of several ticks.
+/// Work that offers its core to others whenever it waits or yields. A guest that computes does so
+/// at each tick; without that the system would let whoever wakes up wait for the rest of a slice
+/// of several ticks.
 struct Polite<T> {
     work: BoxFuture<'static, T>,
     so_far: SoFar,

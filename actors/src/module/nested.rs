@@ -1,10 +1,11 @@
-//! Calls between modules of a node, inside one step or query: in the caller's task when the other module is at home, else a message to
-//! its actor and back.
+//! Calls between modules of a node, inside one step or query: in the caller's task when the other
+//! module is at home, else a message to its actor and back.
 //!
-//! [`reacher::Reacher`] is the calling side: what a running guest reaches outside its module. The callee belongs to the same
-//! reach, so nobody else is using it; a call that arrives before its turn heads the callee's queue waits there. Callees keep
-//! their part of the step open: [`touched::Touched`] remembers who they are and how far each must go back when what called
-//! them fails.
+//! [`reacher::Reacher`] is the calling side: what a running guest reaches outside its module. The
+//! callee belongs to the same reach, so nobody else is using it; a call that arrives before its
+//! turn heads the callee's queue waits there. Callees keep their part of the step open:
+//! [`touched::Touched`] remembers who they are and how far each must go back when what called them
+//! fails.
 //!
 //! Here are the messages, and what may be called at all.
 

@@ -1,7 +1,8 @@
 //! A module's first-in first-out queue of the turns and queries that may reach it.
 //!
-//! Invariant: work is handed out only for the first place. What arrives for a later place waits there; a place goes when
-//! it was released and nothing of it is left to do, so no turn overtakes another at a module.
+//! Invariant: work is handed out only for the first place. What arrives for a later place waits
+//! there; a place goes when it was released and nothing of it is left to do, so no turn overtakes
+//! another at a module.
 
 use std::collections::VecDeque;
 
@@ -11,7 +12,8 @@ use crate::one_or_more::OneOrMore;
 /// A queue of places, each with work of type `W`.
 pub(crate) struct Queue<W> {
     places: VecDeque<Place<W>>,
-    /// What arrived before its place did: senders on other arbiters may be faster than the supervisor.
+    /// What arrived before its place did: senders on other arbiters may be faster than the
+    /// supervisor.
     early: Vec<(Ticket, Arrival<W>)>,
 }
 

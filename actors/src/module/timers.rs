@@ -13,8 +13,9 @@ use interstice_host::table::{Repeat, Timer};
 use super::core::Core;
 use crate::supervisor::TimerNews;
 
-/// Timers that the supervisor is told of at a time: enough for one pass of the queue, few enough to read anew after each, and so that
-/// a module whose timers never end keeps its neighbours waiting for a moment only.
+/// Timers that the supervisor is told of at a time: enough for one pass of the queue, few enough
+/// to read anew after each, and so that a module whose timers never end keeps its neighbours
+/// waiting for a moment only.
 pub(crate) const TIMERS_TOLD_MAX: usize = 16;
 
 /// Which pending timers an owner wants to see.

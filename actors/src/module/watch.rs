@@ -1,8 +1,9 @@
 //! Watching a table: its rows, then every change, in order, each once, none before it is synced.
 //!
-//! A watch begins at a place of the module's queue. There the table's pages are shared (or, with a position, the log is read
-//! from behind it) and the watcher is entered in [`watchers::Watchers`]; from then on the actor of each step that changes the table
-//! hands the changes over before it releases the module, so nothing is missed and nothing comes twice. What has been recorded
+//! A watch begins at a place of the module's queue. There the table's pages are shared (or, with a
+//! position, the log is read from behind it) and the watcher is entered in [`watchers::Watchers`];
+//! from then on the actor of each step that changes the table hands the changes over before it
+//! releases the module, so nothing is missed and nothing comes twice. What has been recorded
 //! travels through the log's thread, which keeps the order.
 
 mod catch_up;
@@ -102,7 +103,8 @@ impl Core {
         self.shared
             .watchers
             .add(&self.name, &watch.table_name, watcher);
-        // The end of the connection, or a cancel, may have come before the watch: nobody else removes it then.
+        // The end of the connection, or a cancel, may have come before the watch: nobody else
+        // removes it then.
         let is_unwanted = watch.replies.is_closed() || !watch.replies.is_streaming(watch.request);
         if is_unwanted
             && self

@@ -1,5 +1,5 @@
-//! What the node's swarm does on its connections, and how much of it. How many connections there are is decided at the
-//! [`Entrance`].
+//! What the node's swarm does on its connections, and how much of it. How many connections there
+//! are is decided at the [`Entrance`].
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,8 @@
 //! The files that this process may have open, and so many connections as fit.
 //!
-//! Each connection is an open file. The soft limit is raised to the hard one, which every process may do; where that is
-//! still too little, fewer connections are taken, so that accepting never takes the descriptors of the log and the tables.
+//! Each connection is an open file. The soft limit is raised to the hard one, which every process
+//! may do; where that is still too little, fewer connections are taken, so that accepting never
+//! takes the descriptors of the log and the tables.
 
 use crate::ingress::EntranceBounds;
 

@@ -1,7 +1,8 @@
-//! The gate: TCP connections on their way in and out, each accepted one with its place at the [`Entrance`].
+//! The gate: TCP connections on their way in and out, each accepted one with its place at the
+//! [`Entrance`].
 //!
-//! Below encryption, so that a place is held from the first moment and given back with the socket. What may stay is
-//! decided there; here the sockets of those that may not are closed.
+//! Below encryption, so that a place is held from the first moment and given back with the socket.
+//! What may stay is decided there; here the sockets of those that may not are closed.
 
 use std::{
     io,
@@ -41,7 +42,8 @@ pub(super) struct Gate {
     tcp: Tcp,
     entrance: Arc<Entrance>,
     accepted: u32,
-    /// Until when nothing is accepted. A flood would otherwise push out every handshake before it is read.
+    /// Until when nothing is accepted. A flood would otherwise push out every handshake before it
+    /// is read.
     pause: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,5 @@
-//! Listening: when it has returned, clients can connect; a port in use is an error with the port's number.
+//! Listening: when it has returned, clients can connect; a port in use is an error with the port's
+//! number.
 
 use std::{
     io,
@@ -55,8 +56,8 @@ pub(super) async fn listen(
     Ok(listening)
 }
 
-/// libp2p shares a port with whoever else of the same user shares it, so that clients would reach one node or the other by
-/// chance. An ordinary socket is refused there.
+/// libp2p shares a port with whoever else of the same user shares it, so that clients would reach
+/// one node or the other by chance. An ordinary socket is refused there.
 fn check_free(address: &Multiaddr) -> Result<(), NetworkError> {
     let mut parts = address.iter();
     let ip: IpAddr = match parts.next() {
@@ -87,7 +88,8 @@ fn refused(address: &Multiaddr, error: &io::Error) -> NetworkError {
     }
 }
 
-/// Waits for the listener's first address, and takes those of other interfaces that are there with it.
+/// Waits for the listener's first address, and takes those of other interfaces that are there with
+/// it.
 async fn first_address(
     swarm: &mut Swarm<Behaviour>,
     listener: ListenerId,

@@ -1,8 +1,10 @@
-//! The code of recovered modules. Their stored binaries may be missing or damaged, or not compile on this machine.
+//! The code of recovered modules. Their stored binaries may be missing or damaged, or not compile
+//! on this machine.
 //!
-//! A module without code does not keep the node from starting: its tables and timers are there, checkpoints and bases hold them,
-//! and it is quarantined. That is an input before all others of this start, so recovery and replay know why nothing of it runs,
-//! also where a turn that a crash cut off is finished. The same binary, deployed again or put back in its place, ends it.
+//! A module without code does not keep the node from starting: its tables and timers are there,
+//! checkpoints and bases hold them, and it is quarantined. That is an input before all others of
+//! this start, so recovery and replay know why nothing of it runs, also where a turn that a crash
+//! cut off is finished. The same binary, deployed again or put back in its place, ends it.
 
 use std::sync::Arc;
 
@@ -49,7 +51,8 @@ impl<'a> Codes<'a> {
         }
     }
 
-    /// The binary of a module, with code where that can be had; else the module is quarantined. Blocks.
+    /// The binary of a module, with code where that can be had; else the module is quarantined.
+    /// Blocks.
     ///
     /// # Errors
     /// When its schema contradicts itself.
@@ -72,7 +75,8 @@ impl<'a> Codes<'a> {
         Ok(Arc::new(binary))
     }
 
-    /// The modules that had no code before this start and have it now, with the hash of their binary.
+    /// The modules that had no code before this start and have it now, with the hash of their
+    /// binary.
     pub(super) fn into_healed(self) -> Vec<(ModuleName, [u8; 32])> {
         self.healed
     }

@@ -1,6 +1,8 @@
-//! The front door of a node: what its connections bring goes to the supervisor as messages, in the order it came.
+//! The front door of a node: what its connections bring goes to the supervisor as messages, in the
+//! order it came.
 //!
-//! It decides nothing but who is an owner and who may come in, and it never waits for the supervisor.
+//! It decides nothing but who is an owner and who may come in, and it never waits for the
+//! supervisor.
 
 use std::sync::Arc;
 

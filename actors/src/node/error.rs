@@ -1,7 +1,8 @@
-//! Why a node cannot be made or started: one variant for each thing of the data directory, and for what the node stands on.
+//! Why a node cannot be made or started: one variant for each thing of the data directory, and for
+//! what the node stands on.
 //!
-//! Every message names the file or address and what is wrong with it. Failures of requests are not here; those are
-//! [`Failure`]s and go to whoever asked.
+//! Every message names the file or address and what is wrong with it. Failures of requests are not
+//! here; those are [`Failure`]s and go to whoever asked.
 
 use std::path::PathBuf;
 

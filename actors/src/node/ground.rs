@@ -1,7 +1,8 @@
 //! What a node stands on: the files of its log, the store below its checkpoints, the clocks, and
 //! the other nodes.
 //!
-//! The default is the real thing. Tests put something else in its place, to see what the node does when it gives way.
+//! The default is the real thing. Tests put something else in its place, to see what the node does
+//! when it gives way.
 
 use std::{fmt, sync::Arc};
 

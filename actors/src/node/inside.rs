@@ -1,6 +1,7 @@
 //! Requests from inside the process: the way of a client, past the network and its bounds.
 //!
-//! For drivers that measure a node without its connections. Everything behind the front door is the same.
+//! For drivers that measure a node without its connections. Everything behind the front door is
+//! the same.
 
 use std::{io, sync::Arc, time::Duration};
 

@@ -6,7 +6,8 @@ use interstice_abi::wire::LogLevel;
 
 use crate::lines::Lines;
 
-/// The log of a node: `logs` and `node.log` show what is said here as lines of the node. It does not keep the node's files open.
+/// The log of a node: `logs` and `node.log` show what is said here as lines of the node. It does
+/// not keep the node's files open.
 #[derive(Clone)]
 pub struct NodeLog(Weak<Lines>);
 

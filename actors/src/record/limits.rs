@@ -1,7 +1,8 @@
 //! Limits as they stand in the log and in bases: each by its name, so that others can be added.
 //!
-//! A limit that a record does not name did not hold where the record was written. A name that is not known is an error:
-//! a replay without that limit would come to something else. [`first`] is how older nodes wrote them.
+//! A limit that a record does not name did not hold where the record was written. A name that is
+//! not known is an error: a replay without that limit would come to something else. [`first`] is
+//! how older nodes wrote them.
 
 use interstice_host::limits::{Limits, StepBytes};
 use serde::{Deserialize, Serialize};

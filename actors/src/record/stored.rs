@@ -1,7 +1,9 @@
-//! A step's record as it stands in the log: names that are the step's own are left out, because they are most of a small record.
+//! A step's record as it stands in the log: names that are the step's own are left out, because
+//! they are most of a small record.
 //!
-//! The reducer of a step is left out where it is the one that the input calls, and the module of an effect or counter where it is the
-//! step's. Arguments of a start that are those of the start before it are left out, too.
+//! The reducer of a step is left out where it is the one that the input calls, and the module of
+//! an effect or counter where it is the step's. Arguments of a start that are those of the start
+//! before it are left out, too.
 
 use std::sync::Arc;
 

@@ -12,7 +12,8 @@ use crate::{
     supervisor::catalogue::Catalogue,
 };
 
-/// The first thing in which the records differ; what ran and how it ended first, since all else follows from that.
+/// The first thing in which the records differ; what ran and how it ended first, since all else
+/// follows from that.
 pub(super) fn compare(
     catalogue: &Catalogue<Slot>,
     recorded: &StepRecord,

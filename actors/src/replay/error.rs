@@ -1,4 +1,5 @@
-//! Why a log cannot be replayed to its end. A replay that comes out differently is no error: see [`super::Difference`].
+//! Why a log cannot be replayed to its end. A replay that comes out differently is no error: see
+//! [`super::Difference`].
 
 use interstice_abi::{
     failure::Failure,
@@ -49,7 +50,8 @@ pub enum ReplayError {
         /// What should be there.
         problem: String,
     },
-    /// A binary that is missing or is not what it was, an install that does not fit, an engine that does not start.
+    /// A binary that is missing or is not what it was, an install that does not fit, an engine
+    /// that does not start.
     #[error("{0}")]
     Failed(#[source] Failure),
     /// Files of the system.

@@ -1,4 +1,5 @@
-//! What a replay must come to: the tables that the node would come back to, recovered from a copy of its store.
+//! What a replay must come to: the tables that the node would come back to, recovered from a copy
+//! of its store.
 //!
 //! Opening a store writes to it, so the node's own is never opened here.
 
@@ -30,8 +31,8 @@ const ROWS_BYTES: usize = 1024 * 1024;
 pub(super) struct Expected(BTreeMap<ModuleName, Tables>);
 
 impl Expected {
-    /// What the node in `directory` comes back to. A running node's store is in use: without it the log, which is whole, leads to
-    /// the same.
+    /// What the node in `directory` comes back to. A running node's store is in use: without it
+    /// the log, which is whole, leads to the same.
     pub(super) fn of(
         directory: &Arc<Directory>,
         config: &Config,
@@ -116,7 +117,8 @@ fn first_row(expected: &Tables, replayed: &Tables) -> Option<RowDifference> {
                 if let Some(place) = place {
                     let mut recorded = left.get(place).map(|row| change(table, row));
                     let mut came_out = right.get(place).map(|row| change(table, row));
-                    // Rows stand in the order of their keys: the smaller key is missing on the other side.
+                    // Rows stand in the order of their keys: the smaller key is missing on the
+                    // other side.
                     if let (Some(left), Some(right)) = (&recorded, &came_out) {
                         match left.key.cmp(&right.key) {
                             std::cmp::Ordering::Less => came_out = None,

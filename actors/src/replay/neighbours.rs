@@ -1,4 +1,5 @@
-//! What a replayed guest reaches outside its module: the other modules, directly; other nodes, through the record.
+//! What a replayed guest reaches outside its module: the other modules, directly; other nodes,
+//! through the record.
 
 use std::{
     collections::VecDeque,
@@ -97,7 +98,8 @@ impl Neighbours {
         Ok(OutsideReply::from(outcome))
     }
 
-    /// Answers as the other node did. Another question than the recorded one ends the step; the comparison of records tells.
+    /// Answers as the other node did. Another question than the recorded one ends the step; the
+    /// comparison of records tells.
     fn ask(&self, kind: CallKind, request: &CallRequest) -> Result<OutsideReply, Failure> {
         let question = fingerprint(kind, request)?;
         let known = self.answers.next(question);

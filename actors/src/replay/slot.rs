@@ -1,7 +1,8 @@
 //! Where replay keeps a module: what a catalogue has in place of an actor's address.
 //!
-//! A module is out of its slot exactly while it runs. Bases that the node took in the middle of turns are remembered here, so that
-//! the instance is renewed where its actor had renewed it: in front of its first step of a later turn.
+//! A module is out of its slot exactly while it runs. Bases that the node took in the middle of
+//! turns are remembered here, so that the instance is renewed where its actor had renewed it: in
+//! front of its first step of a later turn.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -195,7 +195,8 @@ impl Replay {
         ended.into_record(head(record), starts, 0, &Trace::default())
     }
 
-    /// Runs a step again: the record that it makes, and what it starts. Its changes hold from here on.
+    /// Runs a step again: the record that it makes, and what it starts. Its changes hold from here
+    /// on.
     async fn run(
         &mut self,
         record: &StepRecord,

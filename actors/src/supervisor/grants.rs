@@ -1,8 +1,8 @@
 //! What a module may do: its rows of the table of grants.
 //!
-//! Deploy grants what the schema asks for; `grant` and `revoke` change it from a turn on. A revoked entry stays, so that
-//! the history can be read. What is not in the table was never asked for, and cannot be granted: the guest's code has
-//! no way to use it.
+//! Deploy grants what the schema asks for; `grant` and `revoke` change it from a turn on. A
+//! revoked entry stays, so that the history can be read. What is not in the table was never asked
+//! for, and cannot be granted: the guest's code has no way to use it.
 
 use interstice_abi::{
     event::{Event, TableRef},
@@ -111,8 +111,8 @@ impl Grants {
             .any(|entry| entry.target == *target && entry.revoked.is_some())
     }
 
-    /// Gives or takes `target` from `seq` on, in every entry that it covers. A table target covers all functions; its
-    /// bits choose what is given or taken, and an entry loses only those.
+    /// Gives or takes `target` from `seq` on, in every entry that it covers. A table target covers
+    /// all functions; its bits choose what is given or taken, and an entry loses only those.
     ///
     /// # Errors
     /// `NotFound` when the module never asked for it.
@@ -169,7 +169,8 @@ impl Grants {
     }
 }
 
-/// Adds what is wanted: what was known of it stays given or revoked as it was, bit by bit for tables; the rest is given.
+/// Adds what is wanted: what was known of it stays given or revoked as it was, bit by bit for
+/// tables; the rest is given.
 fn carry_over(
     known: &[GrantEntry],
     subject: Subject,

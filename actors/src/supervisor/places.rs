@@ -1,4 +1,5 @@
-//! Places on their way to module actors, gathered so that each actor gets one message per batch of requests.
+//! Places on their way to module actors, gathered so that each actor gets one message per batch of
+//! requests.
 
 use std::collections::BTreeMap;
 
@@ -57,8 +58,9 @@ impl Supervisor {
     }
 }
 
-/// Answers whoever waits for a place in a module that is gone. Places are sent before the catalogue changes, so this is
-/// reached only by a mistake of ours, and even then nobody waits for ever.
+/// Answers whoever waits for a place in a module that is gone. Places are sent before the
+/// catalogue changes, so this is reached only by a mistake of ours, and even then nobody waits for
+/// ever.
 fn refuse_all(places: Vec<NewPlace>) {
     use interstice_abi::failure::Failure;
     for place in places {

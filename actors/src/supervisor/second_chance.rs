@@ -1,8 +1,8 @@
 //! Second chances: a quarantined module is started again by itself, after a time that doubles.
 //!
-//! The start is a change of the catalogue like an owner's `load`, with the same input in the log, so that recovery and replay
-//! know nothing of chances. Only when the next one is due is kept here, in memory: a restart of the node begins with the
-//! shortest time.
+//! The start is a change of the catalogue like an owner's `load`, with the same input in the log,
+//! so that recovery and replay know nothing of chances. Only when the next one is due is kept
+//! here, in memory: a restart of the node begins with the shortest time.
 
 use std::{
     collections::HashMap,
@@ -18,15 +18,16 @@ use super::{
     change::{Asker, Change},
 };
 
-/// Longest time between two chances, unless the first one is longer: an owner who looks once a day finds a module that has
-/// not failed thousands of times.
+/// Longest time between two chances, unless the first one is longer: an owner who looks once a day
+/// finds a module that has not failed thousands of times.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// The chances that modules have had.
 #[derive(Default)]
 pub(crate) struct SecondChances {
     given: HashMap<ModuleName, Given>,
-    /// Modules that were quarantined because they had no code, and have it now, with the hash of their binary.
+    /// Modules that were quarantined because they had no code, and have it now, with the hash of
+    /// their binary.
     healed: Vec<(ModuleName, [u8; 32])>,
 }
 
@@ -47,8 +48,8 @@ impl SecondChances {
         }
     }
 
-    /// How long a module that is quarantined now waits: `first`, or twice as long as the last time when the same binary has
-    /// served for a shorter time than it waited for that.
+    /// How long a module that is quarantined now waits: `first`, or twice as long as the last time
+    /// when the same binary has served for a shorter time than it waited for that.
     fn wait(
         &mut self,
         module: &ModuleName,

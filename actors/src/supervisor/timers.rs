@@ -1,7 +1,9 @@
-//! Which timers of each module are due next. The timers themselves are a hidden table of their module.
+//! Which timers of each module are due next. The timers themselves are a hidden table of their
+//! module.
 //!
-//! A module with more due timers than it tells of at a time rests after each such batch for twice as long as that took: timers that
-//! set timers without end get a third of a core and not all of it.
+//! A module with more due timers than it tells of at a time rests after each such batch for twice
+//! as long as that took: timers that set timers without end get a third of a core and not all of
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -30,7 +32,8 @@ pub(crate) struct Timers {
 struct OfModule {
     /// The earliest, in order, without those that are under way.
     next: VecDeque<(u64, TimerId)>,
-    /// Stamped, and not told as ended yet: the module counts them among its timers until their turns have run.
+    /// Stamped, and not told as ended yet: the module counts them among its timers until their
+    /// turns have run.
     under_way: BTreeSet<TimerId>,
     /// Since when a whole batch is under way; nothing is taken until that has run.
     crowded_since_ms: Option<u64>,
@@ -120,7 +123,8 @@ impl Timers {
 }
 
 impl Supervisor {
-    /// Waits for the earliest timer, if it is not waited for already. Without timers nothing wakes the node.
+    /// Waits for the earliest timer, if it is not waited for already. Without timers nothing wakes
+    /// the node.
     pub(crate) fn arm_timer(&mut self, ctx: &mut Context<Self>) {
         let now_ms = self.shared.now_ms();
         let earliest = self.timers.earliest();

@@ -1,4 +1,5 @@
-//! Bases are what the node was at one moment, whatever went on; and what a crash leaves of one does no harm.
+//! Bases are what the node was at one moment, whatever went on; and what a crash leaves of one
+//! does no harm.
 
 use std::{
     fs,
@@ -18,7 +19,8 @@ fn seq_of(base: &Path) -> u64 {
     seq.and_then(|seq| seq.parse().ok()).expect("a base's name")
 }
 
-/// A stopped node that has been called by several clients at once while it took one base after the other, all of them kept.
+/// A stopped node that has been called by several clients at once while it took one base after the
+/// other, all of them kept.
 async fn busy() -> World {
     let mut world = World::configured(|config| {
         often(config);
@@ -50,14 +52,16 @@ async fn every_base_that_was_taken_under_load_comes_to_the_node_with_the_log_beh
         let mut copy = world.copy();
         let mut all = bases(&copy);
         all.sort_by_key(|base| seq_of(base));
-        // Behind the node's creation and the other bases there is nothing to begin from but this one.
+        // Behind the node's creation and the other bases there is nothing to begin from but this
+        // one.
         fs::write(copy.directory().join("bases/begins-later"), []).expect("writes");
         for (other, base) in all.iter().enumerate() {
             if other != place {
                 fs::remove_file(base).expect("it goes");
             }
         }
-        // Replay runs every later step again from it, and would run into whatever it has too much or too little.
+        // Replay runs every later step again from it, and would run into whatever it has too much
+        // or too little.
         let replayed = copy.replay().await.expect("replays");
         assert!(replayed.agrees(), "{:?}: {replayed:#?}", all.get(place));
         copy.lose_store();

@@ -1,4 +1,5 @@
-//! Backups of empty nodes, of nodes that are being changed, for clients that go, on disks that take no more, for strangers.
+//! Backups of empty nodes, of nodes that are being changed, for clients that go, on disks that
+//! take no more, for strangers.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! What the tests of the promises share: guests made to order, a node in this process, and its clients.
+//! What the tests of the promises share: guests made to order, a node in this process, and its
+//! clients.
 
 pub(crate) mod emit;
 pub(crate) mod graph;

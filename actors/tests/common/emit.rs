@@ -1,7 +1,9 @@
-//! From a [`GuestModule`] to the text of a WebAssembly module: the guest's side of the ABI, written out by hand.
+//! From a [`GuestModule`] to the text of a WebAssembly module: the guest's side of the ABI,
+//! written out by hand.
 //!
-//! Memory: constants from 0, then one buffer each for the input, a row or arguments, a request, and answers. Answers that
-//! do not fit [`CAP`] are fetched with `reply_read`, so both ways are used.
+//! Memory: constants from 0, then one buffer each for the input, a row or arguments, a request,
+//! and answers. Answers that do not fit [`CAP`] are fetched with `reply_read`, so both ways are
+//! used.
 
 use std::fmt::Write as _;
 
@@ -22,7 +24,8 @@ const ANSWER: u32 = 0xA_0000;
 const CAP: u32 = 24;
 const PAGES: u32 = 32;
 
-/// Functions that every guest has. `$w` writes, `$in` reads; both are places in memory. Names with `@` are filled in.
+/// Functions that every guest has. `$w` writes, `$in` reads; both are places in memory. Names with
+/// `@` are filled in.
 const LIBRARY: &str = r#"
   (global $in (mut i32) (i32.const 0))
   (global $w (mut i32) (i32.const 0))

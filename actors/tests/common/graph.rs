@@ -40,7 +40,8 @@ impl Random {
     }
 }
 
-/// Module names and the numbers of those that each may call: earlier ones, so that calls cannot run in circles.
+/// Module names and the numbers of those that each may call: earlier ones, so that calls cannot
+/// run in circles.
 pub(crate) struct Graph {
     calls: Vec<Vec<usize>>,
     kind: Kind,
@@ -131,7 +132,8 @@ impl Graph {
         module
     }
 
-    /// What a reducer does that others call from reactions: what it leaves depends on its instance's life.
+    /// What a reducer does that others call from reactions: what it leaves depends on its
+    /// instance's life.
     fn note(&self) -> Vec<Op> {
         let mut body = vec![upsert(
             "cells",
@@ -232,7 +234,8 @@ impl Graph {
         }
     }
 
-    /// Adds what the module does when others change. A reaction to rows makes rows of one depth more, up to a depth.
+    /// Adds what the module does when others change. A reaction to rows makes rows of one depth
+    /// more, up to a depth.
     fn reactions(
         &self,
         mut module: GuestModule,
@@ -309,7 +312,8 @@ fn scan(table: &str, columns: usize, into: usize) -> Op {
     })
 }
 
-/// Adds timers, a load that leaves rows and timers, and a private table of which others know nothing.
+/// Adds timers, a load that leaves rows and timers, and a private table of which others know
+/// nothing.
 fn wild(module: GuestModule) -> GuestModule {
     let slowly = Op::Repeat {
         register: 1,

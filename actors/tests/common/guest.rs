@@ -1,7 +1,9 @@
-//! Guest modules made from a description, without the SDK: what they say of themselves and what they do are free, so they
-//! can also lie. All columns, arguments and results are `u64`, all rows start with their key.
+//! Guest modules made from a description, without the SDK: what they say of themselves and what
+//! they do are free, so they can also lie. All columns, arguments and results are `u64`, all rows
+//! start with their key.
 //!
-//! [`GuestModule::wasm`] is the binary. What a reducer may touch follows from its operations unless it is forged.
+//! [`GuestModule::wasm`] is the binary. What a reducer may touch follows from its operations
+//! unless it is forged.
 
 use interstice_abi::{
     ABI_VERSION,
@@ -118,7 +120,8 @@ pub(crate) struct GuestFunction {
     types: TypeSet,
 }
 
-/// What is changed in what a module says of itself: the names of its `describe` exports and what they hand over.
+/// What is changed in what a module says of itself: the names of its `describe` exports and what
+/// they hand over.
 type Lie = fn(&mut Vec<(String, Description)>);
 
 /// A module.
@@ -214,7 +217,8 @@ impl GuestModule {
         self
     }
 
-    /// The last module that this one was compiled against is one of another node; what calls it says `node/module`.
+    /// The last module that this one was compiled against is one of another node; what calls it
+    /// says `node/module`.
     pub(crate) fn of_node(mut self, node: &str) -> Self {
         if let Some(binding) = self.bindings.last_mut() {
             binding.node = Some(node.into());
@@ -287,7 +291,8 @@ impl GuestModule {
         self.function(name, arguments, 0, &[event], body, TypeSet::default())
     }
 
-    /// A reducer on changes of a table of this module or, as `module.table`, of one that it depends on.
+    /// A reducer on changes of a table of this module or, as `module.table`, of one that it
+    /// depends on.
     pub(crate) fn on_row(self, table: &str, event: RowEvent, name: &str, body: Vec<Op>) -> Self {
         let (module, bare) = match table.split_once('.') {
             Some((module, bare)) => (Some(module), bare),
@@ -421,7 +426,8 @@ impl GuestModule {
                     .iter()
                     .find(|known| known.name == table)
                     .expect("a public table of that module");
-                // Two types of one module must not share a name; only the shape has to be that of the table.
+                // Two types of one module must not share a name; only the shape has to be that of
+                // the table.
                 let name = format!("{}Of{}", found.type_name, module.replace('-', "_"));
                 let plain = found
                     .fields

@@ -1,7 +1,8 @@
-//! What a guest does: numbers, operations on them and host calls, and shorthands to write them down.
+//! What a guest does: numbers, operations on them and host calls, and shorthands to write them
+//! down.
 //!
-//! A refused host call leaves its status in [`Value::Status`] and the guest goes on, unless it is an [`Op::Must`]. Tables are
-//! named as `table_open` wants them: `table` or `module.table`.
+//! A refused host call leaves its status in [`Value::Status`] and the guest goes on, unless it is
+//! an [`Op::Must`]. Tables are named as `table_open` wants them: `table` or `module.table`.
 
 use interstice_abi::{
     host_call::{TimerDue, TimerRequest},

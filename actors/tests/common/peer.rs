@@ -1,5 +1,6 @@
-//! A client of a node, for guests whose rows, arguments and results are all `u64`. Every wait has a deadline, so that a
-//! promise that is not kept is a failure with a place and not a test that hangs.
+//! A client of a node, for guests whose rows, arguments and results are all `u64`. Every wait has
+//! a deadline, so that a promise that is not kept is a failure with a place and not a test that
+//! hangs.
 
 use std::{future::Future, time::Duration};
 
@@ -304,7 +305,8 @@ impl Peer {
         found.pop().expect("one was asked for")
     }
 
-    /// The status once it is as wanted: what happens outside of turns sends no event that a client could wait for.
+    /// The status once it is as wanted: what happens outside of turns sends no event that a client
+    /// could wait for.
     pub(crate) async fn status_when(
         &self,
         module: &str,

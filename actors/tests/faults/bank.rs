@@ -1,5 +1,6 @@
-//! A load like that of a bank, and what must be true of its tables at any time: three modules, a call from one to another inside a
-//! step, a reaction to its rows, generated keys, an index, steps that fail.
+//! A load like that of a bank, and what must be true of its tables at any time: three modules, a
+//! call from one to another inside a step, a reaction to its rows, generated keys, an index, steps
+//! that fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -239,7 +240,8 @@ impl Ledger {
         assert_eq!(removals, gone.len(), "{about}: each removal is whole");
     }
 
-    /// Generated keys go on behind all that were ever seen, and what was not acknowledged is decided.
+    /// Generated keys go on behind all that were ever seen, and what was not acknowledged is
+    /// decided.
     async fn go_on(&mut self, peer: &Peer, values: BTreeSet<u64>, about: &str) {
         for value in std::mem::take(&mut self.take_asked) {
             if !values.contains(&value) {

@@ -1,5 +1,5 @@
-//! Stored binaries that are damaged or missing when their node starts: the node serves the other modules, says what is wrong, and
-//! the module comes back with all of its data.
+//! Stored binaries that are damaged or missing when their node starts: the node serves the other
+//! modules, says what is wrong, and the module comes back with all of its data.
 
 use std::{fs, path::PathBuf};
 
@@ -102,8 +102,8 @@ fn damage(world: &World, module: &GuestModule) -> Vec<u8> {
     whole
 }
 
-/// Removes what was compiled. The cache of a node that has just stopped may still note what was used of it, on a thread of its own:
-/// a folder to which a file comes while it is removed stays.
+/// Removes what was compiled. The cache of a node that has just stopped may still note what was
+/// used of it, on a thread of its own: a folder to which a file comes while it is removed stays.
 fn lose_cache(world: &World) {
     let cache = world.directory().join("cache");
     let mut tries = 0..10_000;

@@ -1,4 +1,5 @@
-//! A full disk below the log, below the store, and below both: small file systems in memory, mounted where the test may.
+//! A full disk below the log, below the store, and below both: small file systems in memory,
+//! mounted where the test may.
 
 use std::{
     fs,
@@ -20,7 +21,8 @@ use crate::{
 struct Small(PathBuf);
 
 impl Small {
-    /// Mounts one over a folder, with what is in it and `room` kilobytes more; `None` where this process may not.
+    /// Mounts one over a folder, with what is in it and `room` kilobytes more; `None` where this
+    /// process may not.
     fn over(folder: PathBuf, room: u64) -> Option<Self> {
         let aside = folder.with_extension("aside");
         let copy = |from: &Path, to: &Path| {

@@ -1,4 +1,5 @@
-//! The log's files fail: each kind of operation at each place, once or for good, with and without a power cut behind it.
+//! The log's files fail: each kind of operation at each place, once or for good, with and without
+//! a power cut behind it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Files of the log that fail on order, over the real ones; and a power cut, which takes back what was not synced.
+//! Files of the log that fail on order, over the real ones; and a power cut, which takes back what
+//! was not synced.
 
 use std::{
     collections::BTreeMap,

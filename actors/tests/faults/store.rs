@@ -1,5 +1,6 @@
-//! A process that is killed between any two steps of the store, while checkpoints, upgrades and removals go on: what each such
-//! moment leaves is copied, and the copy must start and keep every promise.
+//! A process that is killed between any two steps of the store, while checkpoints, upgrades and
+//! removals go on: what each such moment leaves is copied, and the copy must start and keep every
+//! promise.
 
 use std::{
     path::{Path, PathBuf},
@@ -45,7 +46,8 @@ impl Steps for Camera {
         let folder = tempfile::tempdir().expect("a folder");
         let id = self.directory.file_name().expect("the node's id");
         let directory = folder.path().join(id);
-        // Nothing is written meanwhile: the store waits for this, the log is held. So what is asked for from here on is not in it.
+        // Nothing is written meanwhile: the store waits for this, the log is held. So what is
+        // asked for from here on is not in it.
         let ledger = self.files.meanwhile(|| {
             let ledger = self.ledger.lock().expect("nobody panics here").clone();
             copy_folder(&self.directory, &directory);

@@ -1,4 +1,5 @@
-//! Thousands that say nothing, half of something, or the right thing too slowly, and a client among them that is served.
+//! Thousands that say nothing, half of something, or the right thing too slowly, and a client
+//! among them that is served.
 
 use std::{
     collections::VecDeque,
@@ -49,7 +50,8 @@ fn listener(network: &Network) -> SocketAddr {
     socket(&network.handle.addresses()[0])
 }
 
-/// Opens connections without end, every second one with half a handshake, and keeps the last [`CROWD`] of them.
+/// Opens connections without end, every second one with half a handshake, and keeps the last
+/// [`CROWD`] of them.
 struct Flood {
     stop: Arc<AtomicBool>,
     opened: Arc<AtomicUsize>,
@@ -136,7 +138,8 @@ async fn handshakes_of_a_byte_at_a_time_are_cut_and_keep_nobody_out() {
     for _ in 0..200 {
         let mut one = TcpStream::connect(listener(&network)).await.unwrap();
         loris.push(tokio::spawn(async move {
-            // Until it is cut: from a certain point on, the answers come too fast for a byte at a time to matter.
+            // Until it is cut: from a certain point on, the answers come too fast for a byte at a
+            // time to matter.
             for byte in FIRST_WORDS.iter().cycle() {
                 if one.write_all(&[*byte]).await.is_err() {
                     return;

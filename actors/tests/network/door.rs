@@ -1,4 +1,5 @@
-//! A front door whose answers the tests choose by the name of the reducer, and a network on a thread of its own.
+//! A front door whose answers the tests choose by the name of the reducer, and a network on a
+//! thread of its own.
 
 use std::{
     sync::{Arc, Mutex, mpsc},

@@ -1,4 +1,5 @@
-//! Clients of every kind against a real network, in one process over loopback, with a front door that answers by itself.
+//! Clients of every kind against a real network, in one process over loopback, with a front door
+//! that answers by itself.
 #![expect(
     clippy::panic,
     clippy::unwrap_used,

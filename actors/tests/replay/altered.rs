@@ -1,4 +1,5 @@
-//! A log, or what it names, that is not what it was: replay says where, and refuses what it cannot use.
+//! A log, or what it names, that is not what it was: replay says where, and refuses what it cannot
+//! use.
 
 use std::{fs, path::PathBuf};
 

@@ -1,4 +1,5 @@
-//! A log that ends behind any of its records: the node finishes the turn that was cut off, and replay finishes it in the same way.
+//! A log that ends behind any of its records: the node finishes the turn that was cut off, and
+//! replay finishes it in the same way.
 
 use interstice_abi::event::{Event, RowEvent};
 use interstice_abi::schema::Persistence;
@@ -14,7 +15,8 @@ use crate::common::{
 /// Small, because the log is copied again and again; large enough for all of it.
 const SEGMENT_BYTES: u64 = 256 * 1024;
 
-/// `first.put` makes rows to which `second` reacts, and ephemeral ones to which `third` reacts; both call on.
+/// `first.put` makes rows to which `second` reacts, and ephemeral ones to which `third` reacts;
+/// both call on.
 fn modules() -> [GuestModule; 3] {
     let rows = || GuestTable::new("Rows", &["value", "memory"]).auto_inc();
     let add = |value: Value| must(insert("rows", [0.into(), value, Value::Memory]));

@@ -1,5 +1,5 @@
-//! A turn's waiting reactions share the rows that they are handed, up to a bound; the reactions beyond it are dropped in the
-//! node, after a crash and in a replay alike.
+//! A turn's waiting reactions share the rows that they are handed, up to a bound; the reactions
+//! beyond it are dropped in the node, after a crash and in a replay alike.
 
 use interstice_abi::event::RowEvent;
 use interstice_abi::schema::Persistence;
@@ -25,8 +25,8 @@ const SEGMENT_BYTES: u64 = 256 * 1024;
 
 const TABLES: [&str; 2] = ["kept", "ephemeral"];
 
-/// `source` has a kept and an ephemeral table of large rows; each of their changes starts reactions of `listener`, which write a
-/// small row, to which `listener` reacts again.
+/// `source` has a kept and an ephemeral table of large rows; each of their changes starts
+/// reactions of `listener`, which write a small row, to which `listener` reacts again.
 fn modules() -> [GuestModule; 2] {
     let large = |name: &str| {
         GuestTable::new(name, &[])

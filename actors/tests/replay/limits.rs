@@ -1,5 +1,6 @@
-//! Steps that a limit ended are taken from the record: another machine has other limits of time and stack. What comes behind
-//! them depends on which instances were renewed, and agrees all the same.
+//! Steps that a limit ended are taken from the record: another machine has other limits of time
+//! and stack. What comes behind them depends on which instances were renewed, and agrees all the
+//! same.
 
 use interstice_abi::failure::Code;
 use interstice_actors::config::Placement;
@@ -21,7 +22,8 @@ fn crimes() -> Vec<Op> {
     ]
 }
 
-/// Each module writes how often its instance has run; `front` calls `middle`, that calls `back`, and asks `side`.
+/// Each module writes how often its instance has run; `front` calls `middle`, that calls `back`,
+/// and asks `side`.
 fn modules() -> [GuestModule; 4] {
     let rows = || GuestTable::new("Rows", &["memory", "status"]).auto_inc();
     let here = || must(insert("rows", [0.into(), Value::Memory, Value::Status]));
@@ -83,7 +85,8 @@ async fn steps_that_a_limit_ended_are_taken_from_the_record_and_what_follows_agr
             if let Err(failure) = answer {
                 limited += u64::from(ends.contains(&failure.code));
             }
-            // The instance of a module in the middle of the chain lives on or begins again, which its rows show.
+            // The instance of a module in the middle of the chain lives on or begins again, which
+            // its rows show.
             peer.call("middle", "only_here", &[])
                 .await
                 .expect("it only writes");

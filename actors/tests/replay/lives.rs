@@ -1,4 +1,5 @@
-//! The lives of instances, which guests see in their memory: replay begins and ends them where the node did.
+//! The lives of instances, which guests see in their memory: replay begins and ends them where the
+//! node did.
 
 use interstice_abi::{
     event::RowEvent,
@@ -116,7 +117,8 @@ async fn an_instance_begins_again_in_a_replay_where_it_did_in_the_node() {
     agreed(&world, "lives").await;
 }
 
-/// Not a promise: prints how fast records are replayed, for `INTERSTICE_REPLAY_CALLS` calls with a reaction each.
+/// Not a promise: prints how fast records are replayed, for `INTERSTICE_REPLAY_CALLS` calls with a
+/// reaction each.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_calls_are_replayed_and_the_speed_is_printed() {
     let calls = std::env::var("INTERSTICE_REPLAY_CALLS");

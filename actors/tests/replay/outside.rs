@@ -1,4 +1,5 @@
-//! Everything from outside that a reducer saw is in the log: the time, random numbers, and what other nodes answered.
+//! Everything from outside that a reducer saw is in the log: the time, random numbers, and what
+//! other nodes answered.
 
 use std::sync::{
     Arc,
@@ -57,7 +58,8 @@ fn far() -> GuestModule {
         .query("ask", 1, vec![Op::Return(arg(0))])
 }
 
-/// `near.look` writes what it sees of the outside; `relay.pass` is called, asks, and fails now and then.
+/// `near.look` writes what it sees of the outside; `relay.pass` is called, asks, and fails now and
+/// then.
 fn modules() -> [GuestModule; 3] {
     let relay = GuestModule::new("relay")
         .depends_on(&far())

@@ -1,5 +1,6 @@
-//! Random nodes to which everything happens: calls, timers, reactions, crimes, deploys, refused deploys, grants, unloads,
-//! restarts, and logs that end in the middle of a turn. Whatever it was, replay comes to the same.
+//! Random nodes to which everything happens: calls, timers, reactions, crimes, deploys, refused
+//! deploys, grants, unloads, restarts, and logs that end in the middle of a turn. Whatever it was,
+//! replay comes to the same.
 
 use std::fs;
 

@@ -154,8 +154,8 @@ async fn a_table_larger_than_what_may_wait_is_watched_by_a_client_that_reads() {
     let bytes = owner.status("warehouse").await.tables[0].bytes;
     assert!(bytes > 3 * UNSENT_BYTES_MAX, "{bytes}");
     let mut raw = watch(&world, None).await;
-    // Begun and not read yet: what changes from here on is not in the rows, and comes behind them, in spite of being more
-    // than what waits for a watch.
+    // Begun and not read yet: what changes from here on is not in the rows, and comes behind them,
+    // in spite of being more than what waits for a watch.
     let first = raw.answer().await.unwrap();
     for call in 0..8 {
         owner

@@ -1,4 +1,5 @@
-//! What a key that is no owner's can do and what not, and who has not even that: the lines of the README's table.
+//! What a key that is no owner's can do and what not, and who has not even that: the lines of the
+//! README's table.
 
 use std::time::Duration;
 

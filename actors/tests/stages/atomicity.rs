@@ -1,4 +1,5 @@
-//! A step is whole or nothing, over all modules that it calls; reactions come in one order; cascades and chains end.
+//! A step is whole or nothing, over all modules that it calls; reactions come in one order;
+//! cascades and chains end.
 
 use interstice_abi::{event::RowEvent, failure::Code};
 
@@ -27,7 +28,8 @@ fn inner() -> GuestModule {
         )
 }
 
-/// `middle.put(key, of_inner, of_itself)`: stores a row, calls `inner`, stores the status of that, then ends as asked.
+/// `middle.put(key, of_inner, of_itself)`: stores a row, calls `inner`, stores the status of that,
+/// then ends as asked.
 fn middle(inner: &GuestModule) -> GuestModule {
     GuestModule::new("middle")
         .depends_on(inner)
@@ -112,7 +114,8 @@ async fn a_step_is_whole_or_nothing_over_all_modules_that_it_calls() {
         .await
         .expect_err("traps");
     assert_eq!(failure.code, Code::Trap);
-    // Key 4 and 5: the one in the middle fails; what it and the innermost did is undone, the caller reads it and goes on.
+    // Key 4 and 5: the one in the middle fails; what it and the innermost did is undone, the
+    // caller reads it and goes on.
     peer.call("outer", "put", &[4, 0, 1, 0])
         .await
         .expect("goes on");
@@ -139,7 +142,8 @@ async fn a_step_is_whole_or_nothing_over_all_modules_that_it_calls() {
     assert_eq!(rows(&peer, "inner").await, expected_inner);
     assert_eq!(rows(&peer, "middle").await, expected_middle);
     assert_eq!(rows(&peer, "outer").await, expected_outer);
-    // The row, then the call that had returned: in the order of the effects, and nothing of what was undone.
+    // The row, then the call that had returned: in the order of the effects, and nothing of what
+    // was undone.
     assert_eq!(rows(&peer, "witness").await, [vec![1, 1, 1], vec![2, 1, 2]]);
 
     world.crash().await;
@@ -188,7 +192,8 @@ async fn a_call_that_comes_back_is_refused_and_a_reaction_that_comes_back_is_not
     for module in [&ping, &pong, &circular] {
         peer.install(module).await;
     }
-    // ping -> pong -> ping is refused, and pong reads why. Its row wakes ping, which may call pong again, but pong calls back.
+    // ping -> pong -> ping is refused, and pong reads why. Its row wakes ping, which may call pong
+    // again, but pong calls back.
     let called = peer
         .call("pong", "play", &[1])
         .await

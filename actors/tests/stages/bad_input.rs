@@ -1,4 +1,5 @@
-//! What nobody should send or do: each ends in a clear error for whoever did it, leaves nothing, and the node goes on.
+//! What nobody should send or do: each ends in a clear error for whoever did it, leaves nothing,
+//! and the node goes on.
 
 use std::{io::Write, net::TcpStream};
 

@@ -1,5 +1,6 @@
-//! A log that ends anywhere: what a kill or a power cut leaves. Whatever is left of it, the node comes back to the state
-//! after some call, with every reaction of that call, because half-done turns are finished first.
+//! A log that ends anywhere: what a kill or a power cut leaves. Whatever is left of it, the node
+//! comes back to the state after some call, with every reaction of that call, because half-done
+//! turns are finished first.
 
 use interstice_abi::event::RowEvent;
 use interstice_actors::config::Placement;
@@ -19,7 +20,8 @@ const CUTS: u64 = 20;
 
 const MODULES: [&str; 3] = ["first", "second", "third"];
 
-/// `first.put` calls `third`; `second` reacts slowly, so that its step is often synced alone; `third` reacts to `second`.
+/// `first.put` calls `third`; `second` reacts slowly, so that its step is often synced alone;
+/// `third` reacts to `second`.
 fn modules() -> [GuestModule; 3] {
     let third = GuestModule::new("third")
         .table(GuestTable::new("Rows", &["value"]).auto_inc())

@@ -1,5 +1,5 @@
-//! A module cannot hurt the node or another module: each crime ends in an error for its caller, is undone, and the module
-//! and its neighbour go on.
+//! A module cannot hurt the node or another module: each crime ends in an error for its caller, is
+//! undone, and the module and its neighbour go on.
 
 use interstice_abi::{failure::Code, wire::ModuleState};
 
@@ -159,7 +159,8 @@ async fn each_crime_is_an_error_for_its_caller_and_nobody_else() {
         .await
         .expect_err("is no row");
     assert_eq!(refused.code, Code::Rejected, "{refused}");
-    // Hundreds on an idle machine; a dozen where a guest that computes keeps its thread's sockets waiting.
+    // Hundreds on an idle machine; a dozen where a guest that computes keeps its thread's sockets
+    // waiting.
     assert!(
         done.len() > 40,
         "the neighbour was answered {} times",

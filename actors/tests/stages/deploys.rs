@@ -1,4 +1,5 @@
-//! Changes of the catalogue: what comes in between is answered, what is refused leaves nothing, data stay.
+//! Changes of the catalogue: what comes in between is answered, what is refused leaves nothing,
+//! data stay.
 
 use interstice_abi::{
     codec::Column,

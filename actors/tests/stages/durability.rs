@@ -1,4 +1,5 @@
-//! What was acknowledged stays: rows, counters and numbers over restarts, at both levels of acknowledgement.
+//! What was acknowledged stays: rows, counters and numbers over restarts, at both levels of
+//! acknowledgement.
 
 use interstice_abi::{
     failure::Code,
@@ -149,7 +150,8 @@ async fn both_levels_of_acknowledgement_are_answered_and_read_their_writes() {
         seqs.windows(2).all(|pair| pair[0] < pair[1]),
         "numbers follow the order of the calls of one client"
     );
-    // The durable answers came, so all of it is there after a crash, what was only applied before them too.
+    // The durable answers came, so all of it is there after a crash, what was only applied before
+    // them too.
     world.crash().await;
     let peer = world.owner().await;
     assert_eq!(peer.query("counts", "same", &[1]).await, Ok(2));

@@ -1,4 +1,5 @@
-//! A module that grows under those that were compiled against its older self: they go on and see what they know.
+//! A module that grows under those that were compiled against its older self: they go on and see
+//! what they know.
 
 use interstice_abi::{
     codec::Column,
@@ -15,7 +16,8 @@ use crate::common::{
     world::World,
 };
 
-/// `chat` with messages of (id, text, mark), indexed by mark; `grown` has a column more and an index before the other one.
+/// `chat` with messages of (id, text, mark), indexed by mark; `grown` has a column more and an
+/// index before the other one.
 fn chat(grown: bool) -> GuestModule {
     let mut message = GuestTable::new("Message", &["text", "mark"]).auto_inc();
     if grown {

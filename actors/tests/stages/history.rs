@@ -1,4 +1,5 @@
-//! What a node tells of its past: turns with their inputs, outcomes and changes, and tables as they were.
+//! What a node tells of its past: turns with their inputs, outcomes and changes, and tables as
+//! they were.
 
 use std::collections::BTreeMap;
 
@@ -264,7 +265,8 @@ async fn pages_join_to_the_whole_history_both_ways_also_inside_a_large_turn() {
         .collect();
     orders.insert(20, Order::new("market", "many", &[12_000]));
     let answers = peer.calls(&orders).await;
-    // The budget of a turn's steps drops reactions of the large one; its changes are there all the same.
+    // The budget of a turn's steps drops reactions of the large one; its changes are there all the
+    // same.
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
 
     let whole = joined(all(&peer, "market", HistoryOrder::Forward, 1000).await);

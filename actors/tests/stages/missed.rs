@@ -1,4 +1,5 @@
-//! Modules that were stopped: they hear of the changes that they have missed, each once and in order, before they serve again.
+//! Modules that were stopped: they hear of the changes that they have missed, each once and in
+//! order, before they serve again.
 
 use interstice_abi::{
     codec::Column,

@@ -16,7 +16,8 @@ use crate::common::{
 
 const DENIED: u64 = Code::Denied as u64;
 
-/// `forged.try` does `op` with all bits on the table but those of `missing`, and leaves the status in `results`.
+/// `forged.try` does `op` with all bits on the table but those of `missing`, and leaves the status
+/// in `results`.
 fn forged(op: Op, missing: Access) -> GuestModule {
     let all = Access(15);
     GuestModule::new("forged")

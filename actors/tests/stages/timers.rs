@@ -13,7 +13,8 @@ use crate::common::{
     world::World,
 };
 
-/// How long the timers of a load wait here: longer than a test needs to stop the node before they are due.
+/// How long the timers of a load wait here: longer than a test needs to stop the node before they
+/// are due.
 const LOAD_DELAY_MS: u64 = 4000;
 
 fn clock() -> GuestModule {
@@ -163,7 +164,8 @@ async fn timers_of_a_load_end_with_it_and_do_not_double() {
     .expect("starts");
     let mut rings = peer.watch("clock", "rings", None).await;
     let (before, _) = rings.rows().await;
-    // Due after the beats of all loads up to here: if any but the last had stayed, it would come before.
+    // Due after the beats of all loads up to here: if any but the last had stayed, it would come
+    // before.
     peer.call("clock", "after", &[LOAD_DELAY_MS + 100])
         .await
         .expect("commits");

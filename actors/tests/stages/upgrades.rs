@@ -1,4 +1,5 @@
-//! Upgrades and checkpoints together: whichever of them came first, rows, counters and digests stay.
+//! Upgrades and checkpoints together: whichever of them came first, rows, counters and digests
+//! stay.
 
 use interstice_abi::{
     failure::Code,
@@ -27,7 +28,8 @@ async fn an_upgrade_keeps_the_rows_that_an_earlier_checkpoint_holds() {
     for value in 10..13 {
         peer.call("store", "put", &[value]).await.expect("commits");
     }
-    // A stop in order writes a checkpoint; so the upgrade finds rows that are in no log that is read again.
+    // A stop in order writes a checkpoint; so the upgrade finds rows that are in no log that is
+    // read again.
     world.restart().await;
     let peer = world.owner().await;
     peer.install(&store(1)).await;

@@ -1,4 +1,5 @@
-//! What an upgrade drops is dropped row by row: everybody who watches, reacts or looks back sees it.
+//! What an upgrade drops is dropped row by row: everybody who watches, reacts or looks back sees
+//! it.
 
 use interstice_abi::{
     event::RowEvent,

@@ -1,5 +1,5 @@
-//! Writes the first inputs of every target below `corpus/`, made with the encoders whose decoders are fuzzed. What
-//! fuzzing has found is added there by hand.
+//! Writes the first inputs of every target below `corpus/`, made with the encoders whose decoders
+//! are fuzzed. What fuzzing has found is added there by hand.
 
 use std::{fs, path::Path};
 

@@ -1,7 +1,7 @@
 //! A real backup in pieces, and archives made of any pieces, with checksums that are right.
 //!
-//! `real/node.backup` was written by a node with two small modules that had taken a base; its records are few. What an
-//! input makes of it is in the target.
+//! `real/node.backup` was written by a node with two small modules that had taken a base; its
+//! records are few. What an input makes of it is in the target.
 
 use std::{fs, io::Write};
 

@@ -1,4 +1,5 @@
-//! A guest module in pieces, each of which an input may bend: what a compiler would never write, with valid sections.
+//! A guest module in pieces, each of which an input may bend: what a compiler would never write,
+//! with valid sections.
 
 use interstice_abi::{
     ABI_VERSION,

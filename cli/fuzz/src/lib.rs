@@ -1,4 +1,5 @@
-//! What the fuzz targets share. Each target is a program of its own in `bin/`, and says there what must hold.
+//! What the fuzz targets share. Each target is a program of its own in `bin/`, and says there what
+//! must hold.
 //!
 //! 1. [`memory`]: the allocator with a limit.
 //! 2. [`shapes`]: column types and their values, chosen by an input.

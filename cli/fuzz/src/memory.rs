@@ -1,5 +1,5 @@
-//! An allocator that gives out no more than a target's limit: what would allocate by a claim instead of by what has
-//! come ends the program, which libFuzzer reports with the input.
+//! An allocator that gives out no more than a target's limit: what would allocate by a claim
+//! instead of by what has come ends the program, which libFuzzer reports with the input.
 //!
 //! libFuzzer's own limit on single allocations needs a sanitizer, which stable Rust does not have.
 
@@ -10,7 +10,8 @@ use cap::Cap;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// From here on, everything that is allocated at one time may take so many bytes. A panic's report may take more.
+/// From here on, everything that is allocated at one time may take so many bytes. A panic's report
+/// may take more.
 pub fn limit(bytes: usize) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

@@ -1,4 +1,5 @@
-//! What must hold of every schema that a host has accepted, and the limits under which it was asked to.
+//! What must hold of every schema that a host has accepted, and the limits under which it was
+//! asked to.
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ pub fn limits() -> Limits {
     }
 }
 
-/// A schema that [`schema::assemble`] made can be walked, has tables, is equal to itself, travels, and can be bound.
+/// A schema that [`schema::assemble`] made can be walked, has tables, is equal to itself, travels,
+/// and can be bound.
 pub fn check_accepted(accepted: &ModuleSchema) {
     let mut layout = Layout::new(&accepted.types).expect("accepted types can be laid out");
     for table in &accepted.tables {

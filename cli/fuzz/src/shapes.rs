@@ -121,8 +121,8 @@ fn choose(input: &mut Unstructured<'_>, depth: usize) -> Result<ColumnType> {
     })
 }
 
-/// The type of a list's items. Only the outermost list is of nothing: lists of such lists have millions of values in a
-/// few bytes, which is allowed and slow.
+/// The type of a list's items. Only the outermost list is of nothing: lists of such lists have
+/// millions of values in a few bytes, which is allowed and slow.
 fn item(input: &mut Unstructured<'_>, depth: usize) -> Result<Box<ColumnType>> {
     let item = choose(input, depth)?;
     let inside = depth + 1 < DEPTH_MAX;

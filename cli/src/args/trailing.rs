@@ -1,9 +1,10 @@
-//! What follows the name of a reducer or query is an argument, whatever it begins with: `call bank open 1 -5`,
-//! `call stats add -inf`, `call shop note --sale`.
+//! What follows the name of a reducer or query is an argument, whatever it begins with:
+//! `call bank open 1 -5`, `call stats add -inf`, `call shop note --sale`.
 //!
-//! clap takes a word that begins with `-` for an option. So the words of these commands are put into an order that it reads
-//! as they are meant: options first, then `--`, then the arguments. Behind the name, only the long options that these commands
-//! have are options; behind `--` nothing is.
+//! clap takes a word that begins with `-` for an option. So the words of these commands are put
+//! into an order that it reads as they are meant: options first, then `--`, then the arguments.
+//! Behind the name, only the long options that these commands have are options; behind `--`
+//! nothing is.
 
 use std::ffi::{OsStr, OsString};
 
@@ -24,7 +25,8 @@ const WITH_VALUE: [&str; 2] = ["--node", "--ack"];
 /// Short options that have a value, in the next word or in the same.
 const SHORT_WITH_VALUE: &str = "-n";
 
-/// The words of the command line, the program's name first, in the order in which clap is to read them.
+/// The words of the command line, the program's name first, in the order in which clap is to read
+/// them.
 pub(super) fn in_order(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut before: Vec<OsString> = words.next().into_iter().collect();
@@ -55,8 +57,9 @@ pub(super) fn in_order(words: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     before
 }
 
-/// Moves the words up to the name of the reducer or query into `before`: how many words the command wants there, and how many
-/// there are. `None` when it is another command; all words are moved then.
+/// Moves the words up to the name of the reducer or query into `before`: how many words the
+/// command wants there, and how many there are. `None` when it is another command; all words are
+/// moved then.
 fn up_to_name(
     words: &mut impl Iterator<Item = OsString>,
     before: &mut Vec<OsString>,

@@ -1,7 +1,8 @@
 //! The connections of one load: each sends, takes answers, and notes how long they took.
 //!
-//! A connection is one task over one [`Pipeline`], so that the load generator costs the machine little. A call that was sent
-//! is waited for, also behind the end, so that what is counted here can be compared with what the node counts.
+//! A connection is one task over one [`Pipeline`], so that the load generator costs the machine
+//! little. A call that was sent is waited for, also behind the end, so that what is counted here
+//! can be compared with what the node counts.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,9 @@
-//! The floor: what this machine can do without a node. The same guest function, called directly through wasmtime, over a
-//! `BTreeMap`, with a bare append-only file that one thread syncs in groups.
+//! The floor: what this machine can do without a node. The same guest function, called directly
+//! through wasmtime, over a `BTreeMap`, with a bare append-only file that one thread syncs in
+//! groups.
 //!
-//! Nothing of the node's crates runs here, so that the floor does not move with them. A call counts once its bytes are synced.
+//! Nothing of the node's crates runs here, so that the floor does not move with them. A call
+//! counts once its bytes are synced.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +27,8 @@ use wasmtime::{
 use super::{load::Load, report::Median};
 use crate::problem::{Outcome, Problem};
 
-/// The file is zeroed this far before anything is measured, and written from the start again behind it.
+/// The file is zeroed this far before anything is measured, and written from the start again
+/// behind it.
 const FILE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Bytes of a message over TCP.
@@ -46,7 +49,8 @@ pub struct Limit {
     pub insert_in_memory: f64,
     /// The same, each synced in a file, counted when it is.
     pub insert_synced: f64,
-    /// Median time of a message of 100 bytes to another thread and back over TCP on this machine, in microseconds.
+    /// Median time of a message of 100 bytes to another thread and back over TCP on this machine,
+    /// in microseconds.
     pub round_trip_us: f64,
 }
 
@@ -64,7 +68,8 @@ impl Limit {
         })
     }
 
-    /// The floor below a load of benchmark-workload, in calls per second; `None` for what it is not the floor of.
+    /// The floor below a load of benchmark-workload, in calls per second; `None` for what it is
+    /// not the floor of.
     #[must_use]
     pub fn below(&self, load: &Load) -> Option<f64> {
         match load.reducer.as_str() {
@@ -75,7 +80,8 @@ impl Limit {
     }
 }
 
-/// Measures each part for `duration`, with the binary of benchmark-workload, on the disk that holds `folder`.
+/// Measures each part for `duration`, with the binary of benchmark-workload, on the disk that
+/// holds `folder`.
 ///
 /// # Errors
 /// When the module does not run, or the file cannot be written.

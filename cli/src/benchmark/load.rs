@@ -8,7 +8,8 @@ use crate::problem::{Outcome, Problem};
 /// Most connections of one load: each is a TCP connection with its buffers at both ends.
 const CONNECTIONS_MAX: u32 = 10_000;
 
-/// Most calls of one connection without an answer: what a node admits from one connection by default.
+/// Most calls of one connection without an answer: what a node admits from one connection by
+/// default.
 const IN_FLIGHT_MAX: u32 = 16_384;
 
 /// Whether an acknowledgement waits for the disk.
@@ -84,7 +85,8 @@ pub struct Load {
     /// The arguments, with placeholders: a JSON array.
     #[serde(default)]
     pub args_json: Vec<Json>,
-    /// Calls per second of all connections together: an open loop. Without it, each call follows an answer.
+    /// Calls per second of all connections together: an open loop. Without it, each call follows
+    /// an answer.
     #[serde(default)]
     pub rate: Option<u64>,
     /// How calls travel.

@@ -9,7 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// Syncs of one probe: enough for a median on a noisy disk, done in well under a second on a good one.
+/// Syncs of one probe: enough for a median on a noisy disk, done in well under a second on a good
+/// one.
 const SYNCS: usize = 100;
 
 /// Bytes that each of them writes, in a file that was zeroed before: what a log does.

@@ -1,4 +1,5 @@
-//! Reports as a table in Markdown: medians over their runs, what they ran on, and the floor that was measured with them.
+//! Reports as a table in Markdown: medians over their runs, what they ran on, and the floor that
+//! was measured with them.
 
 use super::{
     limit::Limit,

@@ -1,4 +1,5 @@
-//! The numbers that stand for placeholders in arguments: counts, the time, and random choices that repeat from run to run.
+//! The numbers that stand for placeholders in arguments: counts, the time, and random choices that
+//! repeat from run to run.
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
-//! What came of runs: the JSON document of one, medians over several, and the table that compares them.
+//! What came of runs: the JSON document of one, medians over several, and the table that compares
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -183,7 +184,8 @@ pub const HEADER: [&str; 10] = [
     "of floor",
 ];
 
-/// A table that compares reports: medians over their runs, and their shares of the floor that was measured with them.
+/// A table that compares reports: medians over their runs, and their shares of the floor that was
+/// measured with them.
 #[must_use]
 pub fn rows(entries: &[Entry]) -> Vec<Vec<String>> {
     let floor = Limit::median(entries.iter().filter_map(Entry::limit));

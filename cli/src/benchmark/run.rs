@@ -130,7 +130,8 @@ impl Subject {
 struct Counts {
     /// Turns of all modules that have committed. Timers of other modules are among them.
     node: Option<u64>,
-    /// What the module itself has done: queries, or steps that have committed. Its reactions are among them.
+    /// What the module itself has done: queries, or steps that have committed. Its reactions are
+    /// among them.
     module: u64,
 }
 
@@ -144,8 +145,8 @@ impl Counts {
         }
     }
 
-    /// Whether one of them is exactly what the client counts. Other modules that tick change the first, reactions of the loaded
-    /// one the second.
+    /// Whether one of them is exactly what the client counts. Other modules that tick change the
+    /// first, reactions of the loaded one the second.
     fn agrees(self, client: u64) -> bool {
         self.module == client || self.node == Some(client)
     }
@@ -172,7 +173,8 @@ impl fmt::Display for Counts {
 /// Runs a load once.
 ///
 /// # Errors
-/// When the load does not fit the module, the node is lost, or client and node do not count the same.
+/// When the load does not fit the module, the node is lost, or client and node do not count the
+/// same.
 pub async fn run(subject: &Subject, load: &Load) -> Outcome<Measured> {
     load.check()?;
     let plan = Arc::new(plan(subject, load).await?);
@@ -218,7 +220,8 @@ async fn plan(subject: &Subject, load: &Load) -> Outcome<Plan> {
     })
 }
 
-/// Opens the connections, one after the other: a node answers a greeting in well under a millisecond.
+/// Opens the connections, one after the other: a node answers a greeting in well under a
+/// millisecond.
 async fn connect(plan: &Plan) -> Outcome<Vec<Pipeline>> {
     let mut pipelines = Vec::new();
     for client in 0..plan.load.connections {

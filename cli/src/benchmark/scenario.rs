@@ -1,4 +1,5 @@
-//! Scenario files: loads in TOML, each with the calls that prepare for it, how often it is repeated, and where results go.
+//! Scenario files: loads in TOML, each with the calls that prepare for it, how often it is
+//! repeated, and where results go.
 
 use std::{
     fs,

@@ -1,6 +1,8 @@
-//! Arguments with placeholders, prepared so that a call costs little: what is fixed is encoded once.
+//! Arguments with placeholders, prepared so that a call costs little: what is fixed is encoded
+//! once.
 //!
-//! A string that is a placeholder as a whole becomes a number of the argument's type; one inside a longer string becomes text.
+//! A string that is a placeholder as a whole becomes a number of the argument's type; one inside a
+//! longer string becomes text.
 
 use interstice_abi::{
     types::{ColumnType, Field, TypeSet},

@@ -69,8 +69,8 @@ impl Messages {
         }
     }
 
-    /// The hashes by which cargo tells apart what it has built of packages outside `workspace`: those are the same whichever
-    /// crate they are built for.
+    /// The hashes by which cargo tells apart what it has built of packages outside `workspace`:
+    /// those are the same whichever crate they are built for.
     pub(super) fn dependencies(&self, workspace: &Path) -> BTreeSet<String> {
         let is_outside = |message: &&Message| {
             let manifest = message.manifest_path.as_ref();
@@ -100,8 +100,8 @@ impl Messages {
     }
 }
 
-/// The hash in the name of a file or folder that cargo has made for one unit of its work: sixteen hexadecimal digits at the
-/// end, before what follows a point.
+/// The hash in the name of a file or folder that cargo has made for one unit of its work: sixteen
+/// hexadecimal digits at the end, before what follows a point.
 pub(super) fn unit(name: &str) -> Option<&str> {
     let stem = name.split('.').find(|part| !part.is_empty())?;
     let (before, hash) = stem.split_at_checked(stem.len().checked_sub(16)?)?;

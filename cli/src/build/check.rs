@@ -6,7 +6,8 @@ use interstice_host::{limits::Limits, wasm::Engine};
 use super::package::Package;
 use crate::problem::{Outcome, Problem};
 
-/// Reads the name and version out of a binary, in the sandbox in which nodes run modules, and compares them.
+/// Reads the name and version out of a binary, in the sandbox in which nodes run modules, and
+/// compares them.
 ///
 /// # Errors
 /// When the binary is not a module, or that of another crate.

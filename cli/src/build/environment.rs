@@ -1,8 +1,8 @@
 //! The environment of a cargo that this program runs.
 //!
-//! Run by `cargo run`, or inside a test, this program inherits what the outer cargo and rustup have set for it: flags, a
-//! toolchain, a target folder, a job server. None of it is meant for the module's build. What a person sets to reach the
-//! network or a registry stays.
+//! Run by `cargo run`, or inside a test, this program inherits what the outer cargo and rustup
+//! have set for it: flags, a toolchain, a target folder, a job server. None of it is meant for the
+//! module's build. What a person sets to reach the network or a registry stays.
 
 use std::process::Command;
 

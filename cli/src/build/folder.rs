@@ -1,4 +1,5 @@
-//! Where a crate is built: a folder for each workspace, so that crates of one name cannot get into each other's way.
+//! Where a crate is built: a folder for each workspace, so that crates of one name cannot get into
+//! each other's way.
 //!
 //! ```text
 //! builds/<name>-<hash of the workspace's path>/
@@ -10,9 +11,10 @@
 //!     checked         the binary that was checked last
 //! ```
 //!
-//! Cargo takes packages of one name and one place below their workspaces for the same, and gives libraries of one name one
-//! file; so no two workspaces share a folder. The dependencies outside of a workspace are the same for all: a new folder
-//! begins with a copy of those that were built last. All of it can be deleted at any time.
+//! Cargo takes packages of one name and one place below their workspaces for the same, and gives
+//! libraries of one name one file; so no two workspaces share a folder. The dependencies outside
+//! of a workspace are the same for all: a new folder begins with a copy of those that were built
+//! last. All of it can be deleted at any time.
 
 use std::{
     collections::BTreeSet,
@@ -48,7 +50,8 @@ pub(super) struct BuildFolder {
 }
 
 impl BuildFolder {
-    /// The folder for `package` in `builds`, made when it is not there. Waits for other builds in it.
+    /// The folder for `package` in `builds`, made when it is not there. Waits for other builds in
+    /// it.
     ///
     /// # Errors
     /// When it cannot be made or locked.
@@ -71,8 +74,8 @@ impl BuildFolder {
         self.root.join("target")
     }
 
-    /// Makes the folder ready for cargo: what cargo would take for unchanged and is not goes, and a new folder begins with the
-    /// dependencies of another one.
+    /// Makes the folder ready for cargo: what cargo would take for unchanged and is not goes, and
+    /// a new folder begins with the dependencies of another one.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -96,7 +99,8 @@ impl BuildFolder {
                 now = now.join(borrowed.outside(&package.workspace));
             }
         }
-        // Before cargo reads the files: a build that is broken off has read them as they are in the list, or changed later.
+        // Before cargo reads the files: a build that is broken off has read them as they are in
+        // the list, or changed later.
         self.write("sources", now.to_text().as_bytes())
     }
 
@@ -134,8 +138,8 @@ impl BuildFolder {
         self.write("checked", what.as_bytes())
     }
 
-    /// Copies the dependencies of the folder in which something was built last, and returns what that build was made from.
-    /// `None` where there is nothing to copy; cargo builds them then.
+    /// Copies the dependencies of the folder in which something was built last, and returns what
+    /// that build was made from. `None` where there is nothing to copy; cargo builds them then.
     fn borrow_dependencies(&self, builds: &Path) -> Option<Sources> {
         let others = folders(builds).filter(|folder| *folder != self.root);
         let (_, from) = others
@@ -168,7 +172,8 @@ impl BuildFolder {
     }
 }
 
-/// The folder's name: readable, and another one for each workspace. Members whose libraries have one file name have one each.
+/// The folder's name: readable, and another one for each workspace. Members whose libraries have
+/// one file name have one each.
 fn name(package: &Package) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(package.workspace.as_os_str().as_encoded_bytes());
@@ -228,7 +233,8 @@ fn remove(folder: &Path) -> Outcome<()> {
     }
 }
 
-/// Copies what cargo has made for these units, with its time stamps, out of one target folder into another.
+/// Copies what cargo has made for these units, with its time stamps, out of one target folder into
+/// another.
 fn copy_units(from: &Path, to: &Path, units: &BTreeSet<&str>) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -1,4 +1,5 @@
-//! The crate that is to be built, as cargo knows it: its id, name, version, and the workspace that it belongs to.
+//! The crate that is to be built, as cargo knows it: its id, name, version, and the workspace that
+//! it belongs to.
 
 use std::{
     collections::BTreeMap,

@@ -1,7 +1,8 @@
 //! The content of the files that a build was made from.
 //!
-//! Cargo compares time stamps only: a file that was replaced by an older one (a folder that was moved into the place of another
-//! one, an unpacked archive, `cp -p`) looks to it as if nothing had changed. The list says where that has happened.
+//! Cargo compares time stamps only: a file that was replaced by an older one (a folder that was
+//! moved into the place of another one, an unpacked archive, `cp -p`) looks to it as if nothing
+//! had changed. The list says where that has happened.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +29,8 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Reads these files, and those in these folders. A file that cannot be read is left out: cargo builds again for it.
+    /// Reads these files, and those in these folders. A file that cannot be read is left out:
+    /// cargo builds again for it.
     pub(super) fn read(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let taken = SystemTime::now();
         let mut files = BTreeMap::new();
@@ -56,7 +58,8 @@ impl Sources {
         self
     }
 
-    /// A file whose content differs in `later` although its time stamp is older than this list. Cargo takes it for unchanged.
+    /// A file whose content differs in `later` although its time stamp is older than this list.
+    /// Cargo takes it for unchanged.
     pub(super) fn replaced_unseen(&self, later: &Self) -> Option<&Path> {
         let differs =
             |path: &Path, hash: &Hash| later.files.get(path).is_some_and(|now| now != hash);

@@ -1,5 +1,6 @@
-//! Which Rust builds a module: the one that its folder chooses, or the one this program was built with where that is
-//! missing or too old. The WASM target is added through rustup where it is missing.
+//! Which Rust builds a module: the one that its folder chooses, or the one this program was built
+//! with where that is missing or too old. The WASM target is added through rustup where it is
+//! missing.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,5 @@
-//! `bindings`: the public schemas in `src/bindings/` of a module's crate, from which the SDK generates typed code.
+//! `bindings`: the public schemas in `src/bindings/` of a module's crate, from which the SDK
+//! generates typed code.
 
 mod files;
 

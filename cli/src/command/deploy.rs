@@ -60,8 +60,8 @@ pub(crate) struct Publish {
 /// How data that do not fit are treated.
 #[derive(Debug, Args)]
 pub(crate) struct How {
-    /// Drop the rows of tables that do not fit the new schema, and timers whose reducer is gone. Subscribers and watchers see them
-    /// deleted, and so does history
+    /// Drop the rows of tables that do not fit the new schema, and timers whose reducer is gone.
+    /// Subscribers and watchers see them deleted, and so does history
     #[arg(long)]
     wipe: bool,
     /// Show what would change, and change nothing
@@ -122,7 +122,8 @@ async fn deploy(app: &App, nodes: &[String], paths: &[PathBuf], how: &How) -> Ou
             sessions
         }
     };
-    // One that cannot be reached does not keep the others from it, but when it is the only one nothing need be built.
+    // One that cannot be reached does not keep the others from it, but when it is the only one
+    // nothing need be built.
     let mut wasms = Vec::new();
     if sessions.iter().any(Result::is_ok) {
         for path in paths {
@@ -164,7 +165,8 @@ async fn deploy(app: &App, nodes: &[String], paths: &[PathBuf], how: &How) -> Ou
     }
 }
 
-/// Deploys to one node, or shows what that would do. Before rows are dropped, shows which, and asks.
+/// Deploys to one node, or shows what that would do. Before rows are dropped, shows which, and
+/// asks.
 async fn one_node(
     app: &App,
     session: &Session,

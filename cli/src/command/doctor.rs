@@ -1,4 +1,5 @@
-//! `doctor`: checks the files of a stopped node, explains what is damaged, and repairs what can be repaired.
+//! `doctor`: checks the files of a stopped node, explains what is damaged, and repairs what can be
+//! repaired.
 
 use clap::Args;
 use interstice_actors::doctor::{Consent, Finding, Remedy, Report, examine, repair};

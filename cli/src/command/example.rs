@@ -43,7 +43,8 @@ pub(crate) struct Example {
     /// Run in the background; returns when the node answers
     #[arg(long)]
     detach: bool,
-    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says what is reported
+    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says
+    /// what is reported
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }

@@ -1,7 +1,7 @@
 //! `grants`, `grant`, `revoke`: what a module may do.
 //!
-//! A grant is one word, the same in what is printed and in what is typed: `time`, `logging`, `calls:MODULE`,
-//! `subscriptions:MODULE`, `authority:NAME`, `table:TABLE:read,insert`.
+//! A grant is one word, the same in what is printed and in what is typed: `time`, `logging`,
+//! `calls:MODULE`, `subscriptions:MODULE`, `authority:NAME`, `table:TABLE:read,insert`.
 
 use std::{fmt, str::FromStr};
 

@@ -32,7 +32,8 @@ pub(crate) struct Unload {
     at: String,
     /// The module
     module: String,
-    /// Stop it although running modules need it; their calls and reads of it fail until it is loaded again
+    /// Stop it although running modules need it; their calls and reads of it fail until it is
+    /// loaded again
     #[arg(long)]
     force: bool,
 }

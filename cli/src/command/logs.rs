@@ -37,7 +37,8 @@ pub(crate) struct Logs {
     /// How many kept lines to begin with
     #[arg(long, value_name = "N", default_value_t = TAIL_LINES)]
     tail: u32,
-    /// Begin behind the line of this number instead, as `--json` and the notice of a follower that was cut off name it
+    /// Begin behind the line of this number instead, as `--json` and the notice of a follower that
+    /// was cut off name it
     #[arg(long, value_name = "LINE", conflicts_with = "tail")]
     from: Option<u64>,
 }

@@ -140,7 +140,8 @@ pub(super) fn digest(words: [u64; 4]) -> String {
         .collect()
 }
 
-/// The digest of a module's tables, in hexadecimal digits. `None` for guests, and while a step has the tables open.
+/// The digest of a module's tables, in hexadecimal digits. `None` for guests, and while a step has
+/// the tables open.
 pub(crate) fn digest_of(module: &ModuleStatus) -> Option<String> {
     module.digest.map(digest)
 }

@@ -101,7 +101,8 @@ pub(crate) struct Start {
     /// Listen on the loopback address only; example nodes always do
     #[arg(long)]
     local: bool,
-    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says what is reported
+    /// How the node's reports look on standard error; without it as --json says. RUST_LOG says
+    /// what is reported
     #[arg(long, value_enum, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 }

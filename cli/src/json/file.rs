@@ -8,8 +8,8 @@ use std::{
 
 use interstice_abi::wire::FRAME_BYTES_MAX;
 
-/// Largest content in bytes. No call is larger, whatever a node is configured to take; a device or pipe that never ends is
-/// read up to here.
+/// Largest content in bytes. No call is larger, whatever a node is configured to take; a device or
+/// pipe that never ends is read up to here.
 const BYTES_MAX: u64 = FRAME_BYTES_MAX as u64;
 
 /// What stands for standard input.

@@ -1,6 +1,7 @@
 //! From JSON, and from words of the command line, to values of a given type.
 //!
-//! Messages say where (`` field `x` ``), what was expected and what was found. Ranges of integers are checked by the codec.
+//! Messages say where (`` field `x` ``), what was expected and what was found. Ranges of integers
+//! are checked by the codec.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use interstice_abi::{
@@ -32,7 +33,8 @@ pub fn from_word(word: &str, ty: &ColumnType, types: &TypeSet) -> Result<Vec<u8>
     Ok(bytes)
 }
 
-/// As [`from_word`], for arguments of calls and queries: `@file` is the content of a file, `@-` standard input.
+/// As [`from_word`], for arguments of calls and queries: `@file` is the content of a file, `@-`
+/// standard input.
 ///
 /// # Errors
 /// A sentence that says what cannot be read or does not fit.

@@ -73,7 +73,8 @@ fn float(is_finite: bool, text: &str) -> Json {
 }
 
 fn number(text: &str) -> Json {
-    // Integers and finite floats print as JSON numbers; a string keeps the digits should one ever not.
+    // Integers and finite floats print as JSON numbers; a string keeps the digits should one ever
+    // not.
     text.parse::<Number>()
         .map_or_else(|_| Json::String(text.to_string()), Json::Number)
 }

@@ -1,5 +1,6 @@
-//! Text that others wrote, made harmless: control characters can drive a terminal, format characters can turn text around or
-//! hide it, and separators of lines can make one line look like two.
+//! Text that others wrote, made harmless: control characters can drive a terminal, format
+//! characters can turn text around or hide it, and separators of lines can make one line look like
+//! two.
 
 /// `text` in one line, with everything escaped that does not show as itself: for messages.
 #[must_use]
@@ -25,10 +26,12 @@ pub fn plain_lines(text: &str) -> String {
     escape(text, |c| c.is_control() && !is_layout(c))
 }
 
-/// A JSON document in which everything that does not show as itself is written `\u…`. It means the same.
+/// A JSON document in which everything that does not show as itself is written `\u…`. It means the
+/// same.
 #[must_use]
 pub(super) fn json(document: String) -> String {
-    // Below the space there is only the white space between values: in strings it is escaped already.
+    // Below the space there is only the white space between values: in strings it is escaped
+    // already.
     let is_hidden = |c: char| c > ' ' && (c.is_control() || is_format(c));
     if !document.contains(is_hidden) {
         return document;
@@ -62,7 +65,8 @@ fn escape(text: &str, is_hidden: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// Format characters (Unicode's category Cf), the separators of lines and paragraphs, and letters that are blank.
+/// Format characters (Unicode's category Cf), the separators of lines and paragraphs, and letters
+/// that are blank.
 const fn is_format(c: char) -> bool {
     matches!(
         c,

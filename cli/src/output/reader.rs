@@ -1,7 +1,8 @@
-//! Whether anybody reads standard output: a command that waits for what comes would not notice otherwise that the reader of its
-//! pipe has gone (`watch … | head -1`).
+//! Whether anybody reads standard output: a command that waits for what comes would not notice
+//! otherwise that the reader of its pipe has gone (`watch … | head -1`).
 
-/// Waits until the other end of standard output is closed. Where the system cannot tell, and for files, it never is.
+/// Waits until the other end of standard output is closed. Where the system cannot tell, and for
+/// files, it never is.
 pub async fn reader_has_gone() {
     #[cfg(unix)]
     {

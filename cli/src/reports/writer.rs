@@ -1,7 +1,9 @@
-//! The thread that writes reports: to standard error as they come, and to the node's log once there is one.
+//! The thread that writes reports: to standard error as they come, and to the node's log once
+//! there is one.
 //!
-//! Some reports are caused by peers. Unless more was asked for by `RUST_LOG`, so many in a while are written and the others
-//! counted: the node's log must keep what modules and the node itself have said.
+//! Some reports are caused by peers. Unless more was asked for by `RUST_LOG`, so many in a while
+//! are written and the others counted: the node's log must keep what modules and the node itself
+//! have said.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,5 @@
-//! Builds of crates that cargo would take for the same: of one name, in one workspace, or in the place of another one.
+//! Builds of crates that cargo would take for the same: of one name, in one workspace, or in the
+//! place of another one.
 
 use std::{
     fs,
@@ -33,7 +34,8 @@ impl Crates {
         let path = self.path(path);
         fs::create_dir_all(path.parent().expect("has one")).expect("is made");
         fs::write(&path, text).expect("is written");
-        // Older than every build: cargo sees no change in a file that takes the place of another one.
+        // Older than every build: cargo sees no change in a file that takes the place of another
+        // one.
         let old = SystemTime::now() - Duration::from_secs(24 * 3600);
         let file = fs::File::options().write(true).open(&path);
         file.and_then(|file| file.set_modified(old))

@@ -1,4 +1,5 @@
-//! `backup` and `restore` of real nodes: under load, what is refused and what is left then, and what comes back.
+//! `backup` and `restore` of real nodes: under load, what is refused and what is left then, and
+//! what comes back.
 
 use std::{
     fs,

@@ -1,7 +1,7 @@
 //! The command line as people use it: the real program, real nodes, and what both print.
 //!
-//! Every test has a home of its own and a port of its own. Modules are built once for the whole run, by the same code that
-//! `deploy` uses.
+//! Every test has a home of its own and a port of its own. Modules are built once for the whole
+//! run, by the same code that `deploy` uses.
 
 #![expect(clippy::panic, reason = "a test that cannot go on says why")]
 

@@ -7,7 +7,8 @@ use serde_json::{Value as Json, json};
 
 use crate::place::Place;
 
-/// Writes the log again with the last `old` of the last record that has both words replaced by `new`.
+/// Writes the log again with the last `old` of the last record that has both words replaced by
+/// `new`.
 fn alter(folder: &Path, word: &[u8], old: &[u8], new: &[u8]) {
     let (from, to) = (folder.join("log"), folder.join("log-again"));
     let files: Arc<dyn LogFiles> = Arc::new(StdFiles);

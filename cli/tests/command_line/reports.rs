@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader};
 
 use crate::place::{Place, free_port};
 
-/// Runs a node in the foreground that may open few files, which it reports. What it has printed on standard error, and its log.
+/// Runs a node in the foreground that may open few files, which it reports. What it has printed on
+/// standard error, and its log.
 fn reported(filter: Option<&str>, options: &[&str]) -> (String, String) {
     let place = Place::new();
     let port = free_port().to_string();

@@ -1,4 +1,5 @@
-//! From source to a running module, with the sources that the program carries: `init`, `deploy`, `dev`, `example`.
+//! From source to a running module, with the sources that the program carries: `init`, `deploy`,
+//! `dev`, `example`.
 //!
 //! One test, because one home's build is used by all of it.
 
@@ -33,7 +34,8 @@ fn what_init_and_example_make_builds_and_answers() {
     the_example_starts_afresh(&place);
 }
 
-/// A configuration that is meant for the person's own builds, and a lock file that is older than the manifest.
+/// A configuration that is meant for the person's own builds, and a lock file that is older than
+/// the manifest.
 fn what_a_module_may_bring_along(place: &Place) {
     let folder = place.path().join("greeter");
     fs::create_dir(folder.join(".cargo")).expect("is made");

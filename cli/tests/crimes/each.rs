@@ -1,4 +1,5 @@
-//! Crimes that end by themselves or by a limit, one after the other: the error, the undoing, the next call.
+//! Crimes that end by themselves or by a limit, one after the other: the error, the undoing, the
+//! next call.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Crimes whose steps commit: cascades, timers that make more of themselves, logs of megabytes; and one at the installation.
+//! Crimes whose steps commit: cascades, timers that make more of themselves, logs of megabytes;
+//! and one at the installation.
 
 use interstice_abi::{failure::Code, wire::RequestBody};
 

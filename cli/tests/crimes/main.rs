@@ -1,8 +1,9 @@
-//! `modules/crimes` commits its crimes on a real node: each ends in an error that says what was too much and what to do, leaves
-//! nothing behind, here or in the module that it called, and the module serves the next call.
+//! `modules/crimes` commits its crimes on a real node: each ends in an error that says what was
+//! too much and what to do, leaves nothing behind, here or in the module that it called, and the
+//! module serves the next call.
 //!
-//! How quick neighbours stay meanwhile is measured in `neighbours.rs`; what only a forged guest can do is tried in the host's
-//! and the actors' tests.
+//! How quick neighbours stay meanwhile is measured in `neighbours.rs`; what only a forged guest
+//! can do is tried in the host's and the actors' tests.
 
 #[path = "../../../actors/tests/common/common.rs"]
 #[allow(dead_code, reason = "each test binary uses its own part")]
@@ -18,7 +19,8 @@ use common::{peer::Peer, world::World};
 use interstice_actors::config::Config;
 use interstice_cli::build::{Builder, Talk};
 
-/// Running time of a step: a crime meets it soon, and an honest step not even on a machine under load.
+/// Running time of a step: a crime meets it soon, and an honest step not even on a machine under
+/// load.
 const DEADLINE_MS: u64 = 500;
 
 /// What a step may write.

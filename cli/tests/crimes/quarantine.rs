@@ -1,5 +1,5 @@
-//! A module that crashes again and again where nobody asked it to is put into quarantine: how it comes in, what others see, what
-//! becomes of its timers and subscriptions, and how it comes out.
+//! A module that crashes again and again where nobody asked it to is put into quarantine: how it
+//! comes in, what others see, what becomes of its timers and subscriptions, and how it comes out.
 
 use interstice_abi::{
     failure::Code,
@@ -153,7 +153,8 @@ async fn timers_of_a_quarantined_module_wait_and_what_others_did_meanwhile_it_ne
         .await
         .expect("others go on");
     load(&owner).await;
-    // It was due long ago, so it fires as soon as the module serves again; until then nothing of it was done.
+    // It was due long ago, so it fires as soon as the module serves again; until then nothing of
+    // it was done.
     let mut loot = owner.watch("crimes", "loot", None).await;
     let (rows, _) = loot.rows().await;
     if rows.is_empty() {

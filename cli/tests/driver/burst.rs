@@ -1,5 +1,5 @@
-//! Calls of several clients at once, among which the process is killed: afterwards each has happened or not, and those that were
-//! acknowledged as durable have.
+//! Calls of several clients at once, among which the process is killed: afterwards each has
+//! happened or not, and those that were acknowledged as durable have.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ const FIRST_ID: u64 = 1000;
 pub(crate) type Open = BTreeMap<u64, u64>;
 
 impl Life {
-    /// Sends calls, kills the process after some of the answers, and notes what is sure. What is open.
+    /// Sends calls, kills the process after some of the answers, and notes what is sure. What is
+    /// open.
     pub(crate) async fn burst(&mut self, peers: &Peers) -> Open {
         let calls = 1 + self.random.below(CALLS_MAX);
         let kill_after = self.random.below(calls + 1);

@@ -1,5 +1,5 @@
-//! What has to hold: the node's tables are those of the model, as owners and strangers read them, now and in the past; modules agree
-//! with each other; watchers have seen every change.
+//! What has to hold: the node's tables are those of the model, as owners and strangers read them,
+//! now and in the past; modules agree with each other; watchers have seen every change.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -126,7 +126,8 @@ pub(crate) async fn digests(owner: &Peer) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A watcher that comes back has exactly the rows of the table once it has seen the row with this value.
+/// A watcher that comes back has exactly the rows of the table once it has seen the row with this
+/// value.
 pub(crate) async fn follower(
     node: &Node,
     owner: &Peer,

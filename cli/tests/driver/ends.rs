@@ -1,4 +1,5 @@
-//! How a round ends: kills, stops, a backup that is restored elsewhere; and what is checked of a node that does not run.
+//! How a round ends: kills, stops, a backup that is restored elsewhere; and what is checked of a
+//! node that does not run.
 
 use std::{collections::BTreeMap, fs, process::Output};
 

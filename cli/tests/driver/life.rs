@@ -30,7 +30,8 @@ pub(crate) struct Life {
     pub(crate) stranger: Identity,
     pub(crate) model: Model,
     pub(crate) random: Random,
-    /// Values that were not used yet: each is used once, so that a row says which call has written it.
+    /// Values that were not used yet: each is used once, so that a row says which call has written
+    /// it.
     next_value: u64,
     followers: Vec<Follower>,
     following: Vec<JoinHandle<Follower>>,

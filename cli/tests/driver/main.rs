@@ -1,13 +1,16 @@
-//! A real node under a random sequence of everything that its users do; after each part it has to agree with a model.
+//! A real node under a random sequence of everything that its users do; after each part it has to
+//! agree with a model.
 //!
-//! A round is a dozen random steps (calls of owners and strangers, steps that fail, timers, upgrades, wipes, unloading, reads of
-//! the past, attempts of strangers, a system clock that is set), and then an end: the process is killed while calls are under way, killed while it is idle,
-//! killed while it stops, stopped in order, or backed up and restored in another home. A stopped node is checked by `doctor` and
-//! `replay`. Watchers follow through all rounds. [`model::Model`] is what was acknowledged; [`check`] compares all of it with the
-//! node and the modules with each other.
+//! A round is a dozen random steps (calls of owners and strangers, steps that fail, timers,
+//! upgrades, wipes, unloading, reads of the past, attempts of strangers, a system clock that is
+//! set), and then an end: the process is killed while calls are under way, killed while it is
+//! idle, killed while it stops, stopped in order, or backed up and restored in another home. A
+//! stopped node is checked by `doctor` and `replay`. Watchers follow through all rounds.
+//! [`model::Model`] is what was acknowledged; [`check`] compares all of it with the node and the
+//! modules with each other.
 //!
-//! `INTERSTICE_DRIVE_SECONDS=600` goes on for so long; `INTERSTICE_SEEDS=7` takes the steps from that seed, which is printed.
-//! `INTERSTICE_PROGRAM` names another build of `interstice-cli`.
+//! `INTERSTICE_DRIVE_SECONDS=600` goes on for so long; `INTERSTICE_SEEDS=7` takes the steps from
+//! that seed, which is printed. `INTERSTICE_PROGRAM` names another build of `interstice-cli`.
 
 mod burst;
 mod check;

@@ -1,4 +1,5 @@
-//! The guests. `store` is what clients write to; `mirror` repeats its rows and counts their changes; `plain` has versions.
+//! The guests. `store` is what clients write to; `mirror` repeats its rows and counts their
+//! changes; `plain` has versions.
 
 use interstice_abi::{
     codec::Column,

@@ -1,4 +1,5 @@
-//! The steps of a round, one after the other: each is acknowledged or refused before the next, so the model is exact.
+//! The steps of a round, one after the other: each is acknowledged or refused before the next, so
+//! the model is exact.
 
 use std::time::Duration;
 

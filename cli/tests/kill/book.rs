@@ -1,7 +1,8 @@
 //! What clients know: what they were told has happened, what may have happened, what cannot have.
 //!
-//! An operation is *sure* when it was acknowledged as durable, and *open* when it was sent and nobody knows, or was only
-//! acknowledged as applied. What was refused has not happened. A check settles what is open by what it finds.
+//! An operation is *sure* when it was acknowledged as durable, and *open* when it was sent and
+//! nobody knows, or was only acknowledged as applied. What was refused has not happened. A check
+//! settles what is open by what it finds.
 
 use std::{collections::BTreeMap, fmt::Debug};
 

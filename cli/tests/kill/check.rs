@@ -1,4 +1,5 @@
-//! What has to hold after a start, whatever was killed when: the tables agree with what clients know, and with each other.
+//! What has to hold after a start, whatever was killed when: the tables agree with what clients
+//! know, and with each other.
 
 mod ledger;
 mod others;

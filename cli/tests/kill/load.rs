@@ -1,5 +1,5 @@
-//! A client of the ledger: makes, revises and drops entries, sets timers, looks at what it has made, several calls at a time, until
-//! the node is gone. It remembers what it was told.
+//! A client of the ledger: makes, revises and drops entries, sets timers, looks at what it has
+//! made, several calls at a time, until the node is gone. It remembers what it was told.
 
 use std::{
     sync::{

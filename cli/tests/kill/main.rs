@@ -1,12 +1,13 @@
 //! Nothing that was acknowledged is lost, whenever the node's process is killed.
 //!
-//! Real nodes run under a mixed load of several clients and an owner who deploys, upgrades, unloads, removes, revokes; checkpoints
-//! are taken all the time. SIGKILL comes after so many acknowledgements, after so many milliseconds, in the middle of an orderly
-//! stop, and in the middle of the start that follows. What clients were told is in a [`book::Book`]; after each start the node has
-//! to agree with it ([`check`]).
+//! Real nodes run under a mixed load of several clients and an owner who deploys, upgrades,
+//! unloads, removes, revokes; checkpoints are taken all the time. SIGKILL comes after so many
+//! acknowledgements, after so many milliseconds, in the middle of an orderly stop, and in the
+//! middle of the start that follows. What clients were told is in a [`book::Book`]; after each
+//! start the node has to agree with it ([`check`]).
 //!
-//! `INTERSTICE_KILLS=300` kills so often; `INTERSTICE_SEEDS=7` takes the load and the moments from that seed, which is printed.
-//! `INTERSTICE_PROGRAM` names another build of `interstice-cli`.
+//! `INTERSTICE_KILLS=300` kills so often; `INTERSTICE_SEEDS=7` takes the load and the moments from
+//! that seed, which is printed. `INTERSTICE_PROGRAM` names another build of `interstice-cli`.
 
 mod book;
 mod check;
@@ -202,7 +203,8 @@ impl Life {
         }
     }
 
-    /// Waits until everybody has noticed that the node is gone, and takes in what they know. How many acknowledgements there are.
+    /// Waits until everybody has noticed that the node is gone, and takes in what they know. How
+    /// many acknowledgements there are.
     async fn take_in(&mut self, at_work: AtWork) -> u64 {
         const GOES_ON: &str = "it goes on until the node is gone";
         let mut acknowledged = 0;

@@ -1,5 +1,6 @@
-//! The owner: deploys the same versions again, installs, upgrades and removes `echo`, unloads and loads the ledger, revokes and
-//! grants, one order after the other, until the node is gone. What was ordered stands in [`Orders`].
+//! The owner: deploys the same versions again, installs, upgrades and removes `echo`, unloads and
+//! loads the ledger, revokes and grants, one order after the other, until the node is gone. What
+//! was ordered stands in [`Orders`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -87,7 +88,8 @@ impl Owner {
         }
     }
 
-    /// Nothing, the first version, the second, nothing again; or straight from the first to nothing.
+    /// Nothing, the first version, the second, nothing again; or straight from the first to
+    /// nothing.
     async fn change_echo(&mut self) {
         let (next, ended) = match (*self.orders.echo.last(), self.random.below(4)) {
             (None, _) => (Some(1), self.deploy(&self.modules.echo.clone()).await),

@@ -29,7 +29,8 @@ const SLOTS: u64 = 64;
 /// How often the open loop sends.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What is sent at once at most, in ticks: a harness that was not given the processor does not make up for it by a burst.
+/// What is sent at once at most, in ticks: a harness that was not given the processor does not
+/// make up for it by a burst.
 const BURST: f64 = 10.0;
 
 /// What clients know of one counter.
@@ -184,8 +185,8 @@ pub(crate) async fn closed(
     )
 }
 
-/// How many calls a second are sent: never less than twice what the node has taken in any second, because the processor that
-/// it was measured with may have been busy with something else.
+/// How many calls a second are sent: never less than twice what the node has taken in any second,
+/// because the processor that it was measured with may have been busy with something else.
 struct Pace {
     rate: AtomicU64,
     acknowledged: AtomicU64,
@@ -205,7 +206,8 @@ impl Pace {
     }
 }
 
-/// All connections together send `rate` calls a second or more, whatever comes back. The rate at the end comes with it.
+/// All connections together send `rate` calls a second or more, whatever comes back. The rate at
+/// the end comes with it.
 pub(crate) async fn open(
     address: &str,
     callers: u64,

@@ -1,5 +1,6 @@
-//! A watcher that reads slower than changes come: it is cut off with the position to resume from, and from there on misses
-//! nothing and sees nothing twice. Each counter goes up by one with each change, so a gap shows.
+//! A watcher that reads slower than changes come: it is cut off with the position to resume from,
+//! and from there on misses nothing and sees nothing twice. Each counter goes up by one with each
+//! change, so a gap shows.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -100,7 +101,8 @@ pub(crate) async fn watch(address: Arc<String>, mut stop: watch::Receiver<bool>)
                 seen.counts.clear();
                 raw = begin(&address, None).await;
             }
-            // Who takes nothing for long loses the connection, and knows its last position all the same.
+            // Who takes nothing for long loses the connection, and knows its last position all the
+            // same.
             None => {
                 seen.cut += 1;
                 seen.resumed += 1;

@@ -1,5 +1,6 @@
-//! Somebody who watches a table through all kills: each time from the position at which the last watch ended. Every change has to
-//! fit what was seen before it, so one that is missed, doubled or taken back shows.
+//! Somebody who watches a table through all kills: each time from the position at which the last
+//! watch ended. Every change has to fit what was seen before it, so one that is missed, doubled or
+//! taken back shows.
 
 use std::{
     collections::BTreeMap,
@@ -61,7 +62,8 @@ impl Follower {
         }
     }
 
-    /// Watches until the node is gone; now and then it stops and resumes, and begins watches that it gives up at once.
+    /// Watches until the node is gone; now and then it stops and resumes, and begins watches that
+    /// it gives up at once.
     pub(crate) async fn follow(mut self, address: String, mut random: Random) -> Self {
         let Ok(client) = node::connect(&address, &self.identity).await else {
             return self;
@@ -122,7 +124,8 @@ impl Follower {
             }
             None | Some(Err(Error::Lost { .. } | Error::OutcomeUnknown { .. })) => Err(End::Lost),
             Some(Err(Error::Lagging { .. })) => Err(End::Again),
-            // The module was deployed again meanwhile: the node says that it cannot resume across that.
+            // The module was deployed again meanwhile: the node says that it cannot resume across
+            // that.
             Some(Err(Error::Failed(failure))) if failure.message.contains("no longer resumes") => {
                 self.refused = Some(failure);
                 self.position = None;

@@ -175,7 +175,8 @@ pub(crate) async fn connect(
     Client::connect(identity, &target, &options).await
 }
 
-/// A port below those that systems give to outgoing connections: it must still be free after each kill.
+/// A port below those that systems give to outgoing connections: it must still be free after each
+/// kill.
 fn free_port() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 1000).unwrap_or(0) * 10;
     let mut ports = first..first + 1000;

@@ -1,6 +1,8 @@
-//! The parts of a step, each alone: row check, key encoding, index, log append, empty call into a guest, host call.
+//! The parts of a step, each alone: row check, key encoding, index, log append, empty call into a
+//! guest, host call.
 //!
-//! `cargo bench -p interstice-host`. Throughputs are per element; what a whole turn costs is for `interstice-cli benchmark`.
+//! `cargo bench -p interstice-host`. Throughputs are per element; what a whole turn costs is for
+//! `interstice-cli benchmark`.
 
 mod guest;
 

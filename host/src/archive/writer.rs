@@ -1,4 +1,5 @@
-//! Writing an archive: items into blocks, blocks into a temporary file, which gets its name at the end.
+//! Writing an archive: items into blocks, blocks into a temporary file, which gets its name at the
+//! end.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -11,7 +12,8 @@ use serde::Serialize;
 use super::{ArchiveError, BLOCK_BYTES, CHECKSUM_BYTES, Kind, checksum};
 use crate::files;
 
-/// zstd's level: a base is written beside the load of the node, and the higher levels cost it more than the disk gains.
+/// zstd's level: a base is written beside the load of the node, and the higher levels cost it more
+/// than the disk gains.
 const LEVEL: i32 = 1;
 
 /// An archive that is being written. Dropping it unfinished removes what was written.
@@ -104,7 +106,8 @@ impl ArchiveWriter {
         Ok(())
     }
 
-    /// Completes the archive, syncs it and gives it its name. Another file of that name is never overwritten. Its size in bytes.
+    /// Completes the archive, syncs it and gives it its name. Another file of that name is never
+    /// overwritten. Its size in bytes.
     ///
     /// # Errors
     /// [`ArchiveError::Io`], [`ArchiveError::Exists`].

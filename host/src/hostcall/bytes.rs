@@ -1,8 +1,9 @@
 //! Counts the bytes that a step holds, and refuses what would go beyond [`Limits::step_bytes_max`].
 //!
-//! A step holds rows before and after each change, for its record and to undo it; timers; arguments of calls that others
-//! subscribe to; and answers of other nodes. The count goes along with calls, so the limit is one for all modules of a step.
-//! What an undone call held is let go. Only lengths are counted, never memory, so a replay ends a step where the node did.
+//! A step holds rows before and after each change, for its record and to undo it; timers;
+//! arguments of calls that others subscribe to; and answers of other nodes. The count goes along
+//! with calls, so the limit is one for all modules of a step. What an undone call held is let go.
+//! Only lengths are counted, never memory, so a replay ends a step where the node did.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -34,7 +35,8 @@ pub(super) fn count_bytes(step: &mut Step, limits: &Limits, bytes: u64) -> Resul
     Ok(())
 }
 
-/// Counts the row that the one change since `before` has replaced or deleted. Beyond the limit the change is undone.
+/// Counts the row that the one change since `before` has replaced or deleted. Beyond the limit the
+/// change is undone.
 ///
 /// # Errors
 /// `TooLarge` beyond the limit.

@@ -1,7 +1,7 @@
 //! Host calls into other modules. The guest waits on its fiber until the callee is done.
 //!
-//! What the callee did is spliced into the step's effects where the call returned. A callee's failure is an answer that
-//! the guest reads, unless it ends the whole step.
+//! What the callee did is spliced into the step's effects where the call returned. A callee's
+//! failure is an answer that the guest reads, unless it ends the whole step.
 
 use std::future::Future;
 
@@ -139,8 +139,8 @@ fn check(guest: &mut Guest, kind: CallKind, request: &CallRequest) -> Result<Cal
     })
 }
 
-/// Counts what the step holds after a call: the callee's part, or another node's answer, which stands in the record. A call that has
-/// failed leaves nothing to hold.
+/// Counts what the step holds after a call: the callee's part, or another node's answer, which
+/// stands in the record. A call that has failed leaves nothing to hold.
 fn hold(guest: &mut Guest, reply: &OutsideReply, is_remote: bool, before: u64) -> Result<(), Halt> {
     if guest.limits.step_bytes == StepBytes::Written {
         return Ok(());

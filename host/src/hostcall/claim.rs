@@ -1,6 +1,7 @@
 //! Pointers and lengths from a guest: claims, until they have been held against its memory.
 //!
-//! A claim that is wrong is a [`Fault`]: the guest is broken or hostile, and no status would help it.
+//! A claim that is wrong is a [`Fault`]: the guest is broken or hostile, and no status would help
+//! it.
 
 use interstice_abi::host_call::Reply;
 
@@ -49,8 +50,8 @@ impl Claim {
         memory.get_mut(start..end).ok_or_else(|| self.fault(size))
     }
 
-    /// Widened before they are added: two `u32`s overflow no `usize` of 64 bits; on 32 bits the sum saturates, which no
-    /// memory reaches.
+    /// Widened before they are added: two `u32`s overflow no `usize` of 64 bits; on 32 bits the
+    /// sum saturates, which no memory reaches.
     fn bounds(self) -> (usize, usize) {
         let start = usize::try_from(self.ptr).unwrap_or(usize::MAX);
         let len = usize::try_from(self.len).unwrap_or(usize::MAX);

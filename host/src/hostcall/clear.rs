@@ -1,4 +1,5 @@
-//! The host call that empties a table, in pieces: a large table must not hold up the thread's other guests.
+//! The host call that empties a table, in pieces: a large table must not hold up the thread's
+//! other guests.
 
 use std::{
     future::{Future, poll_fn},
@@ -57,7 +58,8 @@ async fn perform(caller: &mut Caller<'_, Guest>, table: u32, slot: Slot) -> Resu
             ..
         } = guest;
         let tables = &mut step.as_mut().ok_or_else(no_step)?.tables;
-        // Part of the rows may be gone: what goes wrong then is not a refusal, which would have changed nothing.
+        // Part of the rows may be gone: what goes wrong then is not a refusal, which would have
+        // changed nothing.
         if clear_piece(binary, tables, table).map_err(Fault::ended)? {
             return Ok(slot.put(memory, waiting, 0, &[])?);
         }

@@ -88,7 +88,8 @@ fn node_id(memory: &mut [u8], guest: &mut Guest, slot: Slot) -> Result<Reply, Ha
     Ok(slot.put(memory, &mut guest.waiting, 0, &[&id])?)
 }
 
-/// Lines are kept when the step is undone. Without the grant they are dropped: there is no status to say so.
+/// Lines are kept when the step is undone. Without the grant they are dropped: there is no status
+/// to say so.
 fn log(guest: &mut Guest, text: &[u8]) -> wasmtime::Result<()> {
     let name = guest.binary.schema.name.clone();
     let step = guest.step()?;

@@ -1,7 +1,8 @@
 //! What the host knows of one instance while it lives, and of the step that runs in it.
 //!
-//! [`Guest`] is the store's data. Invariant: [`Guest::step`] is there exactly while the guest runs; whoever put it there
-//! takes it out again, with the module's tables in it, however the run has ended.
+//! [`Guest`] is the store's data. Invariant: [`Guest::step`] is there exactly while the guest
+//! runs; whoever put it there takes it out again, with the module's tables in it, however the run
+//! has ended.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::{
     wasm::{Binary, Fault, Function, FunctionIndex, Limiter, Meter, Place},
 };
 
-/// How many host calls go by between two looks at the clock. Loops of the guest are interrupted by the epoch; this bounds
-/// those of calls that are long themselves.
+/// How many host calls go by between two looks at the clock. Loops of the guest are interrupted by
+/// the epoch; this bounds those of calls that are long themselves.
 const CALLS_PER_CHECK: u32 = 16;
 
 /// Store data of an instance.
@@ -171,8 +172,8 @@ impl Step {
             .ok_or_else(|| Fault::ended(Failure::internal("the running function is not there")))
     }
 
-    /// Adds the last of the module's own changes to the effects. Those of a step that nobody has called are moved: nothing can
-    /// undo it any more.
+    /// Adds the last of the module's own changes to the effects. Those of a step that nobody has
+    /// called are moved: nothing can undo it any more.
     pub(crate) fn gather_last(&mut self, binary: &Binary) {
         if self.depth > 0 {
             self.gather(binary);

@@ -9,11 +9,12 @@ use interstice_abi::{
 
 use crate::wasm::{Binary, Place};
 
-/// Finds `table`, `module.table` or `node.module.table`: a table of the module itself, or one that its bindings have.
+/// Finds `table`, `module.table` or `node.module.table`: a table of the module itself, or one that
+/// its bindings have.
 ///
 /// # Errors
-/// `NotFound` with the nearest name, `Denied` for a module that is no dependency, `Unavailable` for a table of another
-/// node, which only a replica could show.
+/// `NotFound` with the nearest name, `Denied` for a module that is no dependency, `Unavailable`
+/// for a table of another node, which only a replica could show.
 pub(super) fn resolve(binary: &Binary, name: &str) -> Result<Place, Failure> {
     if let Some((own, _)) = binary.schema.table(name) {
         return Ok(Place::Own(own));

@@ -1,7 +1,7 @@
 //! Host calls that read tables: a module's own at once, another module's through [`Outside::read`].
 //!
-//! A read has no error to give to most callers, so one without the capability ends the step. An answer is made by one
-//! function, [`read`], for guests of this module and of others alike.
+//! A read has no error to give to most callers, so one without the capability ends the step. An
+//! answer is made by one function, [`read`], for guests of this module and of others alike.
 //!
 //! [`Outside::read`]: crate::module::Outside::read
 
@@ -23,10 +23,12 @@ use crate::{
     wasm::{Fault, Place},
 };
 
-/// Bytes of rows in one batch of a scan: large enough to make the call cheap, small enough to be a short one.
+/// Bytes of rows in one batch of a scan: large enough to make the call cheap, small enough to be a
+/// short one.
 const SCAN_BATCH_BYTES_MAX: usize = 64 * 1024;
 
-/// Longest encoded request in bytes: two bounds and a cursor, each with a key of at most what fits a row's index.
+/// Longest encoded request in bytes: two bounds and a cursor, each with a key of at most what fits
+/// a row's index.
 const REQUEST_BYTES_MAX: u64 = 1024 * 1024;
 
 type Answer<'a> = Box<dyn Future<Output = wasmtime::Result<u64>> + Send + 'a>;

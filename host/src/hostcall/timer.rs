@@ -1,4 +1,5 @@
-//! Host calls for timers: rows of a hidden table, so they are part of the step like everything else.
+//! Host calls for timers: rows of a hidden table, so they are part of the step like everything
+//! else.
 
 use std::sync::atomic::Ordering;
 

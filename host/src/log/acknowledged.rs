@@ -1,13 +1,17 @@
-//! The file `acknowledged` beside the segments: up to where the log has answered that records are durable.
+//! The file `acknowledged` beside the segments: up to where the log has answered that records are
+//! durable.
 //!
-//! A block that a crash has torn and a damaged block that was acknowledged look alike. This file tells them apart: everything
-//! before its position was synced before anybody was answered, so what is broken there is damage.
+//! A block that a crash has torn and a damaged block that was acknowledged look alike. This file
+//! tells them apart: everything before its position was synced before anybody was answered, so
+//! what is broken there is damage.
 //!
-//! The position is written after the sync of each block and before the answers, without a sync of its own. After a killed
-//! process it is exact. After a power cut it may be some seconds old. It is never ahead of what is durable. It is synced when
-//! the log is opened and closed and when a segment begins. A log without this file was written by an older version.
+//! The position is written after the sync of each block and before the answers, without a sync of
+//! its own. After a killed process it is exact. After a power cut it may be some seconds old. It
+//! is never ahead of what is durable. It is synced when the log is opened and closed and when a
+//! segment begins. A log without this file was written by an older version.
 //!
-//! The file has two slots of 32 bytes, at bytes 0 and 512, which are written in turn, so that a torn write leaves one of them.
+//! The file has two slots of 32 bytes, at bytes 0 and 512, which are written in turn, so that a
+//! torn write leaves one of them.
 //!
 //! | slot, at byte | bytes | |
 //! | --- | --- | --- |
@@ -45,7 +49,8 @@ pub(super) fn path(directory: &Path) -> PathBuf {
     directory.join(FILE)
 }
 
-/// The position in the file of a log that need not be open; `None` when there is no file or no slot of it is whole.
+/// The position in the file of a log that need not be open; `None` when there is no file or no
+/// slot of it is whole.
 pub(super) fn read(
     directory: &Path,
     files: &dyn LogFiles,

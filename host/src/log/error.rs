@@ -1,4 +1,5 @@
-//! Everything that can go wrong with the log. Clonable, because one failure answers everybody who waits.
+//! Everything that can go wrong with the log. Clonable, because one failure answers everybody who
+//! waits.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +10,8 @@ use super::LogPosition;
 /// Why the log could not be opened, read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LogError {
-    /// The operating system refused while opening, reading or truncating; the log itself is as it was.
+    /// The operating system refused while opening, reading or truncating; the log itself is as it
+    /// was.
     #[error("cannot {operation} {} ({source}): check the disk, its space and the permissions", file.display())]
     Io {
         /// What was attempted: a verb and perhaps an adverb.
@@ -20,7 +22,8 @@ pub enum LogError {
         #[source]
         source: Arc<io::Error>,
     },
-    /// The log has damage that no crash leaves behind: nothing is read past it, and nothing was changed.
+    /// The log has damage that no crash leaves behind: nothing is read past it, and nothing was
+    /// changed.
     #[error("the log file {} is damaged at byte {offset}: {reason}; restore a backup, or see what doctor can repair", file.display())]
     Damaged {
         /// The segment file.
@@ -40,7 +43,8 @@ pub enum LogError {
         /// The format number that is understood.
         supported: u32,
     },
-    /// A write or a sync failed: what waited for it may or may not be on the disk, and nothing later is taken.
+    /// A write or a sync failed: what waited for it may or may not be on the disk, and nothing
+    /// later is taken.
     #[error("the log stopped because it could not {operation} {} ({source}): make sure that the disk is healthy and has space, then restart the node", file.display())]
     Poisoned {
         /// What was attempted when it failed.

@@ -1,7 +1,8 @@
 //! The seam between the log and the file system: what the log asks of files, and the real ones.
 //!
-//! Tests put a failing disk behind these traits. What a power cut may do to files is part of the contract: bytes are durable after
-//! [`LogFile::sync`], names after [`LogFiles::sync_dir`], and nothing before.
+//! Tests put a failing disk behind these traits. What a power cut may do to files is part of the
+//! contract: bytes are durable after [`LogFile::sync`], names after [`LogFiles::sync_dir`], and
+//! nothing before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,12 +10,14 @@ use std::path::Path;
 
 use crate::files;
 
-/// How much is written at once when a segment is filled with zeros: one page. Linux keeps what one call has written in one
-/// piece, and later counts the whole piece as written, also against the limits on unwritten memory, for each byte in it that
-/// changes. The disk gets the changed pages only, in either case.
+/// How much is written at once when a segment is filled with zeros: one page. Linux keeps what one
+/// call has written in one piece, and later counts the whole piece as written, also against the
+/// limits on unwritten memory, for each byte in it that changes. The disk gets the changed pages
+/// only, in either case.
 const ZEROS_BYTES: usize = 4 << 10;
 
-/// After how many zeros they are synced: the disk then never has so much to do for a segment to come that a block has to wait for it.
+/// After how many zeros they are synced: the disk then never has so much to do for a segment to
+/// come that a block has to wait for it.
 const ZEROS_SYNCED_BYTES: u64 = 1 << 20;
 
 /// One open segment file.
@@ -37,7 +40,8 @@ pub trait LogFile: Send {
     /// Makes everything written durable.
     ///
     /// # Errors
-    /// What the operating system said; what was written since the last success is then unknown for good.
+    /// What the operating system said; what was written since the last success is then unknown for
+    /// good.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -53,7 +57,8 @@ pub trait LogFiles: Send + Sync {
     /// # Errors
     /// What the operating system said.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
-    /// Creates `path`, replacing what is there, with `bytes` zeros that are allocated on the disk and synced. The name is not.
+    /// Creates `path`, replacing what is there, with `bytes` zeros that are allocated on the disk
+    /// and synced. The name is not.
     ///
     /// # Errors
     /// What the operating system said; a part of the file may remain.

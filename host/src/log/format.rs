@@ -1,8 +1,10 @@
-//! The bytes of a segment file: its header, the blocks' headers, and the records inside a block. No input or output happens here.
+//! The bytes of a segment file: its header, the blocks' headers, and the records inside a block.
+//! No input or output happens here.
 //!
 //! All numbers are little-endian. A *checksum* is the first 16 bytes of a BLAKE3 hash.
 //!
-//! A segment file is a segment header, blocks one after the other, and zeros up to the end of the file.
+//! A segment file is a segment header, blocks one after the other, and zeros up to the end of the
+//! file.
 //!
 //! | segment header, at byte | bytes | |
 //! | --- | --- | --- |
@@ -23,8 +25,9 @@
 //! | 48 | 16 | checksum of this block's log position (8 bytes) followed by bytes 0 to 48: *the* checksum of the block |
 //! | 64 | | records, each its length as LEB128 (`u64`, 7 bits a byte, lowest first) and its bytes |
 //!
-//! The log position of a byte in a block is the segment's position plus the byte's offset in the file minus 64: positions run on
-//! over segments without gaps, and headers of segments and trailing zeros have none. A record's position is that of its length.
+//! The log position of a byte in a block is the segment's position plus the byte's offset in the
+//! file minus 64: positions run on over segments without gaps, and headers of segments and
+//! trailing zeros have none. A record's position is that of its length.
 
 use super::LogPosition;
 
@@ -244,7 +247,8 @@ fn push_length(bytes: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// The record at the start of `bytes`: its bytes, and how many bytes it takes with its length. `None` when there is no whole one.
+/// The record at the start of `bytes`: its bytes, and how many bytes it takes with its length.
+/// `None` when there is no whole one.
 pub(super) fn first_record(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let mut length = 0_u64;
     for (place, byte) in bytes.iter().enumerate().take(LENGTH_BYTES_MAX) {

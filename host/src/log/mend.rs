@@ -1,6 +1,8 @@
-//! Mending a damaged log that nobody has open: it is made to begin behind the damage, or to end before it.
+//! Mending a damaged log that nobody has open: it is made to begin behind the damage, or to end
+//! before it.
 //!
-//! Every file that is changed or taken away is in the folder aside first, as it was. Both repairs may be interrupted and done again.
+//! Every file that is changed or taken away is in the folder aside first, as it was. Both repairs
+//! may be interrupted and done again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,10 +22,12 @@ const REBUILT_FILE: &str = "rebuilt.tmp";
 const PIECE_BYTES: u64 = 1 << 20;
 
 impl Survey {
-    /// Makes the log in `directory` begin with `run`, which must be the last one. What was before it is in `aside` afterwards.
+    /// Makes the log in `directory` begin with `run`, which must be the last one. What was before
+    /// it is in `aside` afterwards.
     ///
     /// # Errors
-    /// [`LogError::Io`] when the operating system refuses; nothing is lost then, and the repair can be done again.
+    /// [`LogError::Io`] when the operating system refuses; nothing is lost then, and the repair
+    /// can be done again.
     pub fn begin_with(&self, run: &Run, directory: &Path, aside: &Path) -> Result<(), LogError> {
         let target = directory.join(segment_name(run.start));
         let Some(origin) = self.segments.get(&run.segment) else {
@@ -42,8 +46,9 @@ impl Survey {
         self.replace_all(old, &rebuilt, &target, directory, aside)
     }
 
-    /// Makes the log in `directory` an empty one that begins at `start`, behind everything that was ever written to it. What it was is in
-    /// `aside` afterwards. Seqs below `reserved_seq`, and below the bounds in what is left of it, count as given out.
+    /// Makes the log in `directory` an empty one that begins at `start`, behind everything that
+    /// was ever written to it. What it was is in `aside` afterwards. Seqs below `reserved_seq`,
+    /// and below the bounds in what is left of it, count as given out.
     ///
     /// # Errors
     /// As [`Survey::begin_with`].
@@ -87,8 +92,8 @@ impl Survey {
         at(directory, "sync", files::sync_dir(directory))
     }
 
-    /// Makes the log in `directory` end at `end`, which must be where one of its runs ends. What was behind it is in `aside`
-    /// afterwards.
+    /// Makes the log in `directory` end at `end`, which must be where one of its runs ends. What
+    /// was behind it is in `aside` afterwards.
     ///
     /// # Errors
     /// As [`Survey::begin_with`].
@@ -130,7 +135,8 @@ fn at<T>(path: &Path, operation: &'static str, result: io::Result<T>) -> Result<
     result.map_err(|source| LogError::io(operation, path, source))
 }
 
-/// A copy of `path` in `aside`, synced. One that is there already, from an interrupted repair, is the older and stays.
+/// A copy of `path` in `aside`, synced. One that is there already, from an interrupted repair, is
+/// the older and stays.
 fn keep(path: &Path, aside: &Path) -> io::Result<()> {
     let Some(name) = path.file_name() else {
         return Ok(());

@@ -1,5 +1,6 @@
-//! Reading durable records back, also while the log is being written. Everything read is checked; nothing is read past the end that was
-//! durable when the reader was made, so what it has buffered cannot change under it.
+//! Reading durable records back, also while the log is being written. Everything read is checked;
+//! nothing is read past the end that was durable when the reader was made, so what it has buffered
+//! cannot change under it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,7 +13,8 @@ use super::format::{BLOCK_HEADER_BYTES, Checksum, SEGMENT_HEADER_BYTES, first_re
 use super::window::Window;
 use super::{LogPosition, segment_name};
 
-/// An iterator over the records from a position up to the end that was durable when it was made. Ends after its first error.
+/// An iterator over the records from a position up to the end that was durable when it was made.
+/// Ends after its first error.
 pub struct LogReader {
     directory: PathBuf,
     files: Arc<dyn LogFiles>,
@@ -31,7 +33,8 @@ pub struct LogReader {
 enum Place {
     /// Between segments; the checksum of the last block, unless nothing has been read.
     Between(Option<Checksum>),
-    /// In a segment: the next block is at `offset` of the file and follows the block with checksum `previous`.
+    /// In a segment: the next block is at `offset` of the file and follows the block with checksum
+    /// `previous`.
     Inside {
         window: Window,
         first: LogPosition,

@@ -1,9 +1,11 @@
-//! Looking through a whole log: what is there, where it ends, and whether a crash can explain what is wrong. Changes nothing.
+//! Looking through a whole log: what is there, where it ends, and whether a crash can explain what
+//! is wrong. Changes nothing.
 //!
-//! Every block of every segment is read and its checksums, its position and its link to the block before are checked. At most one
-//! block is unsynced at a time, so a crash can leave one broken block, at the end of the last segment, with zeros or rubbish after it:
-//! that is a *cut*. A broken block with a whole one after it, in an earlier segment, or before the end of what was acknowledged
-//! (`acknowledged`) is damage.
+//! Every block of every segment is read and its checksums, its position and its link to the block
+//! before are checked. At most one block is unsynced at a time, so a crash can leave one broken
+//! block, at the end of the last segment, with zeros or rubbish after it: that is a *cut*. A
+//! broken block with a whole one after it, in an earlier segment, or before the end of what was
+//! acknowledged (`acknowledged`) is damage.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,7 +78,8 @@ impl Examination {
             .map_or(LogPosition(0), |segment| segment.end)
     }
 
-    /// The records at and after `from` of the log that was looked through, without opening it for writing.
+    /// The records at and after `from` of the log that was looked through, without opening it for
+    /// writing.
     #[must_use]
     pub fn read(&self, directory: &Path, files: Arc<dyn LogFiles>, from: LogPosition) -> LogReader {
         let segments = self.segments.iter().map(|segment| segment.first).collect();
@@ -87,8 +90,8 @@ impl Examination {
 /// Looks through the log in `directory` without changing anything; for a log that is not open.
 ///
 /// # Errors
-/// [`LogError::Damaged`] at the first damage that no crash explains, [`LogError::Version`] for another program's log,
-/// [`LogError::Io`] when something cannot be read.
+/// [`LogError::Damaged`] at the first damage that no crash explains, [`LogError::Version`] for
+/// another program's log, [`LogError::Io`] when something cannot be read.
 pub fn examine(directory: &Path, files: &dyn LogFiles) -> Result<Examination, LogError> {
     // First: the log may grow while it is looked through.
     let acknowledged = acknowledged::read(directory, files)?;
@@ -193,7 +196,8 @@ impl Examination {
     }
 }
 
-/// What is behind the last whole block: nothing but zeros (`None`), or a torn tail. Damage when a whole block comes later.
+/// What is behind the last whole block: nothing but zeros (`None`), or a torn tail. Damage when a
+/// whole block comes later.
 fn cut(
     window: &mut Window,
     first: LogPosition,

@@ -1,4 +1,5 @@
-//! Large records: written and synced by their writer's own thread before they have a place in the log.
+//! Large records: written and synced by their writer's own thread before they have a place in the
+//! log.
 //!
 //! A record larger than a block goes into a segment of its own. Its bytes do not depend on that
 //! segment's place, so they are written first, into a file without a segment's name, while the

@@ -1,7 +1,8 @@
-//! Looking through a log that may be damaged: what is whole in it, and what is broken. Changes nothing.
+//! Looking through a log that may be damaged: what is whole in it, and what is broken. Changes
+//! nothing.
 //!
-//! [`examine`](super::examine) ends at the first damage; this goes on behind it. A block carries its position in its checksum, so one
-//! that is found by searching is one that was written there.
+//! [`examine`](super::examine) ends at the first damage; this goes on behind it. A block carries
+//! its position in its checksum, so one that is found by searching is one that was written there.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -58,7 +59,8 @@ pub struct Damage {
     pub offset: u64,
     /// What is wrong.
     pub reason: &'static str,
-    /// How many bytes of the log it takes, up to the next whole block or to the end of what was written.
+    /// How many bytes of the log it takes, up to the next whole block or to the end of what was
+    /// written.
     pub bytes: u64,
 }
 
@@ -76,7 +78,8 @@ struct Surveyor {
 /// Looks through the log in `directory`, which nobody has open.
 ///
 /// # Errors
-/// [`LogError::Io`] when something cannot be read, [`LogError::Version`] for another program's log. Damage is no error here.
+/// [`LogError::Io`] when something cannot be read, [`LogError::Version`] for another program's
+/// log. Damage is no error here.
 pub fn survey(directory: &Path, files: &dyn LogFiles) -> Result<Survey, LogError> {
     let acknowledged = acknowledged::read(directory, files)?;
     let names = files
@@ -127,7 +130,8 @@ impl Survey {
         self.end().max(self.acknowledged.unwrap_or_default())
     }
 
-    /// Whether the log is damaged after its last whole block, so that it does not end there by itself.
+    /// Whether the log is damaged after its last whole block, so that it does not end there by
+    /// itself.
     #[must_use]
     pub fn is_damaged_at_end(&self) -> bool {
         self.damages_at_end > 0
@@ -316,8 +320,8 @@ impl Surveyor {
     }
 }
 
-/// Whether what was written from `offset` to `written` can be what a crash leaves of one block. Its header, where that is
-/// whole, says how long the block was to be.
+/// Whether what was written from `offset` to `written` can be what a crash leaves of one block.
+/// Its header, where that is whole, says how long the block was to be.
 fn torn_block_explains(
     window: &mut Window,
     first: LogPosition,

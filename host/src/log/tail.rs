@@ -1,9 +1,12 @@
-//! The end of the log, where blocks are written: the segment at hand, and the making of the next one.
+//! The end of the log, where blocks are written: the segment at hand, and the making of the next
+//! one.
 //!
-//! A segment is made as [`SPARE_FILE`]: filled with zeros and synced (slow, so a thread does it ahead of need), then given its header,
-//! synced, renamed, and the directory synced. So a file with a segment's name is always whole, and a leftover spare is rubbish.
-//! A block is in one segment; where it does not fit, the next begins. A segment grows for a block that is larger than it: filling
-//! it with zeros first would write as much again, while all later blocks wait. A record that was staged (`staged`) comes with its segment.
+//! A segment is made as [`SPARE_FILE`]: filled with zeros and synced (slow, so a thread does it
+//! ahead of need), then given its header, synced, renamed, and the directory synced. So a file
+//! with a segment's name is always whole, and a leftover spare is rubbish. A block is in one
+//! segment; where it does not fit, the next begins. A segment grows for a block that is larger
+//! than it: filling it with zeros first would write as much again, while all later blocks wait. A
+//! record that was staged (`staged`) comes with its segment.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,7 +47,8 @@ struct Segment {
 }
 
 impl Tail {
-    /// Takes up the log that `found` describes: finishes what a crash has left behind, and makes the first segment of an empty log.
+    /// Takes up the log that `found` describes: finishes what a crash has left behind, and makes
+    /// the first segment of an empty log.
     pub(super) fn open(
         directory: PathBuf,
         files: Arc<dyn LogFiles>,
@@ -148,8 +152,8 @@ impl Tail {
         Ok(())
     }
 
-    /// Writes a block, for which the segment has room, and syncs it. When this returns the block is durable, and it is noted
-    /// that its records may be acknowledged.
+    /// Writes a block, for which the segment has room, and syncs it. When this returns the block
+    /// is durable, and it is noted that its records may be acknowledged.
     pub(super) fn write(&mut self, block: &mut Block, reserved_seq: u64) -> Result<(), LogError> {
         let segment = self.segment.as_mut().ok_or(LogError::Closed)?;
         let (bytes, checksum) = block.seal(self.end, reserved_seq, self.previous);
@@ -206,7 +210,8 @@ impl Tail {
         self.acknowledged.write(self.end)
     }
 
-    /// Starts making the next segment once this one is more than a quarter full. Its failure shows when the segment is needed.
+    /// Starts making the next segment once this one is more than a quarter full. Its failure shows
+    /// when the segment is needed.
     pub(super) fn prepare(&mut self) {
         let begun = self
             .segment
@@ -223,7 +228,8 @@ impl Tail {
             .ok();
     }
 
-    /// Leaves the directory without a spare. A spare that cannot be removed is removed when the log is opened again.
+    /// Leaves the directory without a spare. A spare that cannot be removed is removed when the
+    /// log is opened again.
     pub(super) fn finish(mut self) {
         if let Err(error) = self.acknowledged.sync() {
             tracing::warn!("{error}");
@@ -258,8 +264,9 @@ impl Tail {
         }
     }
 
-    /// Zeroes the torn tail, and writes the last block once more: after a failed sync or a killed process it may be in the system's
-    /// memory only, marked as written, so that a sync alone would not bring it to the disk.
+    /// Zeroes the torn tail, and writes the last block once more: after a failed sync or a killed
+    /// process it may be in the system's memory only, marked as written, so that a sync alone
+    /// would not bring it to the disk.
     fn settle(&self, file: &mut dyn LogFile, found: &Examination) -> Result<(), LogError> {
         let Some(last) = found.segments.last() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The log as a whole: order, group commit, segments, reading along, truncation. Damage and failing disks are in files of their own.
+//! The log as a whole: order, group commit, segments, reading along, truncation. Damage and
+//! failing disks are in files of their own.
 
 mod damage;
 pub(super) mod disk;

@@ -2,8 +2,9 @@
 
 use std::task::Waker;
 
-/// Tasks that have something to do now. They are woken when all who waited for a block have been answered: one that is woken before takes
-/// the core from the rest, sends the little that is there, and has to be woken again.
+/// Tasks that have something to do now. They are woken when all who waited for a block have been
+/// answered: one that is woken before takes the core from the rest, sends the little that is
+/// there, and has to be woken again.
 #[derive(Debug, Default)]
 pub struct Wakes(Vec<Waker>);
 

@@ -1,4 +1,5 @@
-//! Reading a segment file through a window: one large read serves many small blocks. Nothing is trusted, and nothing is written.
+//! Reading a segment file through a window: one large read serves many small blocks. Nothing is
+//! trusted, and nothing is written.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,8 +12,8 @@ use super::format::{
 };
 use super::{FORMAT, LogPosition};
 
-/// The greatest position of a segment: centuries of writing, and far enough from the end of the numbers that adding the length of a
-/// file never passes it.
+/// The greatest position of a segment: centuries of writing, and far enough from the end of the
+/// numbers that adding the length of a file never passes it.
 const FIRST_MAX: u64 = u64::MAX / 2;
 /// Bytes read at once: enough to hide the calls, little enough to keep one per reader.
 const WINDOW_BYTES: u64 = 256 << 10;
@@ -69,8 +70,8 @@ impl Window {
         Ok(header)
     }
 
-    /// The header of the block at `offset` in a segment that begins at `first`, when there is one and the file is long enough for
-    /// its block. The records are not looked at.
+    /// The header of the block at `offset` in a segment that begins at `first`, when there is one
+    /// and the file is long enough for its block. The records are not looked at.
     pub(super) fn block_header(
         &mut self,
         first: LogPosition,
@@ -154,7 +155,8 @@ impl Window {
     }
 }
 
-/// Lengths here are of parts of a file that is read into memory: on a machine where they do not fit, neither would the memory.
+/// Lengths here are of parts of a file that is read into memory: on a machine where they do not
+/// fit, neither would the memory.
 fn index(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

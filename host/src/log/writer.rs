@@ -1,6 +1,8 @@
-//! The log's thread: it gathers what is queued into a block, writes and syncs it, and answers those who wait. It alone touches the tail.
+//! The log's thread: it gathers what is queued into a block, writes and syncs it, and answers
+//! those who wait. It alone touches the tail.
 //!
-//! At most one block is unsynced at a time. After the first failure nothing is written any more, but everybody is still answered.
+//! At most one block is unsynced at a time. After the first failure nothing is written any more,
+//! but everybody is still answered.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
@@ -17,16 +19,19 @@ use super::tail::Tail;
 use super::wakes::Wakes;
 use super::{LogOptions, LogPosition, Shared, lock};
 
-/// A block of so many records that are waited for says that many write at once: then the next one is given time to fill.
+/// A block of so many records that are waited for says that many write at once: then the next one
+/// is given time to fill.
 const CROWD: usize = 8;
 
-/// How long a block is filled when many write at once. A sync costs the same for one record as for hundreds, and on two cores the time that
-/// it takes is missing elsewhere; who writes alone never waits.
+/// How long a block is filled when many write at once. A sync costs the same for one record as for
+/// hundreds, and on two cores the time that it takes is missing elsewhere; who writes alone never
+/// waits.
 const GATHERING: Duration = Duration::from_micros(250);
 
-/// The same when many others have come while the block before was synced. Then there are more calls under way than a block holds, so that
-/// filling it for longer keeps nobody from asking for more, and a sync less is a good part of a core. When all of them wait for one block,
-/// none comes meanwhile.
+/// The same when many others have come while the block before was synced. Then there are more
+/// calls under way than a block holds, so that filling it for longer keeps nobody from asking for
+/// more, and a sync less is a good part of a core. When all of them wait for one block, none comes
+/// meanwhile.
 const GATHERING_MORE: Duration = Duration::from_micros(750);
 
 /// What the thread is asked for.
@@ -51,10 +56,12 @@ pub(super) enum Message {
 
 type Answer = Box<dyn FnOnce(Result<LogPosition, LogError>) + Send>;
 
-/// What is run when records are durable, with the durable end, or cannot be, with the reason. It may name tasks that are to be woken then.
+/// What is run when records are durable, with the durable end, or cannot be, with the reason. It
+/// may name tasks that are to be woken then.
 pub type WakingAnswer = Box<dyn FnOnce(Result<LogPosition, LogError>, &mut Wakes) + Send>;
 
-/// Somebody who waits. Answered exactly once: a waiter that is dropped, because the log is closed, answers with that.
+/// Somebody who waits. Answered exactly once: a waiter that is dropped, because the log is closed,
+/// answers with that.
 pub(super) struct Waiter(Option<WakingAnswer>);
 
 impl Waiter {
@@ -173,7 +180,8 @@ impl Writer {
                         if rest.is_zero() || !self.waiters.is_empty() {
                             break;
                         }
-                        // Whoever asks for something wakes this thread up; whoever only appends does not.
+                        // Whoever asks for something wakes this thread up; whoever only appends
+                        // does not.
                         thread::park_timeout(rest);
                         Flow::GoOn
                     }
@@ -188,7 +196,8 @@ impl Writer {
         self.tail.finish();
     }
 
-    /// How long the block is to be filled that has in it what came while the one before was synced, which was `crowded` or not.
+    /// How long the block is to be filled that has in it what came while the one before was
+    /// synced, which was `crowded` or not.
     fn gathering(&self, crowded: bool) -> Duration {
         if self.awaited >= CROWD {
             GATHERING_MORE
@@ -253,7 +262,8 @@ impl Writer {
         })
     }
 
-    /// Writes the block, when there is something in it; then answers its waiters. The order is the promise: write, sync, publish, answer.
+    /// Writes the block, when there is something in it; then answers its waiters. The order is the
+    /// promise: write, sync, publish, answer.
     fn flush(&mut self) {
         let something = !self.block.is_empty() || self.reserved_seq > self.reserved_seq_written;
         if something

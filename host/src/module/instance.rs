@@ -59,7 +59,8 @@ pub(super) struct Timing {
 }
 
 impl Instance {
-    /// An instance that is made when its first function runs, so that its start is part of a step like the rest.
+    /// An instance that is made when its first function runs, so that its start is part of a step
+    /// like the rest.
     ///
     /// # Errors
     /// `Internal` when the engine is about to end; `Unavailable` when there is nothing to run.
@@ -79,8 +80,9 @@ impl Instance {
             if let Some(step) = &guest.step {
                 step.outside.is_wanted().map_err(Fault::unwanted)?;
             }
-            // A plain yield would wake the guest at once, and a runtime looks at its sockets and at other threads' messages
-            // only after dozens of tasks: behind a guest that computes, each would wait dozens of ticks.
+            // A plain yield would wake the guest at once, and a runtime looks at its sockets and
+            // at other threads' messages only after dozens of tasks: behind a guest that computes,
+            // each would wait dozens of ticks.
             let others_first = Box::pin(tokio::task::yield_now());
             Ok(UpdateDeadline::YieldCustom(TICKS_PER_YIELD, others_first))
         });
@@ -92,7 +94,8 @@ impl Instance {
         })
     }
 
-    /// Runs `step` to its end. A panic on the way, which would be a mistake of ours, ends the step like a crash.
+    /// Runs `step` to its end. A panic on the way, which would be a mistake of ours, ends the step
+    /// like a crash.
     pub(super) async fn run(&mut self, step: Box<Step>, timing: Timing) -> Ran {
         let function = step.function;
         let input_length = step.input.len();
@@ -175,8 +178,8 @@ fn memory(instance: wasmtime::Instance, store: &mut Store<Guest>) -> Option<Memo
 }
 
 impl Guest {
-    /// The end of a function that has returned: its result, and all that its step has done. A panic in here must not take the
-    /// tables along.
+    /// The end of a function that has returned: its result, and all that its step has done. A
+    /// panic in here must not take the tables along.
     fn finish(&self, step: &mut Step, exit: u32) -> Result<Vec<u8>, Stopped> {
         let finished = catch_unwind(AssertUnwindSafe(|| {
             let output = self.output(step, exit)?;
@@ -222,7 +225,8 @@ fn crashed(message: String) -> Stopped {
     }))
 }
 
-/// The end of a step in which the host has made a mistake: it is undone like a crash, and ends its callers' steps too.
+/// The end of a step in which the host has made a mistake: it is undone like a crash, and ends its
+/// callers' steps too.
 pub(super) fn host_panicked() -> Stopped {
     Stopped::Crashed(Box::new(Crash {
         failure: Failure::internal(
@@ -233,8 +237,9 @@ pub(super) fn host_panicked() -> Stopped {
     }))
 }
 
-/// Undoes what a step has done to its tables, and lets others have the thread between the pieces. A panic in there leaves them
-/// as far as it came, which is better than losing them; the panic itself was reported when it happened.
+/// Undoes what a step has done to its tables, and lets others have the thread between the pieces.
+/// A panic in there leaves them as far as it came, which is better than losing them; the panic
+/// itself was reported when it happened.
 pub(super) async fn undo(tables: &mut Tables, savepoint: Savepoint) {
     let mut piece = || {
         let piece = AssertUnwindSafe(|| tables.rollback_some(savepoint, UNDONE_AT_ONCE));

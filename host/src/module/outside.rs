@@ -15,7 +15,8 @@ use super::step::{CallKind, Effect, StepOutcome, TurnContext};
 
 /// What a running step reaches outside its module.
 pub trait Outside: Send {
-    /// Calls a reducer or query of another module, of this node or of `request.node`. Resolves when the callee is done.
+    /// Calls a reducer or query of another module, of this node or of `request.node`. Resolves
+    /// when the callee is done.
     fn call(
         &mut self,
         kind: CallKind,
@@ -27,7 +28,8 @@ pub trait Outside: Send {
     /// [`Module::read`](super::Module::read) makes them.
     fn read(&mut self, request: ForeignRead) -> BoxFuture<'_, Result<Vec<u8>, Failure>>;
 
-    /// Asked at each tick of the clock while the guest runs: whether anybody still waits for what it does.
+    /// Asked at each tick of the clock while the guest runs: whether anybody still waits for what
+    /// it does.
     ///
     /// # Errors
     /// Why nobody does: the step ends with this failure, and its callers' steps too.
@@ -48,7 +50,8 @@ pub struct CallContext {
     pub call_ordinal: u64,
     /// Microseconds of the deadline that were spent before the call.
     pub running_us_used: u64,
-    /// Bytes that the step holds before the call: see [`StepRequest::bytes_held`](super::StepRequest::bytes_held).
+    /// Bytes that the step holds before the call: see
+    /// [`StepRequest::bytes_held`](super::StepRequest::bytes_held).
     pub bytes_held: u64,
     /// How many calls lead to the callee, this one included.
     pub depth: u32,
@@ -59,7 +62,8 @@ pub struct CallContext {
 /// How a call into another module has ended.
 #[derive(Clone, Debug)]
 pub struct OutsideReply {
-    /// A query's result, empty for reducers; or the callee's failure, after which nothing of the call remains.
+    /// A query's result, empty for reducers; or the callee's failure, after which nothing of the
+    /// call remains.
     pub result: Result<Vec<u8>, Failure>,
     /// Whether the caller's step ends with the failure.
     pub ends_step: bool,
@@ -69,7 +73,8 @@ pub struct OutsideReply {
     pub running_us: u64,
     /// The callee's [`StepOutcome::calls_made`](super::StepOutcome::calls_made).
     pub calls_made: u64,
-    /// The callee's [`StepOutcome::bytes_held`](super::StepOutcome::bytes_held); 0 where nothing of this node was called.
+    /// The callee's [`StepOutcome::bytes_held`](super::StepOutcome::bytes_held); 0 where nothing
+    /// of this node was called.
     pub bytes_held: u64,
     /// When the callee ended, where the caller goes on at once.
     pub ended: Option<Instant>,

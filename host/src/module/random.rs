@@ -1,7 +1,9 @@
-//! The random numbers of a step: a ChaCha stream that only the node's seed and the step's place decide.
+//! The random numbers of a step: a ChaCha stream that only the node's seed and the step's place
+//! decide.
 //!
-//! Key: BLAKE3 of (node seed, seq, step); the stream's number is the call's inside the step, so what a callee draws does
-//! not move what its caller draws. A client's query has no step: its key is that of (node seed, seq, name, arguments).
+//! Key: BLAKE3 of (node seed, seq, step); the stream's number is the call's inside the step, so
+//! what a callee draws does not move what its caller draws. A client's query has no step: its key
+//! is that of (node seed, seq, name, arguments).
 
 use std::sync::Arc;
 

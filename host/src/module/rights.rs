@@ -31,8 +31,8 @@ pub(crate) struct Revoked {
 }
 
 impl Revoked {
-    /// Reads `revocations` from the point of view of `binary`. Authorities and subscriptions are not a guest's calls: who
-    /// serves authorities and lays routes asks for them.
+    /// Reads `revocations` from the point of view of `binary`. Authorities and subscriptions are
+    /// not a guest's calls: who serves authorities and lays routes asks for them.
     pub(super) fn new(revocations: &[Revocation], binary: &Binary) -> Self {
         let mut revoked = Self::default();
         for revocation in revocations {

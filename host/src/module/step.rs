@@ -116,9 +116,11 @@ pub struct StepOutcome {
     pub result: Result<Vec<u8>, Failure>,
     /// A deadline, memory or stack failure: every caller's step ends with it.
     pub ends_step: bool,
-    /// A crash or a limit, as opposed to an `Err` that the function returned or a request that was refused before it ran.
+    /// A crash or a limit, as opposed to an `Err` that the function returned or a request that was
+    /// refused before it ran.
     pub is_fault: bool,
-    /// Whether an instance took part: a request that is refused before the guest runs leaves the instance as it was.
+    /// Whether an instance took part: a request that is refused before the guest runs leaves the
+    /// instance as it was.
     pub has_run: bool,
     /// What was done, in order; empty on failure and for queries.
     pub effects: Vec<Effect>,
@@ -126,7 +128,8 @@ pub struct StepOutcome {
     pub running_us: u64,
     /// When it ended, where it was timed.
     pub ended: Option<Instant>,
-    /// Calls into other modules, those of callees included: the caller's next ordinal comes after them.
+    /// Calls into other modules, those of callees included: the caller's next ordinal comes after
+    /// them.
     pub calls_made: u64,
     /// Bytes that the step holds after it, [`StepRequest::bytes_held`] included.
     pub bytes_held: u64,
@@ -144,7 +147,8 @@ pub enum Effect {
         /// The change.
         change: Change,
     },
-    /// A reducer that others may subscribe to has returned. Added by whoever runs the step, where it is wanted.
+    /// A reducer that others may subscribe to has returned. Added by whoever runs the step, where
+    /// it is wanted.
     Called {
         /// Whose reducer.
         module: ModuleName,

@@ -1,7 +1,7 @@
 //! From the pieces that a guest's `describe` exports hand over to a whole schema, checked.
 //!
-//! The order: counts, the header, types, then tables, functions and dependencies against those. Lists come out sorted,
-//! so equal modules have equal schemas.
+//! The order: counts, the header, types, then tables, functions and dependencies against those.
+//! Lists come out sorted, so equal modules have equal schemas.
 
 use std::collections::BTreeSet;
 
@@ -20,8 +20,8 @@ use interstice_abi::{
 
 use super::{check, events};
 
-/// How many tables, and how many functions of a kind, a module may have: more than anybody writes, few enough that
-/// walking them all costs nothing.
+/// How many tables, and how many functions of a kind, a module may have: more than anybody writes,
+/// few enough that walking them all costs nothing.
 const ITEMS_MAX: usize = 4096;
 /// How many named types a module may have.
 const TYPES_MAX: usize = 16_384;

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::table::{Repeat, Timer};
 
-/// Checks that `provider` has all that the binding `dependency` of `holder` relies on: a version that satisfies it, and its
-/// tables, reducers and queries, as they were or grown in a way that a [`View`](super::View) bridges.
+/// Checks that `provider` has all that the binding `dependency` of `holder` relies on: a version
+/// that satisfies it, and its tables, reducers and queries, as they were or grown in a way that a
+/// [`View`](super::View) bridges.
 ///
 /// # Errors
 /// `SchemaConflict` with the first thing that is missing or does not fit, and how to get it.

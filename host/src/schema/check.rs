@@ -1,4 +1,5 @@
-//! The checks of single tables, functions and types. Errors are sentences; the caller says of which item.
+//! The checks of single tables, functions and types. Errors are sentences; the caller says of
+//! which item.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +11,8 @@ use interstice_abi::{
     walk::Layout,
 };
 
-/// How many columns, arguments, fields or variants one thing may have: more than anybody writes, and what generated
-/// code stays below.
+/// How many columns, arguments, fields or variants one thing may have: more than anybody writes,
+/// and what generated code stays below.
 const FIELDS_MAX: usize = 1024;
 
 /// All bits that an access can have.
@@ -130,7 +131,8 @@ fn columns(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks names and types of arguments. Only `_` may stand more than once: the function ignores those.
+/// Checks names and types of arguments. Only `_` may stand more than once: the function ignores
+/// those.
 pub(super) fn arguments(fields: &[Field], layout: &mut Layout) -> Result<(), String> {
     bounded("arguments", fields.len())?;
     let mut names = BTreeSet::new();

@@ -1,9 +1,10 @@
-//! What a new version of a module changes, in words that a person reads before deploying it, and what of it the rows
-//! that are there survive.
+//! What a new version of a module changes, in words that a person reads before deploying it, and
+//! what of it the rows that are there survive.
 //!
-//! Rows survive when the old columns are the first of the new ones, with the same names and shapes (an enum may have more
-//! variants at its end), and every column added after them is an `Option` or has a `#[default(…)]`. Everything but rows may change freely; what bindings and
-//! timers need is checked elsewhere (`binding.rs`, `table/migrate.rs`).
+//! Rows survive when the old columns are the first of the new ones, with the same names and shapes
+//! (an enum may have more variants at its end), and every column added after them is an `Option`
+//! or has a `#[default(…)]`. Everything but rows may change freely; what bindings and timers need
+//! is checked elsewhere (`binding.rs`, `table/migrate.rs`).
 
 mod functions;
 mod tables;
@@ -221,7 +222,8 @@ fn header(old: &ModuleSchema, new: &ModuleSchema, lines: &mut SchemaDifference) 
     }
 }
 
-/// The items of two lists by name: old ones in their order with their successors, then those that are only in `new`.
+/// The items of two lists by name: old ones in their order with their successors, then those that
+/// are only in `new`.
 fn pair<'a, T>(
     old: &'a [T],
     new: &'a [T],

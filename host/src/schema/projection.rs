@@ -1,8 +1,9 @@
 //! [`Projection`]: encoded values of one type as values of another one, of which either has grown out of the other.
 //!
-//! A reader gets the fields that it knows; a function gets the fields that its caller does not know filled in. Both types
-//! must fit by a rule of `shape.rs`; a part that is the same in both is copied without being looked at. The plan is a list
-//! and refers to itself by number, so types that contain themselves need no recursion to be planned.
+//! A reader gets the fields that it knows; a function gets the fields that its caller does not
+//! know filled in. Both types must fit by a rule of `shape.rs`; a part that is the same in both is
+//! copied without being looked at. The plan is a list and refers to itself by number, so types
+//! that contain themselves need no recursion to be planned.
 
 use std::collections::BTreeMap;
 

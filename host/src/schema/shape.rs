@@ -1,7 +1,9 @@
-//! Whether two types of two schemas have the same values and the same bytes, or one has grown out of the other.
+//! Whether two types of two schemas have the same values and the same bytes, or one has grown out
+//! of the other.
 //!
-//! Names of types and where they are defined do not matter; the names of their fields and variants do, where both
-//! sides have names. Works on a list instead of recursing, so no type is too deep for it.
+//! Names of types and where they are defined do not matter; the names of their fields and variants
+//! do, where both sides have names. Works on a list instead of recursing, so no type is too deep
+//! for it.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +16,14 @@ use super::difference::added_value;
 pub(super) enum Rule {
     /// Not at all.
     Same,
-    /// Stored values of the left type are values of the right one: enums may have more variants at their end.
+    /// Stored values of the left type are values of the right one: enums may have more variants at
+    /// their end.
     Stored,
-    /// Values of the left type are handed to a reader of the right one, which may lack the last fields of structs.
+    /// Values of the left type are handed to a reader of the right one, which may lack the last
+    /// fields of structs.
     Seen,
-    /// Values of the left type are given to a function that takes the right one: enums may have more variants at their end, and
-    /// structs more fields that have a value to fill in.
+    /// Values of the left type are given to a function that takes the right one: enums may have
+    /// more variants at their end, and structs more fields that have a value to fill in.
     Given,
 }
 
@@ -109,7 +113,8 @@ pub(super) fn same_list<'a>(
             .all(|(left, right)| same(left, left_types, right, right_types))
 }
 
-/// Whether each type of a list can stand for the one at its place in another list, of the same length.
+/// Whether each type of a list can stand for the one at its place in another list, of the same
+/// length.
 pub(super) fn list_fits<'a>(
     rule: Rule,
     left: impl ExactSizeIterator<Item = &'a ColumnType>,
@@ -165,7 +170,8 @@ fn matching_fields<'a>(
     a.len() == b.len()
 }
 
-/// The types of fields. Binding files write several fields as one tuple and none as `Void`; the bytes are the same.
+/// The types of fields. Binding files write several fields as one tuple and none as `Void`; the
+/// bytes are the same.
 pub(super) fn flat(fields: &Fields) -> Vec<&ColumnType> {
     let types: Vec<&ColumnType> = fields.types().collect();
     match types.as_slice() {

@@ -1,8 +1,9 @@
 //! [`View`]: how a module sees another one that has grown since its binding was made.
 //!
-//! The provider's rows, results and the arguments of calls that it reports are cut to what the reader was compiled against;
-//! what the reader passes to the provider's functions is filled up. Indexes, which a reader names by their place, are found by
-//! their column. Everything here follows from two schemas, so a node, its recovery and a replay see the same.
+//! The provider's rows, results and the arguments of calls that it reports are cut to what the
+//! reader was compiled against; what the reader passes to the provider's functions is filled up.
+//! Indexes, which a reader names by their place, are found by their column. Everything here
+//! follows from two schemas, so a node, its recovery and a replay see the same.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -68,7 +69,8 @@ struct FunctionView {
 }
 
 impl View {
-    /// How a module with the binding `dependency`, which fits (`check_binding`), sees `provider`; `None` where nothing differs.
+    /// How a module with the binding `dependency`, which fits (`check_binding`), sees `provider`;
+    /// `None` where nothing differs.
     #[must_use]
     pub fn new(dependency: &Dependency, provider: &ModuleSchema) -> Option<Self> {
         match Self::of(dependency, provider) {
@@ -173,7 +175,8 @@ impl View {
         }
     }
 
-    /// Names the index of a read of `table` as the provider does. The form of the answer, where rows in it are to be cut.
+    /// Names the index of a read of `table` as the provider does. The form of the answer, where
+    /// rows in it are to be cut.
     pub fn ask(&self, table: TableId, read: &mut ReadRequest) -> Option<Asked> {
         let known = self.tables.get(&table)?;
         let (index, form) = match read {

@@ -1,8 +1,8 @@
 //! sled's handle, and letting go of it.
 //!
-//! sled 0.34 writes once more when its last handle is dropped, and after a failed write it tries for ever. So that is done by a
-//! thread of its own. What the store had promised is on the disk before; sled's file is free once the thread has ended, at the
-//! latest with the process.
+//! sled 0.34 writes once more when its last handle is dropped, and after a failed write it tries
+//! for ever. So that is done by a thread of its own. What the store had promised is on the disk
+//! before; sled's file is free once the thread has ended, at the latest with the process.
 
 use std::ops::Deref;
 use std::sync::mpsc::{self, RecvTimeoutError};

@@ -1,7 +1,8 @@
 //! The fence around sled: its errors, and its panics, become ours.
 //!
-//! sled 0.34 asserts much of what it reads from its files, and so panics where they are damaged. Everything that reaches into it goes
-//! through [`Guard::run`]. After a panic sled's memory may be inconsistent: the store poisons itself, and nothing of sled is trusted.
+//! sled 0.34 asserts much of what it reads from its files, and so panics where they are damaged.
+//! Everything that reaches into it goes through [`Guard::run`]. After a panic sled's memory may be
+//! inconsistent: the store poisons itself, and nothing of sled is trusted.
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};

@@ -1,7 +1,7 @@
 //! Opening sled's database though the last handle on it has only just been dropped.
 //!
-//! sled 0.34 locks its file, and threads of its own may hold that lock for a moment after the handle is gone. Nobody else can have it:
-//! the directory's lock is the caller's.
+//! sled 0.34 locks its file, and threads of its own may hold that lock for a moment after the
+//! handle is gone. Nobody else can have it: the directory's lock is the caller's.
 
 use std::path::Path;
 use std::thread;

@@ -1,4 +1,5 @@
-//! The marker's file: what the caller wants back after a crash, beside the number of the commit it belongs to.
+//! The marker's file: what the caller wants back after a crash, beside the number of the commit it
+//! belongs to.
 //!
 //! | at byte | bytes | |
 //! | --- | --- | --- |

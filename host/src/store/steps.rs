@@ -1,6 +1,8 @@
-//! The seam around the store: each call into sled, and each write, sync and rename of ours, is announced before it is done.
+//! The seam around the store: each call into sled, and each write, sync and rename of ours, is
+//! announced before it is done.
 //!
-//! The node has nobody who listens ([`Unwatched`]). Tests stop the store between any two steps, or look at what a crash there leaves.
+//! The node has nobody who listens ([`Unwatched`]). Tests stop the store between any two steps, or
+//! look at what a crash there leaves.
 
 use std::io;
 use std::path::Path;
@@ -24,7 +26,8 @@ pub enum Step {
 
 /// Whoever is told of the steps, on the thread that does them.
 pub trait Steps: Send + Sync {
-    /// `step` is about to be done to `file` (for sled: its directory). Everything announced before has been done.
+    /// `step` is about to be done to `file` (for sled: its directory). Everything announced before
+    /// has been done.
     ///
     /// # Errors
     /// Instead of the step: it is then not done, and the store stops as after any failed write.

@@ -1,8 +1,9 @@
 //! The sum of a tree: what shows that sled has lost or brought back a single page.
 //!
-//! sled may open with an older version of a page when the newer one is damaged, and says nothing. So every batch also writes, in the
-//! same tree and hence whole or not at all with it, the wrapping sum of the BLAKE3 hashes of all entries. Reading a tree adds up what
-//! is there and compares.
+//! sled may open with an older version of a page when the newer one is damaged, and says nothing.
+//! So every batch also writes, in the same tree and hence whole or not at all with it, the
+//! wrapping sum of the BLAKE3 hashes of all entries. Reading a tree adds up what is there and
+//! compares.
 //!
 //! In sled, an entry's key is the byte 1 and the caller's key; the sum is under the byte 0.
 

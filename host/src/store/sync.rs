@@ -8,7 +8,8 @@ use super::error::StoreError;
 use super::steps::{Step, Steps};
 use crate::files;
 
-/// Makes the content and the names of everything below `directory` durable. A file that vanishes meanwhile was not needed.
+/// Makes the content and the names of everything below `directory` durable. A file that vanishes
+/// meanwhile was not needed.
 pub(super) fn sync_below(directory: &Path, steps: &dyn Steps) -> Result<(), StoreError> {
     let entries =
         fs::read_dir(directory).map_err(|source| StoreError::io("list", directory, source))?;

@@ -1,4 +1,5 @@
-//! The store over real files: what a killed process leaves behind is a copy of the directory taken between any two calls.
+//! The store over real files: what a killed process leaves behind is a copy of the directory taken
+//! between any two calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

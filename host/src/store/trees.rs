@@ -1,7 +1,8 @@
 //! The names of sled's trees, and reading one from end to end.
 //!
-//! A tree's name is the byte `t`, the length of the module's name in bytes (`u64`, big-endian), the module's name, and the table's: no two
-//! pairs share a name, whatever characters are in them, and sled's own trees begin with another byte.
+//! A tree's name is the byte `t`, the length of the module's name in bytes (`u64`, big-endian),
+//! the module's name, and the table's: no two pairs share a name, whatever characters are in them,
+//! and sled's own trees begin with another byte.
 
 use super::error::StoreError;
 use super::guard::Guard;
@@ -38,8 +39,8 @@ pub(super) fn all(database: &sled::Db) -> impl Iterator<Item = (String, String)>
     })
 }
 
-/// The pages of one tree, with their keys, in key order. Ends after its first error: the last item of a tree whose pages are not all
-/// those that were written is one.
+/// The pages of one tree, with their keys, in key order. Ends after its first error: the last item
+/// of a tree whose pages are not all those that were written is one.
 pub struct Pages {
     guard: Guard,
     place: Place,

@@ -1,5 +1,5 @@
-//! What a step's write set is made of: changed rows, moved counters, pending timers. Stored in log records and
-//! handed from actor to actor, so the shapes are fixed.
+//! What a step's write set is made of: changed rows, moved counters, pending timers. Stored in log
+//! records and handed from actor to actor, so the shapes are fixed.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use super::KeyBytes;
 use crate::schema::timer_runs;
 
-/// One row changed. An insert has only `after`, a delete only `before`, an update both. Rows are shared: the journal, the
-/// record and the steps that react to a change hold the same bytes.
+/// One row changed. An insert has only `after`, a delete only `before`, an update both. Rows are
+/// shared: the journal, the record and the steps that react to a change hold the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The table, declared or hidden.
@@ -132,8 +132,8 @@ impl Timer {
     }
 }
 
-/// A place in the journal that a step can be undone to. It holds until the journal is committed or rolled back
-/// behind it.
+/// A place in the journal that a step can be undone to. It holds until the journal is committed or
+/// rolled back behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Savepoint {
     pub(super) changes: usize,

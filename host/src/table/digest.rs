@@ -1,7 +1,8 @@
 //! [`Digest`]: a hash of a set of rows that does not depend on their order or on how they lie in pages.
 //!
-//! Each page remembers its own until it changes. [`Hashing`] takes the others out, shared, so that whoever owns the tables need not
-//! wait while they are hashed; [`Tables::keep_digests`] brings the results back to those pages that have not changed meanwhile.
+//! Each page remembers its own until it changes. [`Hashing`] takes the others out, shared, so that
+//! whoever owns the tables need not wait while they are hashed; [`Tables::keep_digests`] brings
+//! the results back to those pages that have not changed meanwhile.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Tables, key_bytes::KeyBytes, page::Page, storage};
 
-/// The wrapping sum, in four words, of one BLAKE3 hash per row. Sums of parts add up to the sum of the whole.
+/// The wrapping sum, in four words, of one BLAKE3 hash per row. Sums of parts add up to the sum of
+/// the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Digest(pub [u64; 4]);
 
@@ -48,7 +50,8 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The digest of tables at one moment, as far as it is known, and the pages that are left to be hashed.
+/// The digest of tables at one moment, as far as it is known, and the pages that are left to be
+/// hashed.
 #[derive(Debug)]
 pub struct Hashing {
     known: Digest,
@@ -89,16 +92,16 @@ impl Hashing {
 }
 
 impl Tables {
-    /// The digest of logged and stateful tables, counters and timers. Costs a hash per row of the pages that changed
-    /// since it was asked for the last time.
+    /// The digest of logged and stateful tables, counters and timers. Costs a hash per row of the
+    /// pages that changed since it was asked for the last time.
     pub fn digest(&mut self) -> Digest {
         let (digest, hashed) = self.begin_digest().finish();
         self.keep_digests(hashed);
         digest
     }
 
-    /// The digest of this moment, for another thread to finish. Costs a look at each page; pages that change before the work is
-    /// dropped are copied first.
+    /// The digest of this moment, for another thread to finish. Costs a look at each page; pages
+    /// that change before the work is dropped are copied first.
     #[must_use]
     pub fn begin_digest(&self) -> Hashing {
         let mut known = Digest::default();

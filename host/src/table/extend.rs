@@ -1,6 +1,7 @@
 //! Rows that get columns at their end, page by page.
 //!
-//! Pages that were extended before, while the tables were in use, are taken as they are (`prepare.rs`); the others are extended here.
+//! Pages that were extended before, while the tables were in use, are taken as they are
+//! (`prepare.rs`); the others are extended here.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use interstice_abi::schema::TableSchema;
 use super::{key_bytes::KeyBytes, page::Page, pages::Pages, prepare::PreparedTable};
 use crate::schema::added_value;
 
-/// The pages of `from` with `added` behind each row, of those that are known already where they are the same.
+/// The pages of `from` with `added` behind each row, of those that are known already where they
+/// are the same.
 pub(super) fn extend(
     from: &Pages,
     added: &[u8],

@@ -1,8 +1,8 @@
 //! [`Index`]: which rows have a value. Rebuilt from the rows at load, never stored.
 //!
-//! An entry is a *place*: the value's ordered bytes, then the row's key. Both kinds give rows in the order of their
-//! places. Uniqueness is checked before a write (`write.rs`), not here: while a log is redone over a half-written
-//! checkpoint, two rows may share a unique value for a while.
+//! An entry is a *place*: the value's ordered bytes, then the row's key. Both kinds give rows in
+//! the order of their places. Uniqueness is checked before a write (`write.rs`), not here: while a
+//! log is redone over a half-written checkpoint, two rows may share a unique value for a while.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -29,7 +29,8 @@ pub(super) enum Keys {
     Many(BTreeSet<KeyBytes>),
 }
 
-/// An index that is filled while nothing looks anything up in it, and how many rows stand in the way of a unique one.
+/// An index that is filled while nothing looks anything up in it, and how many rows stand in the
+/// way of a unique one.
 #[derive(Debug)]
 pub(super) struct Filling {
     rows: Index,
@@ -45,7 +46,8 @@ impl Filling {
         }
     }
 
-    /// Adds the place whose first `value` bytes are the value. Any number of rows may have the value `none`.
+    /// Adds the place whose first `value` bytes are the value. Any number of rows may have the
+    /// value `none`.
     pub(super) fn add(&mut self, place: &[u8], value: usize, none: Option<&[u8]>) {
         self.doubles += u64::from(self.has_another(place, value, none));
         self.rows.insert(place, value);

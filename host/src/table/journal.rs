@@ -37,7 +37,8 @@ impl Tables {
         self.rollback_some(to, usize::MAX);
     }
 
-    /// Undoes the last changes since `to`, at most so many. Whether some are left, and the caller is to go on.
+    /// Undoes the last changes since `to`, at most so many. Whether some are left, and the caller
+    /// is to go on.
     pub fn rollback_some(&mut self, to: Savepoint, changes_max: usize) -> bool {
         let until = self.journal.changes.len().saturating_sub(changes_max);
         let until = until.max(to.changes);
@@ -97,7 +98,8 @@ impl Tables {
         rows.map(|row| row.len() as u64).sum()
     }
 
-    /// Takes what was changed since `savepoint`, but for the first `kept` changes, out of the journal: it can no longer be undone.
+    /// Takes what was changed since `savepoint`, but for the first `kept` changes, out of the
+    /// journal: it can no longer be undone.
     pub(crate) fn take_changes(
         &mut self,
         savepoint: Savepoint,
@@ -142,8 +144,9 @@ impl Tables {
         self.journal.counters.shrink_to(KEPT_CHANGES);
     }
 
-    /// Repeats changes that are in the log: rows become what the changes say, whatever they are. Doing it twice does
-    /// no harm, and neither does doing it over rows that are newer, when all later changes follow. No journal.
+    /// Repeats changes that are in the log: rows become what the changes say, whatever they are.
+    /// Doing it twice does no harm, and neither does doing it over rows that are newer, when all
+    /// later changes follow. No journal.
     ///
     /// # Errors
     /// `Corrupt` when a change or counter does not fit the schema; changes before it are done.
@@ -183,7 +186,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Empties the ephemeral tables, as every start of the module does. Their counters go on. No journal.
+    /// Empties the ephemeral tables, as every start of the module does. Their counters go on. No
+    /// journal.
     pub fn clear_ephemeral(&mut self) {
         for table in &mut self.tables {
             if !table.is_kept() {

@@ -3,7 +3,8 @@
 
 use std::{borrow::Borrow, cmp::Ordering, fmt, hash, ops::Deref};
 
-/// The longest key that needs no allocation: it fills the value up to 24 bytes, the size of a `Vec`.
+/// The longest key that needs no allocation: it fills the value up to 24 bytes, the size of a
+/// `Vec`.
 const INLINE_MAX: usize = 22;
 
 /// Ordered key bytes.
@@ -41,8 +42,8 @@ impl From<&[u8]> for KeyBytes {
     }
 }
 
-/// Compares keys as byte strings. Eight bytes at a time where there are as many: a call that compares two short strings costs
-/// more than the comparison.
+/// Compares keys as byte strings. Eight bytes at a time where there are as many: a call that
+/// compares two short strings costs more than the comparison.
 pub(crate) fn compare(left: &[u8], right: &[u8]) -> Ordering {
     if let (Some((left, left_rest)), Some((right, right_rest))) = (
         left.split_first_chunk::<8>(),
@@ -95,7 +96,8 @@ impl Ord for KeyBytes {
                     bytes: other_bytes,
                 },
             ) => {
-                // What is behind a key is zero: of two that are alike up to there, the longer one is the later.
+                // What is behind a key is zero: of two that are alike up to there, the longer one
+                // is the later.
                 return compare(bytes, other_bytes).then(length.cmp(other_length));
             }
             _ => (self.as_slice(), other.as_slice()),

@@ -1,8 +1,8 @@
 //! Moving the tables to another schema of the same module.
 //!
-//! Everything that can speak against it is checked first, on the tables as they are; moving cannot fail. Pages of
-//! tables whose rows stay as they are move without being looked at. A table whose rows change shape goes into another
-//! tree of the store (`tree.rs`).
+//! Everything that can speak against it is checked first, on the tables as they are; moving cannot
+//! fail. Pages of tables whose rows stay as they are move without being looked at. A table whose
+//! rows change shape goes into another tree of the store (`tree.rs`).
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -19,9 +19,10 @@ use super::{
 use crate::schema::{self, Effect, SchemaDifference, Sign};
 
 impl Tables {
-    /// Moves the rows, counters and timers to `new`. Tables that do not fit are refused unless they are empty, and so are timers
-    /// whose reducer is gone. With `wipe`, which older nodes have recorded, they are dropped: such tables start empty, with their
-    /// counters. Ephemeral tables start empty. To be called while no step is open.
+    /// Moves the rows, counters and timers to `new`. Tables that do not fit are refused unless
+    /// they are empty, and so are timers whose reducer is gone. With `wipe`, which older nodes
+    /// have recorded, they are dropped: such tables start empty, with their counters. Ephemeral
+    /// tables start empty. To be called while no step is open.
     ///
     /// # Errors
     /// The tables as they were, and what does not fit.
@@ -37,8 +38,9 @@ impl Tables {
         self.migrate_with(new, wipe, &mut Prepared::default())
     }
 
-    /// As [`Tables::migrate`], where the long part has been done already, but for what was written since. What is no longer needed is
-    /// in `prepared` then: to free it takes time in proportion to the rows.
+    /// As [`Tables::migrate`], where the long part has been done already, but for what was written
+    /// since. What is no longer needed is in `prepared` then: to free it takes time in proportion
+    /// to the rows.
     ///
     /// # Errors
     /// As [`Tables::migrate`].
@@ -205,7 +207,8 @@ impl Tables {
         old
     }
 
-    /// Leaves the table at `place` empty. Its counters go on, so that no value is used twice, unless a wipe begins them again.
+    /// Leaves the table at `place` empty. Its counters go on, so that no value is used twice,
+    /// unless a wipe begins them again.
     fn start_empty(&mut self, place: usize, old: &Table, wipe: bool) {
         let keys = old.pages.stored();
         let Some(table) = self.tables.get_mut(place) else {
@@ -224,8 +227,8 @@ impl Tables {
         }
     }
 
-    /// Tables that stand in a tree of which something else was left begin by tidying it; counters that were to be
-    /// removed and are there are written instead.
+    /// Tables that stand in a tree of which something else was left begin by tidying it; counters
+    /// that were to be removed and are there are written instead.
     fn settle_trees(&mut self) {
         for table in &mut self.tables {
             let (name, columns) = (&table.name, &table.columns);

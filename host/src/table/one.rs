@@ -1,7 +1,7 @@
 //! [`Table`]: one table's rows, indexes and counters, and how its rows are read.
 //!
-//! [`Table::replace`] is the only way in which rows change, so rows and indexes cannot disagree. Nothing here checks
-//! constraints or writes the journal: that is `write.rs`.
+//! [`Table::replace`] is the only way in which rows change, so rows and indexes cannot disagree.
+//! Nothing here checks constraints or writes the journal: that is `write.rs`.
 
 use interstice_abi::{
     codec::{Damaged, Input, put_varint},
@@ -13,8 +13,8 @@ use interstice_abi::{
 
 use super::{index::Index, pages::Pages};
 
-/// Where pages of logged and ephemeral tables are split: a few hundred small rows, so that a write moves little, the
-/// directory stays small and a checkpoint writes little more than what changed.
+/// Where pages of logged and ephemeral tables are split: a few hundred small rows, so that a write
+/// moves little, the directory stays small and a checkpoint writes little more than what changed.
 const PAGE_BYTES: usize = 4096;
 
 /// The ordered bytes of `None`.
@@ -127,8 +127,8 @@ impl Integer {
     }
 }
 
-/// Where the parts of a row lie, and its place in each index. Kept and filled again from row to row, so that a write
-/// allocates nothing for it.
+/// Where the parts of a row lie, and its place in each index. Kept and filled again from row to
+/// row, so that a write allocates nothing for it.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     /// Where each column ends.
@@ -308,7 +308,8 @@ impl Table {
         result
     }
 
-    /// Replaces `old` by `new`, in the rows and in every index. Both have the same key where both are there.
+    /// Replaces `old` by `new`, in the rows and in every index. Both have the same key where both
+    /// are there.
     pub(super) fn replace(&mut self, old: Option<&Reading>, new: Option<(&Reading, &[u8])>) {
         for (number, index) in self.indexes.iter_mut().enumerate() {
             let before = old.map(|reading| reading.place(number));
@@ -332,8 +333,8 @@ impl Table {
         }
     }
 
-    /// Puts `row` in the place of whatever has its key, or removes that when there is no row. Rows come from the
-    /// journal or from the log.
+    /// Puts `row` in the place of whatever has its key, or removes that when there is no row. Rows
+    /// come from the journal or from the log.
     pub(super) fn set(
         &mut self,
         layout: &Layout,

@@ -1,8 +1,9 @@
 //! [`Page`]: some rows of a table, packed one after the other in key order.
 //!
-//! In memory the rows' ordered keys stand one after the other, and so do the rows. On disk a page is the format byte, then per row its
-//! length (varint `u32`) and its bytes; keys are found again by the schema. Pages trust their caller for order; what comes from disk is
-//! checked in `storage.rs`.
+//! In memory the rows' ordered keys stand one after the other, and so do the rows. On disk a page
+//! is the format byte, then per row its length (varint `u32`) and its bytes; keys are found again
+//! by the schema. Pages trust their caller for order; what comes from disk is checked in
+//! `storage.rs`.
 
 use interstice_abi::codec::{Damaged, Input, put_length};
 
@@ -119,7 +120,8 @@ impl Page {
         self.rows.remove(at);
     }
 
-    /// The place that cuts the page into two halves of nearly equal bytes, both with rows. Needs two rows.
+    /// The place that cuts the page into two halves of nearly equal bytes, both with rows. Needs
+    /// two rows.
     pub(super) fn middle(&self) -> usize {
         let half = self.bytes() / 2;
         let start = |at: usize| self.keys.start(at) + self.rows.start(at);

@@ -1,12 +1,14 @@
 //! [`Pages`]: a table's rows as sorted runs of pages, with what a checkpoint needs to know of each.
 //!
-//! Invariants. Each page stands under a *bound*: its keys are not before the bound and before the next page's. The
-//! first bound may be empty. No page is empty. Small rows share pages of about the given size; a row that is larger
-//! has a page to itself. Pages are shared with frozen copies and copied on the first write after a freeze.
+//! Invariants. Each page stands under a *bound*: its keys are not before the bound and before the
+//! next page's. The first bound may be empty. No page is empty. Small rows share pages of about
+//! the given size; a row that is larger has a page to itself. Pages are shared with frozen copies
+//! and copied on the first write after a freeze.
 //!
-//! Rows move to other pages by splits and by merges with the page to their left, so a row is never in a page to the
-//! left of a bound that it once was behind, as long as that bound stands. That is why writing the changed pages from
-//! right to left, then the removals, never loses a row, wherever it stops (`storage.rs`).
+//! Rows move to other pages by splits and by merges with the page to their left, so a row is never
+//! in a page to the left of a bound that it once was behind, as long as that bound stands. That is
+//! why writing the changed pages from right to left, then the removals, never loses a row,
+//! wherever it stops (`storage.rs`).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -106,8 +108,8 @@ impl Pages {
 
     /// The page that a row with this key is in or belongs in, and its place there.
     fn find(&self, key: &[u8]) -> Option<(&Slot, Result<usize, usize>)> {
-        // Rows that come in order go to the end of the last page: two comparisons instead of one at each level of the map and of
-        // the search in the page.
+        // Rows that come in order go to the end of the last page: two comparisons instead of one
+        // at each level of the map and of the search in the page.
         let (bound, last) = self.slots.last_key_value()?;
         if bound.as_slice() <= key {
             return Some((last, last.page.find_from_end(key)));
@@ -193,8 +195,9 @@ impl Pages {
         }
     }
 
-    /// Makes room for a row that belongs at place `at` of a full page. Returns whether the row went into a page of
-    /// its own, at the end or the start; otherwise the page was split and the row is still to be placed.
+    /// Makes room for a row that belongs at place `at` of a full page. Returns whether the row
+    /// went into a page of its own, at the end or the start; otherwise the page was split and the
+    /// row is still to be placed.
     fn overflow(&mut self, key: &[u8], row: &[u8], at: usize) -> bool {
         let Some((slot, _)) = find_mut(&mut self.slots, key) else {
             return false;
@@ -247,7 +250,8 @@ impl Pages {
         true
     }
 
-    /// Merges the page at `bound` with its right or its left neighbour when both together are half a page at most.
+    /// Merges the page at `bound` with its right or its left neighbour when both together are half
+    /// a page at most.
     fn merge(&mut self, bound: &KeyBytes) {
         let Some(size) = self.slots.get(bound).map(|slot| slot.page.size()) else {
             return;
@@ -300,7 +304,8 @@ impl Pages {
         known
     }
 
-    /// The page at `bound` has this digest, if it is still this page. Whoever hashes it holds it, so a write has made another one.
+    /// The page at `bound` has this digest, if it is still this page. Whoever hashes it holds it,
+    /// so a write has made another one.
     pub(super) fn keep_digest(&mut self, bound: &KeyBytes, page: &Arc<Page>, digest: Digest) {
         if let Some(slot) = self.slots.get_mut(bound)
             && Arc::ptr_eq(&slot.page, page)
@@ -309,7 +314,8 @@ impl Pages {
         }
     }
 
-    /// The changed pages from right to left, then the bounds to remove; all count as stored from here on.
+    /// The changed pages from right to left, then the bounds to remove; all count as stored from
+    /// here on.
     pub(super) fn freeze(&mut self, mut each: impl FnMut(&KeyBytes, Option<Arc<Page>>)) {
         for (bound, slot) in self.slots.iter_mut().rev() {
             if slot.dirty {
@@ -350,7 +356,8 @@ impl Pages {
             .collect()
     }
 
-    /// Takes the pages over into another tree: all of them are to be written, and `left_over` to be removed there.
+    /// Takes the pages over into another tree: all of them are to be written, and `left_over` to
+    /// be removed there.
     pub(super) fn move_tree(&mut self, left_over: BTreeSet<KeyBytes>) {
         self.removed = left_over;
         for (bound, slot) in &mut self.slots {
@@ -359,8 +366,9 @@ impl Pages {
         }
     }
 
-    /// Takes in a page as the store has it, rows in order under `bound`. Where it overlaps with pages that are here
-    /// already, as after a half-written checkpoint, its rows are put one by one, into pages that differ from the store's.
+    /// Takes in a page as the store has it, rows in order under `bound`. Where it overlaps with
+    /// pages that are here already, as after a half-written checkpoint, its rows are put one by
+    /// one, into pages that differ from the store's.
     pub(super) fn restore(&mut self, bound: &[u8], page: Page) {
         let Some((last, _)) = page.last() else {
             self.removed.insert(KeyBytes::from(bound));

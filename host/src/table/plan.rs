@@ -1,7 +1,8 @@
 //! What moving the tables of a module to another schema will do: looked at before anything moves.
 //!
-//! An empty table fits every schema: it begins again under the new one. What a move drops otherwise is named here, with its
-//! size, so that it can be shown, asked for and deleted row by row before.
+//! An empty table fits every schema: it begins again under the new one. What a move drops
+//! otherwise is named here, with its size, so that it can be shown, asked for and deleted row by
+//! row before.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -62,8 +63,9 @@ pub enum Fate {
 pub(super) enum Strictness {
     /// Everything that the rules of `schema/difference.rs` let through.
     AsPromised,
-    /// What let them through when installs were recorded that drop rows by themselves: no grown enums, and no two rows
-    /// without a value under a unique index. Their records must lead to the same rows again.
+    /// What let them through when installs were recorded that drop rows by themselves: no grown
+    /// enums, and no two rows without a value under a unique index. Their records must lead to the
+    /// same rows again.
     AsRecorded,
 }
 
@@ -84,7 +86,8 @@ impl MovePlan {
 }
 
 impl Tables {
-    /// What moving to `new` will do. Takes time in proportion to the rows where a unique index is added.
+    /// What moving to `new` will do. Takes time in proportion to the rows where a unique index is
+    /// added.
     ///
     /// # Errors
     /// When no tables can be made from `new`.
@@ -92,8 +95,8 @@ impl Tables {
         self.plan_with(new, &mut Prepared::default())
     }
 
-    /// As [`Tables::plan`], where the indexes that come have been filled already: takes time in proportion to what was written
-    /// since.
+    /// As [`Tables::plan`], where the indexes that come have been filled already: takes time in
+    /// proportion to what was written since.
     ///
     /// # Errors
     /// As [`Tables::plan`].
@@ -192,8 +195,9 @@ impl Tables {
         kept.chain(added).collect()
     }
 
-    /// Deletes the rows with the smallest keys of a table, journaled, until it has deleted `rows_max` rows or `bytes_max` bytes or
-    /// the table is empty; one at least where there is one. Returns how many rows and bytes these were.
+    /// Deletes the rows with the smallest keys of a table, journaled, until it has deleted
+    /// `rows_max` rows or `bytes_max` bytes or the table is empty; one at least where there is
+    /// one. Returns how many rows and bytes these were.
     ///
     /// # Errors
     /// `NotFound` for an unknown table.

@@ -1,9 +1,11 @@
-//! The long part of a move to another schema, done before it: rows get their added columns, and new indexes are filled.
+//! The long part of a move to another schema, done before it: rows get their added columns, and
+//! new indexes are filled.
 //!
-//! A large table takes a while, and an upgrade runs with the node at rest. So the work is done before that, on any thread, on pages
-//! that are shared with the tables ([`Preparing`]); the upgrade only catches up with pages that were written since ([`Prepared`]). A
-//! page is known by its memory, which a write never changes while it is shared. Rows, indexes and what is found to speak against
-//! the move are the same as without it.
+//! A large table takes a while, and an upgrade runs with the node at rest. So the work is done
+//! before that, on any thread, on pages that are shared with the tables ([`Preparing`]); the
+//! upgrade only catches up with pages that were written since ([`Prepared`]). A page is known by
+//! its memory, which a write never changes while it is shared. Rows, indexes and what is found to
+//! speak against the move are the same as without it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -51,8 +53,8 @@ pub(super) struct PreparedTable {
     /// What its rows get behind them.
     added: Vec<u8>,
     page_bytes: usize,
-    /// The pages that were worked off, with what they become where rows get something behind them. By their address; they are
-    /// kept so that no other page gets it.
+    /// The pages that were worked off, with what they become where rows get something behind them.
+    /// By their address; they are kept so that no other page gets it.
     pages: HashMap<usize, (Arc<Page>, Vec<Arc<Page>>)>,
     /// Filled indexes, by their number in the table's next version.
     indexes: BTreeMap<usize, Filling>,
@@ -94,7 +96,8 @@ impl Tables {
     }
 }
 
-/// Indexes of `table` that `old` does not have, and those that become unique, which takes a look at every row, too.
+/// Indexes of `table` that `old` does not have, and those that become unique, which takes a look
+/// at every row, too.
 fn new_indexes(old: &Table, table: &Table) -> BTreeMap<usize, Filling> {
     let is_new = |index: &&super::one::FieldIndex| {
         let same = |known: &&super::one::FieldIndex| known.field == index.field;
@@ -148,7 +151,8 @@ fn table_of<'a>(tables: &'a Tables, name: &str) -> Option<&'a Table> {
 }
 
 impl Prepared {
-    /// Takes in what has been written to `old` since. What does not belong to a move of `old` to `new` is given up.
+    /// Takes in what has been written to `old` since. What does not belong to a move of `old` to
+    /// `new` is given up.
     pub(super) fn catch_up(&mut self, old: &Tables, new: &ModuleSchema) {
         let Self { next, tables, .. } = self;
         let next = next.as_ref().filter(|next| *next.schema == *new);
@@ -170,7 +174,8 @@ impl Prepared {
         });
     }
 
-    /// How many rows have a value that an earlier one has, in the index of this number; `None` where it was not filled.
+    /// How many rows have a value that an earlier one has, in the index of this number; `None`
+    /// where it was not filled.
     pub(super) fn doubles(&self, table: &str, index: usize) -> Option<u64> {
         let filling = self.tables.get(table)?.indexes.get(&index)?;
         Some(filling.doubles())
@@ -230,7 +235,8 @@ impl PreparedTable {
         }
     }
 
-    /// Enters a page's rows into every index, or takes them out. Where a row cannot be read nothing is prepared: the move sees to it.
+    /// Enters a page's rows into every index, or takes them out. Where a row cannot be read
+    /// nothing is prepared: the move sees to it.
     fn enter(
         &mut self,
         table: &Table,

@@ -8,10 +8,12 @@ use super::{Tables, failures};
 type KeyedRows = Vec<(Box<[u8]>, Box<[u8]>)>;
 
 impl Tables {
-    /// The row with the encoded value `key` in the primary key (`index` 0) or in unique index `index - 1`.
+    /// The row with the encoded value `key` in the primary key (`index` 0) or in unique index
+    /// `index - 1`.
     ///
     /// # Errors
-    /// `BadArguments` for an index that is not there or not unique, or for what is no value of its column.
+    /// `BadArguments` for an index that is not there or not unique, or for what is no value of its
+    /// column.
     pub fn get(&self, table: TableId, index: u16, key: &[u8]) -> Result<Option<&[u8]>, Failure> {
         let table = self.declared(table)?;
         let mut ordered = Vec::with_capacity(key.len() + 16);
@@ -56,8 +58,9 @@ impl Tables {
         Ok(edge.map(|(_, row)| row))
     }
 
-    /// Rows in key order with their ordered keys, those behind `after` only. Ends after `limit` rows, or when
-    /// `bytes_max` bytes are reached; gives at least one row where there is one and `limit` allows it.
+    /// Rows in key order with their ordered keys, those behind `after` only. Ends after `limit`
+    /// rows, or when `bytes_max` bytes are reached; gives at least one row where there is one and
+    /// `limit` allows it.
     ///
     /// # Errors
     /// `NotFound` for an unknown table.

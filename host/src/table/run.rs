@@ -1,7 +1,7 @@
 //! [`Run`]: pieces of bytes one after the other, found by their places.
 //!
-//! The keys of a page mostly have one length, and so do its rows: then nothing but the bytes is kept, and a search among keys reads
-//! a few neighbouring cache lines.
+//! The keys of a page mostly have one length, and so do its rows: then nothing but the bytes is
+//! kept, and a search among keys reads a few neighbouring cache lines.
 
 use std::cmp::Ordering;
 
@@ -19,7 +19,8 @@ pub(super) struct Run {
 enum Ends {
     /// All have this length.
     Even { count: usize, length: usize },
-    /// 32 bits wide: rows have at most a GiB (`ROW_BYTES_CEILING`), their keys at most twice that, and only small rows share a page.
+    /// 32 bits wide: rows have at most a GiB (`ROW_BYTES_CEILING`), their keys at most twice that,
+    /// and only small rows share a page.
     Each(Vec<u32>),
 }
 

@@ -1,9 +1,9 @@
-//! Scans in batches. The host keeps nothing between two batches: a cursor says where the last one ended and what was
-//! the last place when the scan began.
+//! Scans in batches. The host keeps nothing between two batches: a cursor says where the last one
+//! ended and what was the last place when the scan began.
 //!
-//! A *place* is a primary key's ordered bytes, or for an index the value's followed by the key's. Bounds become a
-//! half-open range of places. Cursors are bytes that a guest hands over: any bytes are a place to resume behind, and
-//! an impossible range is an empty one.
+//! A *place* is a primary key's ordered bytes, or for an index the value's followed by the key's.
+//! Bounds become a half-open range of places. Cursors are bytes that a guest hands over: any bytes
+//! are a place to resume behind, and an impossible range is an empty one.
 
 use std::ops::Bound;
 
@@ -30,13 +30,15 @@ struct Range {
 }
 
 impl Tables {
-    /// The next batch of a scan: rows until `batch_bytes_max` is reached, one at least where there is one.
+    /// The next batch of a scan: rows until `batch_bytes_max` is reached, one at least where there
+    /// is one.
     ///
-    /// A first batch (no cursor) fixes the last place; later ones end there, and see what was changed ahead of them.
+    /// A first batch (no cursor) fixes the last place; later ones end there, and see what was
+    /// changed ahead of them.
     ///
     /// # Errors
-    /// `BadArguments` for an index that is not there, bounds that are no values of its column, and ranges over hash
-    /// indexes.
+    /// `BadArguments` for an index that is not there, bounds that are no values of its column, and
+    /// ranges over hash indexes.
     pub fn scan(
         &self,
         table: TableId,
@@ -188,7 +190,8 @@ impl Range {
         request: &ScanRequest,
     ) -> Result<Self, Failure> {
         let ordered = |value: &[u8]| ordered(table, field, ty, value);
-        // No value is the beginning of another, so all places of a value begin with it and end before its successor.
+        // No value is the beginning of another, so all places of a value begin with it and end
+        // before its successor.
         let mut nothing = false;
         let from = match &request.lower {
             Bound::Unbounded => Vec::new(),

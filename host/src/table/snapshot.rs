@@ -1,7 +1,7 @@
 //! [`Snapshot`]: a table's rows as they were, for readers that take their time.
 //!
-//! Its pages are shared with the table, which copies a page before it changes one that a snapshot holds. Nothing of the
-//! journal is in it: it is taken between steps.
+//! Its pages are shared with the table, which copies a page before it changes one that a snapshot
+//! holds. Nothing of the journal is in it: it is taken between steps.
 
 use std::sync::Arc;
 

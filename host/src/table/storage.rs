@@ -1,13 +1,14 @@
 //! To the store and back: freezing changed pages, restoring them.
 //!
-//! What is written, per tree: the changed pages from right to left, then what is to be removed. Written in this order
-//! (each tree's writes as one batch, or cut anywhere), a crash in between loses no row: a row is never written to the
-//! left of a page that it stood in and that still exists (`pages.rs`), so wherever its old page was replaced, its new
-//! page is there already. Rows that stand in two pages, or in an outdated one, are put right by redoing the log from
-//! the last complete checkpoint.
+//! What is written, per tree: the changed pages from right to left, then what is to be removed.
+//! Written in this order (each tree's writes as one batch, or cut anywhere), a crash in between
+//! loses no row: a row is never written to the left of a page that it stood in and that still
+//! exists (`pages.rs`), so wherever its old page was replaced, its new page is there already. Rows
+//! that stand in two pages, or in an outdated one, are put right by redoing the log from the last
+//! complete checkpoint.
 //!
-//! Trees: one per table (`tree.rs`), `~timers`, and `~counters` with an entry per counter. What a store holds is
-//! checked like what a stranger sends; damage is an error that names the tree.
+//! Trees: one per table (`tree.rs`), `~timers`, and `~counters` with an entry per counter. What a
+//! store holds is checked like what a stranger sends; damage is an error that names the tree.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -38,7 +39,8 @@ pub struct PageWrite {
     pub page: Option<PageBytes>,
 }
 
-/// The content of an entry: shared with the tables until they change it, encoded when it is asked for.
+/// The content of an entry: shared with the tables until they change it, encoded when it is asked
+/// for.
 #[derive(Clone, Debug)]
 pub struct PageBytes(Content);
 
@@ -69,14 +71,16 @@ impl From<PageBytes> for Vec<u8> {
     }
 }
 
-/// The key of a counter in its tree and in the digest. By name: places change when tables are added.
+/// The key of a counter in its tree and in the digest. By name: places change when tables are
+/// added.
 pub(super) fn counter_key(table: &str, column: &str) -> Vec<u8> {
     (table.to_string(), column.to_string()).to_bytes()
 }
 
 impl Tables {
-    /// What changed since the last freeze (everything, the first time), to be written in this order. Pages are
-    /// shared, not copied. To be called while no step is open. Ephemeral tables are left out.
+    /// What changed since the last freeze (everything, the first time), to be written in this
+    /// order. Pages are shared, not copied. To be called while no step is open. Ephemeral tables
+    /// are left out.
     pub fn freeze(&mut self) -> Vec<PageWrite> {
         let mut writes = Vec::new();
         for table in self.tables.iter_mut() {
@@ -115,8 +119,9 @@ impl Tables {
         writes
     }
 
-    /// Everything that there is, ephemeral tables included, to be restored with [`Tables::restore_copy`]. Pages are shared, not copied; what
-    /// the next freeze brings does not change. To be called while no step is open.
+    /// Everything that there is, ephemeral tables included, to be restored with
+    /// [`Tables::restore_copy`]. Pages are shared, not copied; what the next freeze brings does
+    /// not change. To be called while no step is open.
     #[must_use]
     pub fn copy(&self) -> Vec<PageWrite> {
         let mut writes = Vec::new();
@@ -142,8 +147,9 @@ impl Tables {
         writes
     }
 
-    /// The store keeps these tables in fresh trees from here on: the next freeze brings all of them, and nothing of what older
-    /// trees hold is to be removed. For upgrades, whose older self must stay whole until a checkpoint no longer needs it.
+    /// The store keeps these tables in fresh trees from here on: the next freeze brings all of
+    /// them, and nothing of what older trees hold is to be removed. For upgrades, whose older self
+    /// must stay whole until a checkpoint no longer needs it.
     pub fn begin_new_trees(&mut self) {
         for table in &mut self.tables {
             table.pages.move_tree(BTreeSet::new());
@@ -155,7 +161,8 @@ impl Tables {
         self.left.clear();
     }
 
-    /// Takes back a freeze whose writes did not all reach the store: they come again with the next one.
+    /// Takes back a freeze whose writes did not all reach the store: they come again with the next
+    /// one.
     pub fn thaw(&mut self, writes: &[PageWrite]) {
         for write in writes {
             if &*write.tree == COUNTERS_TREE {
@@ -188,8 +195,9 @@ impl Tables {
         }
     }
 
-    /// Takes in one entry of the store, while loading. The order does not matter. Trees of tables that are not there
-    /// are remembered and removed by a later freeze: they are left over from another version of the module.
+    /// Takes in one entry of the store, while loading. The order does not matter. Trees of tables
+    /// that are not there are remembered and removed by a later freeze: they are left over from
+    /// another version of the module.
     ///
     /// # Errors
     /// `Corrupt` when the entry is not what a freeze gave.
@@ -284,10 +292,12 @@ impl Tables {
         }
     }
 
-    /// Ends the restoring: builds the indexes; what was restored counts as unchanged. Redoing the log comes after.
+    /// Ends the restoring: builds the indexes; what was restored counts as unchanged. Redoing the
+    /// log comes after.
     ///
     /// # Errors
-    /// `Corrupt` when a row cannot be read; none can be here that [`Tables::restore_page`] has taken.
+    /// `Corrupt` when a row cannot be read; none can be here that [`Tables::restore_page`] has
+    /// taken.
     pub fn finish_restore(&mut self) -> Result<(), Failure> {
         let mut reading = Reading::default();
         for table in &mut self.tables {

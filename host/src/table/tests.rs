@@ -1,4 +1,5 @@
-//! Tests of the tables: against a naive model, over crashes, through migrations, and with hostile bytes.
+//! Tests of the tables: against a naive model, over crashes, through migrations, and with hostile
+//! bytes.
 
 mod crash;
 mod digests;
@@ -25,8 +26,7 @@ use interstice_abi::{
 
 use super::{RowLimits, Tables};
 
-/// `account { id: u64 auto_inc, email: String hash unique, ticket: i32 btree unique auto_inc, created: i64 btree,
-/// payload: Vec<u8> }`.
+/// `account { id: u64 auto_inc, email: String hash unique, ticket: i32 btree unique auto_inc, created: i64 btree, payload: Vec<u8> }`.
 const ACCOUNT: TableId = TableId(0);
 /// `blob { name: String, data: Vec<u8> }`, stateful.
 const BLOB: TableId = TableId(1);

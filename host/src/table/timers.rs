@@ -1,5 +1,6 @@
-//! Timers: rows of the hidden table behind the declared ones, with an index on when they are due. So they are
-//! journaled, logged, stored and hashed like rows, and their numbers are an `auto_inc` counter.
+//! Timers: rows of the hidden table behind the declared ones, with an index on when they are due.
+//! So they are journaled, logged, stored and hashed like rows, and their numbers are an `auto_inc`
+//! counter.
 //!
 //! A timer that fires once and has no arguments has a row of the first four columns only: that is
 //! how all rows were before there were others, and such a timer's row is still the same.
@@ -162,8 +163,8 @@ impl Tables {
         read(self.timers_hidden()?.pages.get(&key)?).ok()
     }
 
-    /// The timers that are due next, at most `limit`, each with when (milliseconds since 1970): the earliest first, of several at a time
-    /// the one set first.
+    /// The timers that are due next, at most `limit`, each with when (milliseconds since 1970):
+    /// the earliest first, of several at a time the one set first.
     #[must_use]
     pub fn next_timers(&self, limit: usize) -> Vec<(u64, TimerId)> {
         let due = self

@@ -1,8 +1,9 @@
-//! The name of a table's tree in the store: the table's name and a fingerprint of what its rows look like.
+//! The name of a table's tree in the store: the table's name and a fingerprint of what its rows
+//! look like.
 //!
-//! A redeploy that changes a table's columns moves its rows into another tree, and the old tree stays until the
-//! checkpoint after that one. So a checkpoint that a crash cuts in half never mixes rows of two shapes, and recovery
-//! from before the redeploy finds the old rows whole.
+//! A redeploy that changes a table's columns moves its rows into another tree, and the old tree
+//! stays until the checkpoint after that one. So a checkpoint that a crash cuts in half never
+//! mixes rows of two shapes, and recovery from before the redeploy finds the old rows whole.
 
 use interstice_abi::{
     schema::{Persistence, TableSchema},
@@ -10,7 +11,8 @@ use interstice_abi::{
 };
 use std::collections::BTreeMap;
 
-/// How many bytes of the hash stand in a tree's name: enough to tell a module's versions of one table apart.
+/// How many bytes of the hash stand in a tree's name: enough to tell a module's versions of one
+/// table apart.
 const FINGERPRINT_BYTES: usize = 8;
 
 /// The name of the tree of `table`.
@@ -36,7 +38,8 @@ pub(super) fn name(table: &TableSchema, types: &TypeSet) -> String {
     name
 }
 
-/// Collects the definitions that `ty` leads to. Works on a list, because types may be nested as they like here.
+/// Collects the definitions that `ty` leads to. Works on a list, because types may be nested as
+/// they like here.
 fn reach<'a>(
     ty: &'a ColumnType,
     types: &'a TypeSet,

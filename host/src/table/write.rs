@@ -1,7 +1,7 @@
 //! Insert, update, upsert, delete, clear.
 //!
-//! One shape: read the row, choose generated values, check every constraint, and only then change rows, counters and
-//! journal. So a refused write changes nothing and spends nothing.
+//! One shape: read the row, choose generated values, check every constraint, and only then change
+//! rows, counters and journal. So a refused write changes nothing and spends nothing.
 
 use std::sync::Arc;
 
@@ -35,8 +35,8 @@ impl Tables {
     /// Inserts a row, generated values filled in. Returns the row as stored.
     ///
     /// # Errors
-    /// `BadArguments` for what is no row of the table, `TooLarge`, `Constraint` when the key or a unique value is taken
-    /// or a counter is at its end, `NotFound` for an unknown table.
+    /// `BadArguments` for what is no row of the table, `TooLarge`, `Constraint` when the key or a
+    /// unique value is taken or a counter is at its end, `NotFound` for an unknown table.
     pub fn insert(&mut self, table: TableId, row: &[u8]) -> Result<&[u8], Failure> {
         let place = self.declared_place(table)?;
         self.write(place, row, Mode::Insert)?;
@@ -52,8 +52,9 @@ impl Tables {
         self.write(place, row, Mode::Update)
     }
 
-    /// Replaces the row with the same primary key, or inserts the row. Either way, zeros in `auto_inc` columns become the next
-    /// values; the key of a row that is there stays. Returns the row as stored.
+    /// Replaces the row with the same primary key, or inserts the row. Either way, zeros in
+    /// `auto_inc` columns become the next values; the key of a row that is there stays. Returns
+    /// the row as stored.
     ///
     /// # Errors
     /// As [`Tables::insert`], but for the primary key.
@@ -254,8 +255,9 @@ impl Table {
         self.key.order(key, &mut scratch.key).is_ok() && self.pages.get(&scratch.key).is_some()
     }
 
-    /// Builds the row with the next values of its counters where it has zeros, in `Scratch::row`, and then `Scratch::new` is of
-    /// that one. The column `kept` keeps its value. Returns whether the row had any zeros.
+    /// Builds the row with the next values of its counters where it has zeros, in `Scratch::row`,
+    /// and then `Scratch::new` is of that one. The column `kept` keeps its value. Returns whether
+    /// the row had any zeros.
     fn generate(
         &self,
         row: &[u8],

@@ -1,11 +1,11 @@
 //! A module's binary, checked, compiled and described: what its instances are made from.
 //!
-//! Invariants: every reducer and query of the schema has its export and no others are there; `own` and `foreign` of a
-//! [`Function`] have an entry for every table that a handle can stand for, so a capability is one lookup; queries only
-//! read.
+//! Invariants: every reducer and query of the schema has its export and no others are there; `own`
+//! and `foreign` of a [`Function`] have an entry for every table that a handle can stand for, so a
+//! capability is one lookup; queries only read.
 //!
-//! The schema is enough for everything but running a guest. Where the stored binary is missing or damaged there is no
-//! [`Compiled`] code, and its tables are kept until there is.
+//! The schema is enough for everything but running a guest. Where the stored binary is missing or
+//! damaged there is no [`Compiled`] code, and its tables are kept until there is.
 
 use std::{
     collections::BTreeMap,
@@ -326,7 +326,8 @@ impl Binary {
         Ok(())
     }
 
-    /// An export that the schema does not know would be code that nobody can call and nobody has described.
+    /// An export that the schema does not know would be code that nobody can call and nobody has
+    /// described.
     fn check_exports(&self, outline: &Outline) -> Result<(), Failure> {
         for (role, name) in outline.items.keys() {
             let (kind, known) = match role {

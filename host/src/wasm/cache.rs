@@ -1,10 +1,11 @@
-//! Checksums of wasmtime's compile cache: machine code is run as it is found, so an entry that is not as it was written must
-//! not be used.
+//! Checksums of wasmtime's compile cache: machine code is run as it is found, so an entry that is
+//! not as it was written must not be used.
 //!
-//! wasmtime looks for an entry by the hash of its module and does not check its content. The file `<cache>.sums` beside the
-//! cache has a line `<BLAKE3 as hex> <path in the cache>` for every entry. Entries that differ from it, or are not in it, are
-//! removed before the engine sees the cache, and their modules are compiled again. An entry of which a crash has kept the line
-//! from being written is compiled again, too.
+//! wasmtime looks for an entry by the hash of its module and does not check its content. The file
+//! `<cache>.sums` beside the cache has a line `<BLAKE3 as hex> <path in the cache>` for every
+//! entry. Entries that differ from it, or are not in it, are removed before the engine sees the
+//! cache, and their modules are compiled again. An entry of which a crash has kept the line from
+//! being written is compiled again, too.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 use std::fs;
@@ -30,7 +31,8 @@ impl CacheSums {
     /// Removes every entry that is not as it was written.
     ///
     /// # Errors
-    /// When the folder cannot be read, or an entry cannot be removed; the cache must not be used then.
+    /// When the folder cannot be read, or an entry cannot be removed; the cache must not be used
+    /// then.
     pub(super) fn verify(directory: &Path) -> io::Result<Self> {
         let mut sums = read_sums(directory);
         for (entry, found) in entries(directory)? {
@@ -50,7 +52,8 @@ impl CacheSums {
         })
     }
 
-    /// Notes the entries that have come since the last look. What cannot be noted is compiled again by the next process.
+    /// Notes the entries that have come since the last look. What cannot be noted is compiled
+    /// again by the next process.
     pub(super) fn note(&self) {
         // What a panic under the lock leaves is a whole map.
         let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,7 +86,8 @@ impl CacheSums {
     }
 }
 
-/// The entries of a compile cache that are not as they were written. Changes nothing; a missing cache has none.
+/// The entries of a compile cache that are not as they were written. Changes nothing; a missing
+/// cache has none.
 ///
 /// # Errors
 /// What the operating system says of the folder or of an entry.
@@ -104,7 +108,8 @@ fn sums_path(directory: &Path) -> PathBuf {
     directory.with_file_name(name)
 }
 
-/// What the file says. One that is missing or damaged says nothing, so that everything is compiled again.
+/// What the file says. One that is missing or damaged says nothing, so that everything is compiled
+/// again.
 fn read_sums(directory: &Path) -> Sums {
     let text = fs::read_to_string(sums_path(directory)).unwrap_or_default();
     let line = |line: &str| {
@@ -123,7 +128,8 @@ fn entries(directory: &Path) -> io::Result<Vec<(PathBuf, blake3::Hash)>> {
     Ok(found)
 }
 
-/// The paths of all compiled modules in the cache. Files with an extension are wasmtime's notes on how often they were used.
+/// The paths of all compiled modules in the cache. Files with an extension are wasmtime's notes on
+/// how often they were used.
 fn names(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     let mut ahead = vec![PathBuf::new()];

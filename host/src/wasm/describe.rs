@@ -1,9 +1,10 @@
-//! Asks a module for its schema: runs every `describe` export once in an instance that is thrown away.
+//! Asks a module for its schema: runs every `describe` export once in an instance that is thrown
+//! away.
 //!
-//! The instance is synchronous, has tight limits, and imports that refuse: only `output_write` and `panic` do something. It
-//! runs in an engine of its own, which counts what it executes: no clock decides, so a binary that describes itself once does
-//! so always.
-//! Nothing that it hands over is believed: `crate::schema::assemble` checks the whole.
+//! The instance is synchronous, has tight limits, and imports that refuse: only `output_write` and
+//! `panic` do something. It runs in an engine of its own, which counts what it executes: no clock
+//! decides, so a binary that describes itself once does so always. Nothing that it hands over is
+//! believed: `crate::schema::assemble` checks the whole.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -26,8 +27,9 @@ use crate::{
     schema,
 };
 
-/// Instructions for all descriptions together, a byte copied or filled counting as one: they only copy constants, and the most
-/// that a module can describe takes a tenth of it. It takes a second or two.
+/// Instructions for all descriptions together, a byte copied or filled counting as one: they only
+/// copy constants, and the most that a module can describe takes a tenth of it. It takes a second
+/// or two.
 const FUEL: u64 = 1_000_000_000;
 
 /// Memory beyond what the module begins with.

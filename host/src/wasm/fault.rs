@@ -1,7 +1,8 @@
 //! What ends a step from the inside, and how the end of a guest becomes a [`Failure`].
 //!
-//! A [`Fault`] travels through wasmtime as an error of a host call, of the memory limiter or of the epoch callback and is
-//! found again here. Everything else that wasmtime reports is the guest's own crash.
+//! A [`Fault`] travels through wasmtime as an error of a host call, of the memory limiter or of
+//! the epoch callback and is found again here. Everything else that wasmtime reports is the
+//! guest's own crash.
 
 use interstice_abi::failure::{Code, Failure};
 use wasmtime::{Trap, WasmBacktrace};
@@ -51,7 +52,8 @@ pub(crate) enum Fault {
         /// The limit.
         limit: u64,
     },
-    /// A failure that ends the step although a host call met it: a read without the capability, or a callee's deadline.
+    /// A failure that ends the step although a host call met it: a read without the capability, or
+    /// a callee's deadline.
     #[error("{failure}")]
     Ended {
         /// The failure.
@@ -140,8 +142,8 @@ fn read_fault(fault: &Fault) -> (Failure, bool) {
     }
 }
 
-/// Guests keep most of their stack in linear memory: when that part overflows first, the trap is an access below address
-/// 0, under a backtrace that is full of one function.
+/// Guests keep most of their stack in linear memory: when that part overflows first, the trap is
+/// an access below address 0, under a backtrace that is full of one function.
 fn code(error: &wasmtime::Error, backtrace: &[String]) -> Code {
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => Code::StackOverflow,

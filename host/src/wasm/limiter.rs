@@ -1,7 +1,7 @@
 //! What bounds an instance's memory, tables and number.
 //!
-//! A guest that wants more than it may have does not get to see a refusal, which its allocator would turn into a trap
-//! without a reason: the step ends with `OutOfMemory`.
+//! A guest that wants more than it may have does not get to see a refusal, which its allocator
+//! would turn into a trap without a reason: the step ends with `OutOfMemory`.
 
 use wasmtime::ResourceLimiter;
 

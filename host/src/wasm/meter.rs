@@ -1,8 +1,10 @@
-//! How long a step has run: the time in which its guest has the thread, not the time in which it waits.
+//! How long a step has run: the time in which its guest has the thread, not the time in which it
+//! waits.
 //!
-//! [`Meter::run`] polls the guest's future and counts the polls; what the guest waits for inside such a poll ([`Meter::wait`]) is not
-//! counted. The running time of callees is added when they answer. On threads that give way to
-//! others ([`count_computing_time`]) only the time counts in which they have a core.
+//! [`Meter::run`] polls the guest's future and counts the polls; what the guest waits for inside
+//! such a poll ([`Meter::wait`]) is not counted. The running time of callees is added when they
+//! answer. On threads that give way to others ([`count_computing_time`]) only the time counts in
+//! which they have a core.
 
 use std::{
     cell::Cell,
@@ -17,7 +19,8 @@ use cpu_time::ThreadTime;
 use super::{fault::Fault, ticker::Runner};
 
 thread_local! {
-    /// On a thread whose steps are charged for computing time: how much it had computed when that was last looked at.
+    /// On a thread whose steps are charged for computing time: how much it had computed when that
+    /// was last looked at.
     static COMPUTED: Cell<Option<Duration>> = const { Cell::new(None) };
 
     /// How much this thread had computed when it began the poll that it is in.
@@ -29,13 +32,15 @@ pub fn polling_begins(computed: Duration) {
     BEFORE_POLL.set(Some(computed));
 }
 
-/// Whether this thread has computed for [`LONG`] in the poll that it is in; also where nobody has told when that began.
+/// Whether this thread has computed for [`LONG`] in the poll that it is in; also where nobody has
+/// told when that began.
 fn has_computed_for_long() -> bool {
     let before = BEFORE_POLL.get();
     before.is_none_or(|before| ThreadTime::now().as_duration().saturating_sub(before) > LONG)
 }
 
-/// From now on, steps on this thread are charged for the time in which it computes, not for the time in which it waits for a core.
+/// From now on, steps on this thread are charged for the time in which it computes, not for the
+/// time in which it waits for a core.
 pub fn count_computing_time() {
     COMPUTED.set(Some(ThreadTime::now().as_duration()));
 }
@@ -47,7 +52,8 @@ pub fn computing_begins() {
     }
 }
 
-/// Up to this, a part is charged by the clock on the wall: to read how much a thread has computed costs a system call.
+/// Up to this, a part is charged by the clock on the wall: to read how much a thread has computed
+/// costs a system call.
 const SHORT: Duration = Duration::from_micros(50);
 
 /// What to charge for a part of a step that took `passed` on this thread until now.
@@ -70,7 +76,8 @@ pub(crate) struct Meter {
     base: Instant,
     /// Nanoseconds that were counted already.
     used_ns: AtomicU64,
-    /// When the running part began, in nanoseconds after `base`, plus 1; 0 while the guest does not run.
+    /// When the running part began, in nanoseconds after `base`, plus 1; 0 while the guest does
+    /// not run.
     since_ns: AtomicU64,
     /// Whether the guest waits for something outside.
     waits: AtomicBool,
@@ -93,7 +100,8 @@ pub(crate) struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Polls what the guest waits for to its end; what came of it may say when that was, so that the clock need not be read.
+    /// Polls what the guest waits for to its end; what came of it may say when that was, so that
+    /// the clock need not be read.
     pub(crate) async fn until<F: Future>(
         mut self,
         other: F,
@@ -131,8 +139,9 @@ impl Meter {
         }
     }
 
-    /// Begins another step, whose callers have used `before_us` microseconds: with its first poll, or where `began` says that the clock was
-    /// read just now, then. The clock is not read at the end of a step that nobody times.
+    /// Begins another step, whose callers have used `before_us` microseconds: with its first poll,
+    /// or where `began` says that the clock was read just now, then. The clock is not read at the
+    /// end of a step that nobody times.
     pub(crate) fn restart(&self, before_us: u64, began: Option<Instant>, is_timed: bool) {
         self.used_ns.store(0, Ordering::Relaxed);
         let since = began.map_or(0, |began| self.ns_at(began));
@@ -210,8 +219,8 @@ impl Meter {
     /// # Errors
     /// [`Fault::Deadline`] once the step has used up its time.
     pub(crate) fn check_at_tick(&self) -> Result<(), Fault> {
-        // A step from which the system has taken the core has run for long only by the clock on the wall, and short ticks would take
-        // the core from it again and again.
+        // A step from which the system has taken the core has run for long only by the clock on
+        // the wall, and short ticks would take the core from it again and again.
         if self.used_ns() > saturating_ns(LONG) && has_computed_for_long() {
             self.runner.runs_long();
         }
@@ -250,7 +259,8 @@ impl Meter {
         }
     }
 
-    /// Nanoseconds after `base`, plus 1, so that it is never 0. A part begins and ends on one thread.
+    /// Nanoseconds after `base`, plus 1, so that it is never 0. A part begins and ends on one
+    /// thread.
     fn now_ns(&self) -> u64 {
         self.ns_at(Instant::now())
     }
@@ -260,8 +270,8 @@ impl Meter {
     }
 
     fn part(&self) -> Part<'_> {
-        // A guest that waits looks at what it waits for, and goes on only when that has come. The clock is read once less so, as where it
-        // is known when the step began.
+        // A guest that waits looks at what it waits for, and goes on only when that has come. The
+        // clock is read once less so, as where it is known when the step began.
         if !self.waits.load(Ordering::Relaxed) && self.since_ns.load(Ordering::Relaxed) == 0 {
             self.start();
         }

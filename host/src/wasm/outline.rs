@@ -1,7 +1,8 @@
-//! What can be said of a binary before anything of it is compiled: is it a core module, does it import only host calls,
-//! are its exports those of a module.
+//! What can be said of a binary before anything of it is compiled: is it a core module, does it
+//! import only host calls, are its exports those of a module.
 //!
-//! Names and types only; that the code is valid is wasmtime's to check, that the schema is true is `describe`'s.
+//! Names and types only; that the code is valid is wasmtime's to check, that the schema is true is
+//! `describe`'s.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ pub(crate) const MEMORY_EXPORT: &str = "memory";
 
 const PAGE_BYTES: u64 = 65_536;
 
-/// Most elements of a guest's function tables: a program has as many as functions whose address it takes.
+/// Most elements of a guest's function tables: a program has as many as functions whose address it
+/// takes.
 pub(crate) const TABLE_ELEMENTS_MAX: u64 = 1_000_000;
 
 /// Most exports that describe or run something. A person's module has a few dozen.
@@ -60,8 +62,8 @@ struct Sections {
 /// Looks through `wasm`.
 ///
 /// # Errors
-/// `BadArguments` for what is no core module, imports more than host calls, or lacks what a module exports; `TooLarge`
-/// when it begins with more memory than it may have.
+/// `BadArguments` for what is no core module, imports more than host calls, or lacks what a module
+/// exports; `TooLarge` when it begins with more memory than it may have.
 pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, Failure> {
     if Parser::is_component(wasm) {
         return Err(refused(
@@ -139,7 +141,8 @@ pub(crate) fn outline(wasm: &[u8], limits: &Limits) -> Result<Outline, Failure> 
 }
 
 impl Sections {
-    /// Takes in one import. Those that no host call answers to are gathered, so that one error names several.
+    /// Takes in one import. Those that no host call answers to are gathered, so that one error
+    /// names several.
     fn import(&mut self, import: &Import<'_>) -> Result<(), Failure> {
         let call = match import.ty {
             TypeRef::Func(ty) | TypeRef::FuncExact(ty) if import.module == NAMESPACE => {

@@ -1,9 +1,11 @@
-//! The clock that makes guests yield: a thread that advances the engine's epoch every millisecond while guests run, and eight
-//! times as often while one of them runs for long.
+//! The clock that makes guests yield: a thread that advances the engine's epoch every millisecond
+//! while guests run, and eight times as often while one of them runs for long.
 //!
-//! It parks when no guest runs and none has begun to since the last tick, so an idle node does nothing. Invariant: it does not park while
-//! there is a [`Running`]. Whoever lets a guest run marks its [`Runner`] first, and then looks whether the thread may be about to park
-//! or has done so; the thread looks at the runners behind the last look at that, in the one order that both agree on.
+//! It parks when no guest runs and none has begun to since the last tick, so an idle node does
+//! nothing. Invariant: it does not park while there is a [`Running`]. Whoever lets a guest run
+//! marks its [`Runner`] first, and then looks whether the thread may be about to park or has done
+//! so; the thread looks at the runners behind the last look at that, in the one order that both
+//! agree on.
 
 use std::{
     sync::{
@@ -16,10 +18,12 @@ use std::{
 
 use interstice_abi::failure::Failure;
 
-/// How long a guest keeps its thread to itself at first: nearly all have ended by then, and the clock costs little.
+/// How long a guest keeps its thread to itself at first: nearly all have ended by then, and the
+/// clock costs little.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The same while some guest is known to run for long: neighbours on its core wait for one tick, and each costs a wake-up.
+/// The same while some guest is known to run for long: neighbours on its core wait for one tick,
+/// and each costs a wake-up.
 const SHORT_TICK: Duration = Duration::from_micros(125);
 
 /// How many ticks are short after a guest has told that it runs for long.
@@ -37,8 +41,8 @@ pub(crate) struct Ticker {
 /// What the thread and the guests share.
 #[derive(Default)]
 struct Guests {
-    /// Whether one has begun to run since the last tick. Written once a tick, so that the modules' threads do not take it from each
-    /// other.
+    /// Whether one has begun to run since the last tick. Written once a tick, so that the modules'
+    /// threads do not take it from each other.
     active: AtomicBool,
     runners: Mutex<Runners>,
     /// Whether a guest has told since the last tick that it runs for long.
@@ -108,7 +112,8 @@ impl Drop for Ticker {
         self.guests.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic of the thread was reported when it happened, and there is nothing left to tick for.
+            // A panic of the thread was reported when it happened, and there is nothing left to
+            // tick for.
             let _ = thread.join();
         }
     }

@@ -1,16 +1,16 @@
 //! How much work it is to compile a function, worked out before anything is compiled.
 //!
-//! The compiler keeps track of every variable in every block of a function. So its time and memory grow with the number of
-//! variables times the number of blocks, and a megabyte that is made for it costs minutes and gigabytes. What compilers
-//! produce of programs is far below the bounds.
+//! The compiler keeps track of every variable in every block of a function. So its time and memory
+//! grow with the number of variables times the number of blocks, and a megabyte that is made for
+//! it costs minutes and gigabytes. What compilers produce of programs is far below the bounds.
 
 use interstice_abi::failure::{Code, Failure};
 use wasmparser::{BinaryReaderError, FunctionBody, Operator, Parser, Payload};
 
 use super::outline::malformed;
 
-/// Variables times blocks of one function: a million takes about a third of a second. Programs' largest functions come to some
-/// millions.
+/// Variables times blocks of one function: a million takes about a third of a second. Programs'
+/// largest functions come to some millions.
 const FUNCTION_MAX: u64 = 20_000_000;
 
 /// The same of all functions of a module.

@@ -65,7 +65,8 @@ pub(super) fn call_structs(bound: &BoundModule) -> TokenStream {
     }
 }
 
-/// For each callable reducer, a type of its name: the tuple of its arguments. Subscriptions to calls are checked by it.
+/// For each callable reducer, a type of its name: the tuple of its arguments. Subscriptions to
+/// calls are checked by it.
 pub(super) fn argument_types(bound: &BoundModule) -> TokenStream {
     let aliases = bound.schema.reducers.iter().map(|reducer| {
         let name = ident(&reducer.name);
@@ -99,7 +100,8 @@ fn method(
         .iter()
         .enumerate()
         .map(|(place, field)| match field.name.as_str() {
-            // An argument that the module ignores; hygiene keeps the made-up name apart from the others.
+            // An argument that the module ignores; hygiene keeps the made-up name apart from the
+            // others.
             "_" => format_ident!("argument_{place}", span = Span::mixed_site()),
             name => ident(name),
         })

@@ -1,4 +1,5 @@
-//! What an event string may name of other modules: said where the string stands, with the nearest name that exists.
+//! What an event string may name of other modules: said where the string stands, with the nearest
+//! name that exists.
 
 use std::path::Path;
 
@@ -6,8 +7,8 @@ use interstice_abi::{event::Event, failure::nearest};
 
 use super::load::{self, BoundModule};
 
-/// What is wrong with the module, table or reducer that `event` names. Nothing when the binding files are wrong
-/// themselves: `interstice_module!` reports that.
+/// What is wrong with the module, table or reducer that `event` names. Nothing when the binding
+/// files are wrong themselves: `interstice_module!` reports that.
 pub(crate) fn unbound(dir: &Path, event: &Event) -> Option<String> {
     let (node, module, kind, name) = match event {
         Event::Row { table, .. } | Event::Sync { table } | Event::Gap { table } => (

@@ -128,7 +128,8 @@ struct Loading {
     problems: Vec<String>,
     /// Who has taken which name of a type or module in `crate::bindings`.
     claims: BTreeMap<String, Claim>,
-    /// Which file binds which (node, module), by `<snake>`: event strings find them so, whatever their aliases.
+    /// Which file binds which (node, module), by `<snake>`: event strings find them so, whatever
+    /// their aliases.
     bound: BTreeMap<(Option<String>, String), String>,
 }
 

@@ -1,4 +1,5 @@
-//! The generated code of one module: `crate::bindings::<module>` or `crate::bindings::<node>::<module>`.
+//! The generated code of one module: `crate::bindings::<module>` or
+//! `crate::bindings::<node>::<module>`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};

@@ -1,15 +1,17 @@
 //! Names of generated items, and those that cannot be given.
 //!
-//! Every trait of the bindings has two names. Files import modules by glob, and two modules may have tables of one name, or
-//! two nodes modules of one name: a trait that two globs bring under one name is not in scope. So each trait has, beside
-//! the name that people write, one that no other trait has, and globs bring both.
+//! Every trait of the bindings has two names. Files import modules by glob, and two modules may
+//! have tables of one name, or two nodes modules of one name: a trait that two globs bring under
+//! one name is not in scope. So each trait has, beside the name that people write, one that no
+//! other trait has, and globs bring both.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 
 use super::load::{BoundModule, NodeName};
 
-/// Methods that every context has. A binding's accessor comes from a trait, so a method of the same name would hide it.
+/// Methods that every context has. A binding's accessor comes from a trait, so a method of the
+/// same name would hide it.
 const OF_CONTEXTS: [&str; 9] = [
     "caller_is_owner",
     "cancel",
@@ -22,7 +24,8 @@ const OF_CONTEXTS: [&str; 9] = [
     "time_now_ms",
 ];
 
-/// Methods that everything has by the standard prelude, found before a trait's method that takes `&self`.
+/// Methods that everything has by the standard prelude, found before a trait's method that takes
+/// `&self`.
 const OF_EVERYTHING: [&str; 4] = ["clone_into", "into", "to_owned", "try_into"];
 
 /// `<snake>`: lower case, `-` as `_`.
@@ -48,8 +51,9 @@ pub(super) fn camel(name: &str) -> String {
 
 /// The trait `has` of the module `__traits` in `place`, under both of its names.
 ///
-/// The order matters: the compiler finds a trait by the name that came first, and complains when that one is ambiguous.
-/// Both are imports, because a trait that is defined here would come before its second name.
+/// The order matters: the compiler finds a trait by the name that came first, and complains when
+/// that one is ambiguous. Both are imports, because a trait that is defined here would come before
+/// its second name.
 pub(super) fn two_names(has: &Ident, owner: &str, place: &TokenStream) -> TokenStream {
     let unambiguous = format_ident!("{has}_of_{owner}");
     quote! {

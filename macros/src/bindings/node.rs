@@ -1,4 +1,5 @@
-//! The generated code of another node: `crate::bindings::<node>`, and the trait that carries `ctx.<node>()`.
+//! The generated code of another node: `crate::bindings::<node>`, and the trait that carries
+//! `ctx.<node>()`.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};

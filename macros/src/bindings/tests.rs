@@ -1,5 +1,5 @@
-//! Binding files on disk, and the code that they become. That the code works is shown by the guest crates; that it compiles
-//! next to every mix of imports is shown here.
+//! Binding files on disk, and the code that they become. That the code works is shown by the guest
+//! crates; that it compiles next to every mix of imports is shown here.
 
 use std::{fs, path::Path};
 
@@ -258,7 +258,8 @@ fn main() {
 
 #[test]
 fn every_mix_of_globs_compiles() {
-    // Three modules on three nodes, with tables of one name; the node `near` is called like one of its modules.
+    // Three modules on three nodes, with tables of one name; the node `near` is called like one of
+    // its modules.
     let on = |node: &str| {
         let mut text = on_node(node, &[]);
         for module in ["bank", "near"] {

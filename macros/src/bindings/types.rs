@@ -55,8 +55,8 @@ pub(super) fn column(ty: &ColumnType, prefix: &TokenStream) -> TokenStream {
     }
 }
 
-/// The name of a binding's type in the schema of the module that uses it. Two bindings, or a binding and the module
-/// itself, may have types of one name; this keeps them apart.
+/// The name of a binding's type in the schema of the module that uses it. Two bindings, or a
+/// binding and the module itself, may have types of one name; this keeps them apart.
 pub(super) fn schema_name(bound: &BoundModule, name: &str) -> String {
     match &bound.node {
         None => format!("{}__{name}", bound.snake),

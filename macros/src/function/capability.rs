@@ -1,4 +1,5 @@
-//! The `Can*` bounds of a signature, inline and in `where`: the whole truth of what a function may touch.
+//! The `Can*` bounds of a signature, inline and in `where`: the whole truth of what a function may
+//! touch.
 
 use proc_macro2::Ident;
 use quote::ToTokens;

@@ -1,8 +1,8 @@
 //! What runs a reducer beside calls, and whether the reducer takes what the event hands over.
 //!
-//! The attribute is read in `attribute.rs`.
-//! Numbers of arguments are checked here, types by checks that the compiler runs on the expansion: a row event
-//! names its row type, so comparing that row's table with the event string finds unknown tables and wrong rows.
+//! The attribute is read in `attribute.rs`. Numbers of arguments are checked here, types by checks
+//! that the compiler runs on the expansion: a row event names its row type, so comparing that
+//! row's table with the event string finds unknown tables and wrong rows.
 
 mod attribute;
 
@@ -60,8 +60,8 @@ fn handed_over(event: &Event) -> (String, Option<usize>) {
     (arguments, Some(count))
 }
 
-/// Checks what the event names of other modules, and the number of arguments. Authority events may be taken without
-/// theirs.
+/// Checks what the event names of other modules, and the number of arguments. Authority events may
+/// be taken without theirs.
 pub(super) fn check(subscription: &Subscription, function: &Function, errors: &mut Errors) {
     let event = &subscription.event;
     if let Some(problem) = bindings::unbound(&crate::module::bindings_folder(), event) {

@@ -114,7 +114,8 @@ fn field(column: &Column) -> TokenStream {
     }
 }
 
-/// The encoded default. A `const` keeps it from depending on anything; a string literal may stand for a `String`.
+/// The encoded default. A `const` keeps it from depending on anything; a string literal may stand
+/// for a `String`.
 fn default_bytes(default: &Expr, ty: &syn::Type) -> TokenStream {
     let sdk = sdk();
     let is_text = matches!(default, Expr::Lit(literal) if matches!(literal.lit, Lit::Str(_)));

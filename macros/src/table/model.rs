@@ -1,6 +1,7 @@
 //! What a `#[table]` says: its options, columns, primary key and indexes.
 //!
-//! A [`Table`] exists only when the key is known; everything that is wrong beside it is in the errors.
+//! A [`Table`] exists only when the key is known; everything that is wrong beside it is in the
+//! errors.
 
 use interstice_abi::schema::{IndexKind, Persistence, Visibility};
 use proc_macro2::TokenStream;
@@ -223,7 +224,8 @@ fn check_column(column: &Column, is_key: bool, errors: &mut Errors) {
     }
 }
 
-/// Whether `f32` or `f64` stands anywhere in the type as written; aliases are the compiler's to find.
+/// Whether `f32` or `f64` stands anywhere in the type as written; aliases are the compiler's to
+/// find.
 fn has_float(ty: &Type) -> bool {
     struct Floats(bool);
     impl<'a> syn::visit::Visit<'a> for Floats {

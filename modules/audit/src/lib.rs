@@ -1,7 +1,8 @@
 //! Follows the accounts of the module bank, and can tell whether its books are right.
 //!
-//! It runs in an actor of its own: the bank does not know it. It keeps a journal of every change that it is told of, and
-//! compares the journal with the bank's table and with what the bank itself says.
+//! It runs in an actor of its own: the bank does not know it. It keeps a journal of every change
+//! that it is told of, and compares the journal with the bank's table and with what the bank
+//! itself says.
 
 use interstice_sdk::*;
 

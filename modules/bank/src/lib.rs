@@ -1,6 +1,7 @@
 //! Accounts that never go below zero.
 //!
-//! Money moves inside one step, so nobody ever sees it gone from one account and not yet arrived in the other.
+//! Money moves inside one step, so nobody ever sees it gone from one account and not yet arrived
+//! in the other.
 
 use std::fmt;
 

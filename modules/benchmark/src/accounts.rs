@@ -25,7 +25,8 @@ where
     Ok(())
 }
 
-/// Moves `amount` from one account to another, or less where there is less. Money that goes to its own account stays.
+/// Moves `amount` from one account to another, or less where there is less. Money that goes to its
+/// own account stays.
 #[reducer]
 pub fn transfer<Caps>(
     ctx: ReducerContext<Caps>,

@@ -1,7 +1,9 @@
-//! What the benchmarks run: an empty reducer, rows in tables of each persistence, fan-out, timers, transfers, scans.
+//! What the benchmarks run: an empty reducer, rows in tables of each persistence, fan-out, timers,
+//! transfers, scans.
 //!
-//! Reducers take numbers that the load generator makes up (`$client`, `$seq` and so on) and are deterministic, so a run can be
-//! repeated and replayed. Rows carry a payload whose size is an argument.
+//! Reducers take numbers that the load generator makes up (`$client`, `$seq` and so on) and are
+//! deterministic, so a run can be repeated and replayed. Rows carry a payload whose size is an
+//! argument.
 
 use interstice_sdk::*;
 

@@ -1,4 +1,5 @@
-//! Rows of a few columns in an ephemeral, a logged and a stateful table: inserted, updated, deleted, mixed, read.
+//! Rows of a few columns in an ephemeral, a logged and a stateful table: inserted, updated,
+//! deleted, mixed, read.
 
 use interstice_sdk::*;
 
@@ -20,7 +21,8 @@ macro_rules! workload {
             pub payload: Vec<u8>,
         }
 
-        /// Inserts a row of `bytes` bytes of payload; with `replace`, writes the row `seq` instead, whether it is there or not.
+        /// Inserts a row of `bytes` bytes of payload; with `replace`, writes the row `seq`
+        /// instead, whether it is there or not.
         #[reducer]
         pub fn $insert<Caps>(
             ctx: ReducerContext<Caps>,

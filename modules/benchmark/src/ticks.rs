@@ -16,7 +16,8 @@ pub struct Clock {
     pub every_ms: u64,
 }
 
-/// Starts `timers` timers, which tick every `every_ms` until they have ticked `ticks` times together.
+/// Starts `timers` timers, which tick every `every_ms` until they have ticked `ticks` times
+/// together.
 #[reducer]
 pub fn start_ticks<Caps>(
     ctx: ReducerContext<Caps>,

@@ -1,7 +1,8 @@
 //! Calls the module hello-example, and notes what that says.
 //!
-//! `src/bindings/hello-example.toml` is the other module's public schema. From it comes `ctx.hello_example()`, with the
-//! other module's reducers, queries and public tables as typed methods.
+//! `src/bindings/hello-example.toml` is the other module's public schema. From it comes
+//! `ctx.hello_example()`, with the other module's reducers, queries and public tables as typed
+//! methods.
 
 use interstice_sdk::*;
 

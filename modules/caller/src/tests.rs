@@ -1,4 +1,5 @@
-//! The module's own tests: `cargo test` runs them without a node. The other module is what the test says it is.
+//! The module's own tests: `cargo test` runs them without a node. The other module is what the
+//! test says it is.
 
 use interstice_sdk::testing;
 

@@ -1,8 +1,8 @@
 //! Misbehaves on order, to show that a module hurts nobody but itself.
 //!
-//! Each reducer and query is one crime. Those that change rows do so before the crime, so that it can be seen that nothing of
-//! it stays. What the SDK does not let a module do (forged pointers, rows that are none, writes without the capability) is not
-//! here.
+//! Each reducer and query is one crime. Those that change rows do so before the crime, so that it
+//! can be seen that nothing of it stays. What the SDK does not let a module do (forged pointers,
+//! rows that are none, writes without the capability) is not here.
 
 use std::hint::black_box;
 
@@ -44,7 +44,8 @@ pub struct Spark {
 /// The account whose existence makes [`init`] crash.
 pub const ACCOUNT_OF_DOOM: u64 = 666;
 
-/// Crashes where the bank has an account of [`ACCOUNT_OF_DOOM`], after a row and a call that must not stay.
+/// Crashes where the bank has an account of [`ACCOUNT_OF_DOOM`], after a row and a call that must
+/// not stay.
 #[reducer(on = "init")]
 pub fn init<Caps>(ctx: ReducerContext<Caps>) -> Result<(), Error>
 where

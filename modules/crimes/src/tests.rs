@@ -1,4 +1,5 @@
-//! The module's own tests, of the crimes that end by themselves: `cargo test` runs them without a node.
+//! The module's own tests, of the crimes that end by themselves: `cargo test` runs them without a
+//! node.
 
 use interstice_sdk::testing;
 

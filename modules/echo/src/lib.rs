@@ -1,7 +1,7 @@
 //! Hears of everything that the module `mirror` hears: the second link of a chain of reactions.
 //!
-//! It is installed, upgraded and removed while the others run. Whenever it is there, it has one row per row of the mirror: what was
-//! there before it came it takes over in `init`.
+//! It is installed, upgraded and removed while the others run. Whenever it is there, it has one
+//! row per row of the mirror: what was there before it came it takes over in `init`.
 
 use interstice_sdk::*;
 

@@ -1,6 +1,7 @@
 //! Greets people, and keeps what it said.
 //!
-//! A table, a reducer that fills it, a query that shows it; and the events that run a reducer without a call.
+//! A table, a reducer that fills it, a query that shows it; and the events that run a reducer
+//! without a call.
 
 use interstice_sdk::*;
 

@@ -1,8 +1,10 @@
 //! Entries that reach into other modules, for the tests that kill a node.
 //!
-//! A client makes, revises and drops entries; each time the module `vault` does its part in the same step, and the modules `mirror`
-//! and `echo` react to it. So a step that is torn apart, a reaction that is lost and a call that is made twice show in sums and
-//! counts. Beside it run timers: some once, a chain of `init` that goes on for ever, a chain of `load` that ends with its load.
+//! A client makes, revises and drops entries; each time the module `vault` does its part in the
+//! same step, and the modules `mirror` and `echo` react to it. So a step that is torn apart, a
+//! reaction that is lost and a call that is made twice show in sums and counts. Beside it run
+//! timers: some once, a chain of `init` that goes on for ever, a chain of `load` that ends with
+//! its load.
 
 mod tables;
 mod timers;

@@ -1,4 +1,5 @@
-//! Hears of every change of the module `ledger`, and writes down one line for each: a change that is missed or heard twice shows.
+//! Hears of every change of the module `ledger`, and writes down one line for each: a change that
+//! is missed or heard twice shows.
 
 use interstice_sdk::*;
 

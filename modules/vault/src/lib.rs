@@ -1,7 +1,7 @@
 //! What the clients of the module `ledger` hold. The ledger calls it inside its own steps.
 //!
-//! Every slip counts in the account of its client, always: a step that keeps one without the other has been torn apart. It
-//! also counts who connects and who goes, because it is never unloaded.
+//! Every slip counts in the account of its client, always: a step that keeps one without the other
+//! has been torn apart. It also counts who connects and who goes, because it is never unloaded.
 
 use interstice_sdk::*;
 

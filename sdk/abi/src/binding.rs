@@ -1,9 +1,11 @@
-//! Binding files: a module's public schema as the modules that use it keep it in `src/bindings/*.toml`.
+//! Binding files: a module's public schema as the modules that use it keep it in
+//! `src/bindings/*.toml`.
 //!
-//! This is the shape of such a file as serde sees it; the TOML itself is read by the macro crate and written by the
-//! command line. A file with the key `address` is a [`NodeBinding`], any other a [`ModuleBinding`]; file names do not
-//! matter. Reading is tolerant: keys that a module can do without may be absent, unknown keys are skipped. Nothing read
-//! is believed before [`ModuleBinding::to_schema`] has checked it.
+//! This is the shape of such a file as serde sees it; the TOML itself is read by the macro crate
+//! and written by the command line. A file with the key `address` is a [`NodeBinding`], any other
+//! a [`ModuleBinding`]; file names do not matter. Reading is tolerant: keys that a module can do
+//! without may be absent, unknown keys are skipped. Nothing read is believed before
+//! [`ModuleBinding::to_schema`] has checked it.
 
 mod read;
 mod render;
@@ -18,8 +20,8 @@ use crate::{
     types::ColumnType,
 };
 
-/// The version of this form that [`ModuleBinding::of`] writes. A reader refuses files of a later one, which may say
-/// things that it would miss; files without a version are older than the key.
+/// The version of this form that [`ModuleBinding::of`] writes. A reader refuses files of a later
+/// one, which may say things that it would miss; files without a version are older than the key.
 pub const BINDINGS_VERSION: u32 = 1;
 
 /// `node_<name>.toml`: the modules of another node.
@@ -43,7 +45,8 @@ pub struct NodeBinding {
 /// `<module>.toml`, or one of a node's modules.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModuleBinding {
-    /// The abi version of the module when the file was written. Says nothing about whether it can be bound.
+    /// The abi version of the module when the file was written. Says nothing about whether it can
+    /// be bound.
     pub abi_version: u32,
     /// See [`BINDINGS_VERSION`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -199,7 +202,8 @@ pub struct TableBinding {
     /// How it is kept.
     #[serde(default)]
     pub persistence: Persistence,
-    /// The columns without the key. The key's place among them is that of the row's type, or else the first.
+    /// The columns without the key. The key's place among them is that of the row's type, or else
+    /// the first.
     #[serde(default)]
     pub fields: Vec<FieldBinding>,
     /// The key.
@@ -250,8 +254,8 @@ pub enum TypeBinding {
 pub struct VariantBinding {
     /// The identifier.
     pub name: String,
-    /// `"Void"` for a unit variant, a tuple for several fields, any other type for one. One field that is itself a tuple
-    /// is written as a tuple of that tuple.
+    /// `"Void"` for a unit variant, a tuple for several fields, any other type for one. One field
+    /// that is itself a tuple is written as a tuple of that tuple.
     #[serde(default = "void")]
     pub field_type: ColumnType,
     /// The fields of a struct variant; `field_type` is `"Void"` then.

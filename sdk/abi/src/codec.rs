@@ -1,10 +1,11 @@
-//! How a value of a column type becomes bytes and back: the postcard wire format, written out by hand so that
-//! a guest's types need no serde.
+//! How a value of a column type becomes bytes and back: the postcard wire format, written out by
+//! hand so that a guest's types need no serde.
 //!
-//! Format (postcard 1): `bool`, `u8`, `i8` one byte; other unsigned integers LEB128 varints, signed ones zigzag first;
-//! floats little-endian; `String` and `Vec` a varint length, then the items; `Option` 0 or 1, then the value;
-//! arrays, tuples and structs their items, one after the other; enums a varint `u32`, then the variant's fields.
-//! Decoding refuses what is not canonical (an overlong varint, a bool of 2), so equal values have equal bytes.
+//! Format (postcard 1): `bool`, `u8`, `i8` one byte; other unsigned integers LEB128 varints,
+//! signed ones zigzag first; floats little-endian; `String` and `Vec` a varint length, then the
+//! items; `Option` 0 or 1, then the value; arrays, tuples and structs their items, one after the
+//! other; enums a varint `u32`, then the variant's fields. Decoding refuses what is not canonical
+//! (an overlong varint, a bool of 2), so equal values have equal bytes.
 
 mod compound;
 mod primitive;
@@ -14,7 +15,8 @@ use core::fmt;
 
 use crate::types::{ColumnType, TypeSet};
 
-/// A type that a column, an argument or a result can have. Derived by `#[interstice_type]` and `#[table]`.
+/// A type that a column, an argument or a result can have. Derived by `#[interstice_type]` and
+/// `#[table]`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a column, an argument or a result",
     label = "not a column type",

@@ -1,6 +1,7 @@
 //! What a reducer can be subscribed to: `#[reducer(on = "…")]`.
 //!
-//! One grammar for the macros, the schema check and messages: [`Event`] prints as what it is parsed from.
+//! One grammar for the macros, the schema check and messages: [`Event`] prints as what it is
+//! parsed from.
 
 use alloc::{
     format,
@@ -70,7 +71,8 @@ pub enum Event {
         /// The replicated table; its node and module are always given.
         table: TableRef,
     },
-    /// A public reducer of another module of this node has committed. Arguments: those of the reducer.
+    /// A public reducer of another module of this node has committed. Arguments: those of the
+    /// reducer.
     Call {
         /// The other module.
         #[serde(with = "text")]

@@ -1,9 +1,11 @@
-//! Fingerprints of signatures and row types: both ends of a conversation compare them before either decodes the other's bytes.
+//! Fingerprints of signatures and row types: both ends of a conversation compare them before
+//! either decodes the other's bytes.
 //!
-//! A fingerprint covers names and types in their order. A named type counts by its structure (the names and types of its
-//! fields and variants), not by its own name. It follows from the schema alone, is the same in every build, and stays the same
-//! for ever: it is on the wire. The hash is FNV-1a of 64 bits: it tells versions of a module apart, and is no defence against
-//! forgery, because a client that forges a fingerprint only deceives itself.
+//! A fingerprint covers names and types in their order. A named type counts by its structure (the
+//! names and types of its fields and variants), not by its own name. It follows from the schema
+//! alone, is the same in every build, and stays the same for ever: it is on the wire. The hash is
+//! FNV-1a of 64 bits: it tells versions of a module apart, and is no defence against forgery,
+//! because a client that forges a fingerprint only deceives itself.
 
 use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 use core::fmt;
@@ -52,8 +54,9 @@ impl Fingerprint {
         writer.finish()
     }
 
-    /// Of a table's rows as they were with only the first column, with the first two, and so on; the last one is
-    /// [`Fingerprint::of_row`]. A reader that knows the first columns alone can read rows that have more.
+    /// Of a table's rows as they were with only the first column, with the first two, and so on;
+    /// the last one is [`Fingerprint::of_row`]. A reader that knows the first columns alone can
+    /// read rows that have more.
     #[must_use]
     pub fn of_row_prefixes(table: &TableSchema, types: &TypeSet) -> Vec<Self> {
         let mut writer = Writer::new(b'r', types);
@@ -79,7 +82,8 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Feeds the hash. Works on a list instead of recursing, so no type is too deep for it, and looks at each named type once.
+/// Feeds the hash. Works on a list instead of recursing, so no type is too deep for it, and looks
+/// at each named type once.
 struct Writer<'a> {
     state: u64,
     types: &'a TypeSet,

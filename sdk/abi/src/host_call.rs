@@ -1,18 +1,22 @@
 //! The one table of calls from a guest into its host, and of exports from a guest to its host.
 //!
-//! All imports live in the WASM namespace [`NAMESPACE`]; a module that imports anything else is refused.
+//! All imports live in the WASM namespace [`NAMESPACE`]; a module that imports anything else is
+//! refused.
 //!
-//! Shapes. A pointer and a length are `u32`s; the host treats them as claims. A call that returns something takes, as its
-//! last two parameters, a buffer (`out`, `cap`) and returns a [`Reply`]: a status and the length of an answer.
-//! The answer is in `out` when it fits into `cap`; when it does not, it waits in the host until the guest fetches it whole
-//! with `reply_read(ptr)` (the next call drops it). A status that is not 0 is a [`crate::failure::Code`], and the answer is a
+//! Shapes. A pointer and a length are `u32`s; the host treats them as claims. A call that returns
+//! something takes, as its last two parameters, a buffer (`out`, `cap`) and returns a [`Reply`]: a
+//! status and the length of an answer. The answer is in `out` when it fits into `cap`; when it
+//! does not, it waits in the host until the guest fetches it whole with `reply_read(ptr)` (the
+//! next call drops it). A status that is not 0 is a [`crate::failure::Code`], and the answer is a
 //! [`crate::failure::Failure`] in postcard: a refusal, which the guest reads and lives with.
 //!
-//! Exports. `__interstice_reducer__<name>(input_length: u32) -> u32` and `__interstice_query__<name>(…)` run a function:
-//! the guest makes room for `input_length` bytes, fetches them with `input_read`, decodes an [`Invocation`], then the
-//! arguments one after the other, and returns 0 (a query's result was handed over with `output_write`) or 1 (a text was:
-//! the error's message). `__interstice_describe__module()`, `__interstice_describe__table__<name>()`,
-//! `…__reducer__<name>()`, `…__query__<name>()` hand over a [`crate::schema::Description`] with `output_write`.
+//! Exports. `__interstice_reducer__<name>(input_length: u32) -> u32` and
+//! `__interstice_query__<name>(…)` run a function: the guest makes room for `input_length` bytes,
+//! fetches them with `input_read`, decodes an [`Invocation`], then the arguments one after the
+//! other, and returns 0 (a query's result was handed over with `output_write`) or 1 (a text was:
+//! the error's message). `__interstice_describe__module()`,
+//! `__interstice_describe__table__<name>()`, `…__reducer__<name>()`, `…__query__<name>()` hand
+//! over a [`crate::schema::Description`] with `output_write`.
 
 use alloc::{string::String, vec::Vec};
 use core::ops::Bound;
@@ -70,7 +74,8 @@ macro_rules! host_calls {
 }
 
 host_calls! {
-    /// `input_read(ptr)`: copies the input of the running export, whose length was its argument, to `ptr`.
+    /// `input_read(ptr)`: copies the input of the running export, whose length was its argument,
+    /// to `ptr`.
     INPUT_READ = "input_read" (I32);
     /// `output_write(ptr, len)`: sets the output of the running export; a second call replaces it.
     OUTPUT_WRITE = "output_write" (I32, I32);
@@ -88,12 +93,14 @@ host_calls! {
     NODE_ID = "node_id" (I32, I32) -> I64;
     /// `seq() -> u64`: the turn's number; in a client's query, the last one that it sees.
     SEQ = "seq" () -> I64;
-    /// `schedule(name_ptr, name_len, delay_ms, out, cap) -> Reply`: a timer for a reducer; its `TimerId` in postcard.
+    /// `schedule(name_ptr, name_len, delay_ms, out, cap) -> Reply`: a timer for a reducer; its
+    /// `TimerId` in postcard.
     SCHEDULE = "schedule" (I32, I32, I64, I32, I32) -> I64;
     /// `cancel(timer, out, cap) -> Reply`: ends a pending timer; nothing in return.
     CANCEL = "cancel" (I64, I32, I32) -> I64;
-    /// `table_open(name_ptr, name_len, out, cap) -> Reply`: the handle (`u32` in postcard) of the table with this
-    /// [`crate::event::TableRef`] in its text form. Handles hold as long as the instance does.
+    /// `table_open(name_ptr, name_len, out, cap) -> Reply`: the handle (`u32` in postcard) of the
+    /// table with this [`crate::event::TableRef`] in its text form. Handles hold as long as the
+    /// instance does.
     TABLE_OPEN = "table_open" (I32, I32, I32, I32) -> I64;
     /// `table_insert(table, row_ptr, row_len, out, cap) -> Reply`: the row as stored.
     TABLE_INSERT = "table_insert" (I32, I32, I32, I32, I32) -> I64;
@@ -101,29 +108,35 @@ host_calls! {
     TABLE_UPDATE = "table_update" (I32, I32, I32, I32, I32) -> I64;
     /// `table_upsert(table, row_ptr, row_len, out, cap) -> Reply`: the row as stored.
     TABLE_UPSERT = "table_upsert" (I32, I32, I32, I32, I32) -> I64;
-    /// `table_delete(table, key_ptr, key_len, out, cap) -> Reply`: nothing. The key is the field's encoding.
+    /// `table_delete(table, key_ptr, key_len, out, cap) -> Reply`: nothing. The key is the field's
+    /// encoding.
     TABLE_DELETE = "table_delete" (I32, I32, I32, I32, I32) -> I64;
     /// `table_clear(table, out, cap) -> Reply`: nothing.
     TABLE_CLEAR = "table_clear" (I32, I32, I32) -> I64;
-    /// `table_get(table, index, key_ptr, key_len, out, cap) -> Reply`: 0, or 1 and the row. Index 0 is the primary key,
-    /// `i + 1` the (unique) index `i` of the schema.
+    /// `table_get(table, index, key_ptr, key_len, out, cap) -> Reply`: 0, or 1 and the row. Index
+    /// 0 is the primary key, `i + 1` the (unique) index `i` of the schema.
     TABLE_GET = "table_get" (I32, I32, I32, I32, I32, I32) -> I64;
     /// `table_count(table, out, cap) -> Reply`: how many rows there are, a `u64` in postcard.
     TABLE_COUNT = "table_count" (I32, I32, I32) -> I64;
-    /// `table_edge(table, last, out, cap) -> Reply`: 0, or 1 and the row with the smallest (`last` = 0) or largest key.
+    /// `table_edge(table, last, out, cap) -> Reply`: 0, or 1 and the row with the smallest (`last`
+    /// = 0) or largest key.
     TABLE_EDGE = "table_edge" (I32, I32, I32, I32) -> I64;
-    /// `table_scan(table, request_ptr, request_len, out, cap) -> Reply`: a [`ScanBatch`] for a [`ScanRequest`].
+    /// `table_scan(table, request_ptr, request_len, out, cap) -> Reply`: a [`ScanBatch`] for a
+    /// [`ScanRequest`].
     TABLE_SCAN = "table_scan" (I32, I32, I32, I32, I32) -> I64;
-    /// `call_reducer(request_ptr, request_len, out, cap) -> Reply`: runs a [`CallRequest`]; nothing.
+    /// `call_reducer(request_ptr, request_len, out, cap) -> Reply`: runs a [`CallRequest`];
+    /// nothing.
     CALL_REDUCER = "call_reducer" (I32, I32, I32, I32) -> I64;
-    /// `call_query(request_ptr, request_len, out, cap) -> Reply`: runs a [`CallRequest`]; the result's bytes.
+    /// `call_query(request_ptr, request_len, out, cap) -> Reply`: runs a [`CallRequest`]; the
+    /// result's bytes.
     CALL_QUERY = "call_query" (I32, I32, I32, I32) -> I64;
     /// `timer_set(request_ptr, request_len, out, cap) -> Reply`: a timer for a [`TimerRequest`];
     /// its `TimerId` in postcard.
     TIMER_SET = "timer_set" (I32, I32, I32, I32) -> I64;
 }
 
-/// What a call that returns something returns: the status in the upper 32 bits, the answer's length in the lower.
+/// What a call that returns something returns: the status in the upper 32 bits, the answer's
+/// length in the lower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// 0, or the number of a [`crate::failure::Code`].
@@ -156,7 +169,8 @@ impl Reply {
 /// Who calls a reducer or query: the first part of its input, before the arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
-    /// The id of the node or client that calls; this node's own for everything that happens inside it.
+    /// The id of the node or client that calls; this node's own for everything that happens inside
+    /// it.
     pub caller_node_id: String,
     /// The calling module of this node, or empty.
     pub caller_module_name: String,
@@ -223,8 +237,8 @@ pub struct ScanCursor {
 
 /// Rows of a scan.
 ///
-/// A guest that writes to a table while it walks through a batch resumes from [`ScanBatch::places`] of the row it stands
-/// on, so that it sees what it changed ahead of itself.
+/// A guest that writes to a table while it walks through a batch resumes from
+/// [`ScanBatch::places`] of the row it stands on, so that it sees what it changed ahead of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScanBatch {
     /// Encoded rows in order.

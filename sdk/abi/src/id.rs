@@ -1,7 +1,7 @@
 //! Names and numbers of things, each with a type of its own.
 //!
-//! Invariant: a [`ModuleName`] is always valid, so it can be printed, compared and put into a message
-//! without a second look. It never becomes a path: files are named by content hash.
+//! Invariant: a [`ModuleName`] is always valid, so it can be printed, compared and put into a
+//! message without a second look. It never becomes a path: files are named by content hash.
 
 use alloc::{
     string::{String, ToString},
@@ -20,7 +20,8 @@ use crate::text::{NAME_BYTES_MAX, quoted};
 /// Long enough for every name that a person types, short enough for error messages and log lines.
 pub const NAME_LENGTH_MAX: usize = 128;
 
-/// The name of the node's own module, which holds the catalogue and the grants; no other module may have it.
+/// The name of the node's own module, which holds the catalogue and the grants; no other module
+/// may have it.
 pub const BUILT_IN_MODULE: &str = "interstice";
 
 macro_rules! number {
@@ -39,7 +40,8 @@ macro_rules! number {
 }
 
 number! {
-    /// A turn's number: strictly increasing per node, never reused, across restarts too. 0 is "before the first turn".
+    /// A turn's number: strictly increasing per node, never reused, across restarts too. 0 is
+    /// "before the first turn".
     Seq(u64)
 }
 number! {
@@ -47,7 +49,8 @@ number! {
     StepIndex(u32)
 }
 number! {
-    /// What changes when a node is restored from a backup, so that its old and new numbers are not confused.
+    /// What changes when a node is restored from a backup, so that its old and new numbers are not
+    /// confused.
     Epoch(u32)
 }
 number! {
@@ -108,7 +111,8 @@ impl core::str::FromStr for Position {
     }
 }
 
-/// A module's name: its package name as written, `[A-Za-z0-9_-]`, starting with a letter. Clones share the text.
+/// A module's name: its package name as written, `[A-Za-z0-9_-]`, starting with a letter. Clones
+/// share the text.
 #[derive(Clone, Debug, Eq, PartialOrd, Ord)]
 pub struct ModuleName(Arc<str>);
 
@@ -199,7 +203,8 @@ impl core::borrow::Borrow<str> for ModuleName {
     }
 }
 
-/// A node's id: the text form of its libp2p `PeerId`, one spelling everywhere. Clones share the text.
+/// A node's id: the text form of its libp2p `PeerId`, one spelling everywhere. Clones share the
+/// text.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(Arc<str>);
 
@@ -272,8 +277,9 @@ fn shared<'de, D: Deserializer<'de>>(
     deserializer.deserialize_str(Text(bytes_max))
 }
 
-/// Checks that `name` starts with a letter or `_`, holds only letters, digits and `_` (and `-` where `hyphens`
-/// are allowed), and is at most [`NAME_LENGTH_MAX`] bytes long. ASCII only: names stand in files, logs and commands.
+/// Checks that `name` starts with a letter or `_`, holds only letters, digits and `_` (and `-`
+/// where `hyphens` are allowed), and is at most [`NAME_LENGTH_MAX`] bytes long. ASCII only: names
+/// stand in files, logs and commands.
 ///
 /// # Errors
 /// A sentence that names `what`, the name (escaped) and the rule.
@@ -303,8 +309,8 @@ pub fn check_name(what: &str, name: &str, hyphens: bool) -> Result<(), String> {
 /// Words that cannot name anything in generated code, not even as `r#word`.
 const NEVER_NAMES: [&str; 5] = ["_", "crate", "self", "Self", "super"];
 
-/// The rule for everything that becomes an identifier of generated code: tables, functions, types, fields. As
-/// [`check_name`] without hyphens.
+/// The rule for everything that becomes an identifier of generated code: tables, functions, types,
+/// fields. As [`check_name`] without hyphens.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the name.

@@ -1,10 +1,11 @@
 //! Keys as bytes whose order is the order of the keys.
 //!
-//! Format, by type: integers big-endian at their full width, signed ones with the sign bit flipped; `bool` one byte;
-//! `String` and `Vec<u8>` their bytes with `00` written as `00 FF`, ended by `00 00`; `Option` `00`, or `01` and the
-//! value; tuples their items; unit enums the variant's number as a `u32`. No key is the beginning of another of its
-//! type, so a value followed by a primary key sorts by value, then by key. No key is empty.
-//! Floats and everything else are not keys. The way back is in `key/back.rs`.
+//! Format, by type: integers big-endian at their full width, signed ones with the sign bit
+//! flipped; `bool` one byte; `String` and `Vec<u8>` their bytes with `00` written as `00 FF`,
+//! ended by `00 00`; `Option` `00`, or `01` and the value; tuples their items; unit enums the
+//! variant's number as a `u32`. No key is the beginning of another of its type, so a value
+//! followed by a primary key sorts by value, then by key. No key is empty. Floats and everything
+//! else are not keys. The way back is in `key/back.rs`.
 
 mod back;
 
@@ -15,7 +16,8 @@ use crate::{
     types::{ColumnType, Fields, TypeKind, TypeSet},
 };
 
-/// How many levels of tuples and options a key may have: more than people write, few enough for every stack.
+/// How many levels of tuples and options a key may have: more than people write, few enough for
+/// every stack.
 const DEPTH_MAX: usize = 16;
 
 /// A type whose values can be keys.

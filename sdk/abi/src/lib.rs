@@ -11,7 +11,8 @@
 //! 7. [`fingerprint`]: hashes of signatures and row types, by which two ends agree on an encoding.
 //! 8. [`walk`]: reading encoded rows by their schema without building values.
 //! 9. [`key`]: keys as bytes whose order is the order of the keys.
-//! 10. [`value`]: a value of any column type as a tree, for programs that know schemas only at run time.
+//! 10. [`value`]: a value of any column type as a tree, for programs that know schemas only at run
+//!     time.
 //! 11. [`failure`]: the one list of everything that can go wrong, with stable codes.
 //! 12. [`host_call`]: the one table of calls from a guest into its host.
 //! 13. [`binding`]: binding files, the public schemas that modules are compiled against.

@@ -1,7 +1,8 @@
 //! What a module says of itself: its tables, reducers, queries, types and dependencies.
 //!
-//! A guest hands the schema over in pieces, one [`Description`] per `describe` export; [`ModuleSchema`] is the whole.
-//! Nothing in it is believed: the host checks it (`interstice-host`, `schema`), and enforces it on every call.
+//! A guest hands the schema over in pieces, one [`Description`] per `describe` export;
+//! [`ModuleSchema`] is the whole. Nothing in it is believed: the host checks it
+//! (`interstice-host`, `schema`), and enforces it on every call.
 
 use alloc::{
     format,
@@ -331,7 +332,8 @@ pub enum Description {
     },
 }
 
-/// A whole module. Lists are sorted by name, dependencies by (node, module), so equal modules have equal schemas.
+/// A whole module. Lists are sorted by name, dependencies by (node, module), so equal modules have
+/// equal schemas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModuleSchema {
     /// See [`ModuleHeader::abi_version`].

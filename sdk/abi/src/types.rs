@@ -90,7 +90,8 @@ pub struct Field {
     pub name: String,
     /// Its type.
     pub ty: ColumnType,
-    /// The encoded value of `#[default(…)]`, which deploy fills into rows that are older than the column.
+    /// The encoded value of `#[default(…)]`, which deploy fills into rows that are older than the
+    /// column.
     pub default: Option<Vec<u8>>,
 }
 
@@ -167,8 +168,8 @@ pub struct TypeSet {
 }
 
 impl TypeSet {
-    /// Adds the type `name`, defined at `path`, unless it is there. `kind` is asked only once per name, after the
-    /// name is taken, so types may contain themselves.
+    /// Adds the type `name`, defined at `path`, unless it is there. `kind` is asked only once per
+    /// name, after the name is taken, so types may contain themselves.
     pub fn define(&mut self, name: &str, path: &str, kind: impl FnOnce(&mut Self) -> TypeKind) {
         if let Some(known) = self.types.get(name) {
             if known.path != path {

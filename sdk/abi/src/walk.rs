@@ -1,10 +1,10 @@
-//! Reading encoded values by their schema without building values: is a row, a key or an argument list whole and
-//! canonical, and where do its fields lie?
+//! Reading encoded values by their schema without building values: is a row, a key or an argument
+//! list whole and canonical, and where do its fields lie?
 //!
-//! A [`Layout`] holds the types of a schema with names resolved to numbers, so that a walk looks nothing up.
-//! Invariants: a walk takes time in proportion to the bytes that it is given, whatever they claim; it recurses at
-//! most [`DEPTH_MAX`] levels; it never panics. How names are resolved is in `walk/resolve.rs`; values as trees are in
-//! [`crate::value`].
+//! A [`Layout`] holds the types of a schema with names resolved to numbers, so that a walk looks
+//! nothing up. Invariants: a walk takes time in proportion to the bytes that it is given, whatever
+//! they claim; it recurses at most [`DEPTH_MAX`] levels; it never panics. How names are resolved
+//! is in `walk/resolve.rs`; values as trees are in [`crate::value`].
 
 mod resolve;
 
@@ -17,12 +17,12 @@ use crate::{
 
 pub use resolve::Unresolved;
 
-/// How many levels of vectors, options, structs, enums, tuples and arrays a value may have. Deeper than what people
-/// write, shallow enough for every stack that a walker runs on.
+/// How many levels of vectors, options, structs, enums, tuples and arrays a value may have. Deeper
+/// than what people write, shallow enough for every stack that a walker runs on.
 pub const DEPTH_MAX: usize = 64;
 
-/// How many items a vector of items without bytes (`Vec<Unit>`) may claim. Such a claim costs its sender five bytes
-/// and its reader a loop.
+/// How many items a vector of items without bytes (`Vec<Unit>`) may claim. Such a claim costs its
+/// sender five bytes and its reader a loop.
 pub const ZERO_SIZED_ITEMS_MAX: usize = 65_536;
 
 /// A type of a [`Layout`], by number.
@@ -41,7 +41,8 @@ struct Entry {
     shape: Shape,
     /// The fewest bytes that a value has. 0 exactly for types whose values never have any.
     bytes_min: u64,
-    /// Levels down to where values start to have varying depth (vectors and options), counted for [`DEPTH_MAX`].
+    /// Levels down to where values start to have varying depth (vectors and options), counted for
+    /// [`DEPTH_MAX`].
     height: usize,
 }
 
@@ -71,8 +72,8 @@ impl Layout {
         self.descend(node, input, DEPTH_MAX)
     }
 
-    /// Walks over the values of `fields`, which must fill `bytes`, and hands each one's place and bytes to `each`.
-    /// Rows and argument lists are both such sequences.
+    /// Walks over the values of `fields`, which must fill `bytes`, and hands each one's place and
+    /// bytes to `each`. Rows and argument lists are both such sequences.
     ///
     /// # Errors
     /// As [`Layout::skip`]; also when bytes are left over.
@@ -104,8 +105,8 @@ impl Layout {
         self.walk(fields, bytes, |_, _| {})
     }
 
-    /// Every node that is visited below the first has at least one byte of its own or of its children, so the time
-    /// is bounded by the bytes times [`DEPTH_MAX`].
+    /// Every node that is visited below the first has at least one byte of its own or of its
+    /// children, so the time is bounded by the bytes times [`DEPTH_MAX`].
     fn descend(&self, node: Node, input: &mut Input<'_>, depth: usize) -> Result<(), Damaged> {
         let entry = self
             .entry(node)

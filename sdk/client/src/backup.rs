@@ -18,7 +18,8 @@ pub struct Backup {
 }
 
 impl Client {
-    /// Has the node write a backup of this moment; the node goes on working. Fetch it with [`Client::backup_piece`], and end with
+    /// Has the node write a backup of this moment; the node goes on working. Fetch it with
+    /// [`Client::backup_piece`], and end with
     /// [`Client::end_backup`]: until then, or until the connection ends, it takes room on the node's disk. Owners only.
     ///
     /// # Errors

@@ -1,7 +1,8 @@
-//! From an address to a greeted link: resolve, dial, encrypt, compare the node's key with the pin, open the stream, greet.
+//! From an address to a greeted link: resolve, dial, encrypt, compare the node's key with the pin,
+//! open the stream, greet.
 //!
-//! All of it has one deadline. Addresses of a name are tried one after the other. A crowded node may close a connection
-//! before it has come far; then it is tried again a few times.
+//! All of it has one deadline. Addresses of a name are tried one after the other. A crowded node
+//! may close a connection before it has come far; then it is tried again a few times.
 
 use std::{io, time::Duration};
 
@@ -21,10 +22,12 @@ use crate::{
     streams::{OpenError, Opened, Role, Streams, Substream, transport},
 };
 
-/// Long enough for a slow network and a busy node, short enough for a person who has mistyped an address.
+/// Long enough for a slow network and a busy node, short enough for a person who has mistyped an
+/// address.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How often a connection that was closed early is tried again, and the first wait; each is twice as long as the one before.
+/// How often a connection that was closed early is tried again, and the first wait; each is twice
+/// as long as the one before.
 const RETRIES_MAX: u32 = 5;
 const RETRY_WAIT: Duration = Duration::from_millis(20);
 

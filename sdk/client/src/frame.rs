@@ -1,8 +1,9 @@
 //! Frames: how messages lie in the byte stream of `/interstice/1`, for both of its ends.
 //!
-//! A frame is a length (`u32`, little-endian) and that many bytes of postcard. Invariants: a length is checked before
-//! anything is allocated for it; memory grows with what has arrived, never with what is claimed; damaged bytes are errors,
-//! never panics. Who sends which message when is in [`interstice_abi::wire`].
+//! A frame is a length (`u32`, little-endian) and that many bytes of postcard. Invariants: a
+//! length is checked before anything is allocated for it; memory grows with what has arrived,
+//! never with what is claimed; damaged bytes are errors, never panics. Who sends which message
+//! when is in [`interstice_abi::wire`].
 
 use std::{io, marker::PhantomData};
 
@@ -14,7 +15,8 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Bytes of a frame's length.
 pub const LENGTH_BYTES: usize = 4;
 
-/// What one read asks for at first: a connection that is idle or asks one thing at a time keeps no more than this.
+/// What one read asks for at first: a connection that is idle or asks one thing at a time keeps no
+/// more than this.
 const PIECE_BYTES_MIN: usize = 8 * 1024;
 
 /// What one read asks for when the reads before it were filled: hundreds of requests per wake.
@@ -174,13 +176,15 @@ impl<T: DeserializeOwned> Decoder<T> {
         self.start < self.end
     }
 
-    /// Bytes that have arrived and are not decoded: those of an unfinished frame, once all messages have been taken.
+    /// Bytes that have arrived and are not decoded: those of an unfinished frame, once all
+    /// messages have been taken.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.end - self.start
     }
 
-    /// Reads once what `reader` has, at most 64 KiB; 0 is the end of the stream. Safe to drop at any time.
+    /// Reads once what `reader` has, at most 64 KiB; 0 is the end of the stream. Safe to drop at
+    /// any time.
     ///
     /// # Errors
     /// Those of `reader`.
@@ -208,10 +212,12 @@ impl<T: DeserializeOwned> Decoder<T> {
         self.end = self.buffer.len();
     }
 
-    /// The next message, and the bytes of its frame's content; `None` when its rest has not arrived yet.
+    /// The next message, and the bytes of its frame's content; `None` when its rest has not
+    /// arrived yet.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`] or [`FrameError::Garbage`]; what follows in the stream then means nothing.
+    /// [`FrameError::TooLong`] or [`FrameError::Garbage`]; what follows in the stream then means
+    /// nothing.
     pub fn message(&mut self) -> Result<Option<(T, usize)>, FrameError> {
         let Some(frame) = self.frame()? else {
             return Ok(None);

@@ -13,12 +13,14 @@ use crate::{Client, Error, Subscription, answer::unexpected};
 pub type RowsAt = Subscription<TableAt>;
 
 impl Client {
-    /// A page of at most `limit` turns that have touched a module, whole, with the schemas of their rows and arguments. The module
-    /// need not be there any more. `from` is a turn or the [`HistoryPage::next`] of the page before; without it, history begins at
-    /// its oldest turn, or, in reverse, at its last one. A page may end inside a turn, and has fewer turns than asked for when they
-    /// are large. Owners only.
+    /// A page of at most `limit` turns that have touched a module, whole, with the schemas of
+    /// their rows and arguments. The module need not be there any more. `from` is a turn or the
+    /// [`HistoryPage::next`] of the page before; without it, history begins at its oldest turn,
+    /// or, in reverse, at its last one. A page may end inside a turn, and has fewer turns than
+    /// asked for when they are large. Owners only.
     ///
-    /// The first request after a start of the node reads its whole log once; later ones read the parts that have the turns.
+    /// The first request after a start of the node reads its whole log once; later ones read the
+    /// parts that have the turns.
     ///
     /// # Errors
     /// [`Error::Failed`]: `NotFound` for a turn before the kept ones and for a module that the log does not know, `BadArguments` for
@@ -45,12 +47,14 @@ impl Client {
         }
     }
 
-    /// At most `limit` rows of a logged table as they were at the end of turn `at`, in key order, behind the schema of that turn. A
-    /// limit of 0 asks for the schema alone, by which the value of a filter is encoded. A turn that is under way is waited for.
-    /// Whoever may read the table today may read it as it was when it was public then, too; owners may read every one, also of
-    /// modules that are gone. Whether the node agrees shows in the first item.
+    /// At most `limit` rows of a logged table as they were at the end of turn `at`, in key order,
+    /// behind the schema of that turn. A limit of 0 asks for the schema alone, by which the value
+    /// of a filter is encoded. A turn that is under way is waited for. Whoever may read the table
+    /// today may read it as it was when it was public then, too; owners may read every one, also
+    /// of modules that are gone. Whether the node agrees shows in the first item.
     ///
-    /// The node plays every change of the module up to that turn: the cost is that of reading the log, once for each 32 MiB of rows.
+    /// The node plays every change of the module up to that turn: the cost is that of reading the
+    /// log, once for each 32 MiB of rows.
     ///
     /// # Errors
     /// [`Error::Lost`].

@@ -1,8 +1,8 @@
 //! A key of one's own: who a program is towards nodes, and who a node is.
 //!
-//! A key file holds libp2p's protobuf encoding of an Ed25519 key pair and nothing else (68 bytes), readable by its owner
-//! alone; one that others may read is made private when it is loaded. It is written beside its place and then put there
-//! whole, so that nobody reads half a key.
+//! A key file holds libp2p's protobuf encoding of an Ed25519 key pair and nothing else (68 bytes),
+//! readable by its owner alone; one that others may read is made private when it is loaded. It is
+//! written beside its place and then put there whole, so that nobody reads half a key.
 
 use std::{
     fs::{self, OpenOptions},
@@ -91,7 +91,8 @@ impl Identity {
             })
     }
 
-    /// The one in the file `path`, which is created with a new one (mode 0600) where there is none. The folder must exist.
+    /// The one in the file `path`, which is created with a new one (mode 0600) where there is
+    /// none. The folder must exist.
     ///
     /// # Errors
     /// All of [`IdentityError`].

@@ -12,10 +12,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`Client`] is one encrypted connection with one long-lived stream on it. Clones share it, and any number of requests
-//! can be under way at a time: all that are made while a write is going on travel with the next one. A client whose
-//! connection was lost stays lost; connecting anew is its user's decision, because only the user knows whether a call
-//! whose outcome is unknown may be made twice.
+//! A [`Client`] is one encrypted connection with one long-lived stream on it. Clones share it, and
+//! any number of requests can be under way at a time: all that are made while a write is going on
+//! travel with the next one. A client whose connection was lost stays lost; connecting anew is its
+//! user's decision, because only the user knows whether a call whose outcome is unknown may be
+//! made twice.
 //!
 //! A program that encodes and decodes by a module's schema says so: [`Client::call_by`],
 //! [`Client::query_by`], [`Client::rows_as`] and [`Client::follow`] never let bytes of one
@@ -24,8 +25,9 @@
 //!
 //! Read it in the order in which a request travels: [`Target`] and [`Identity`], connecting, the
 //! methods of [`Client`], the link that matches answers to requests, [`outbox`], [`parts`],
-//! [`frame`], [`muxer`], [`streams`]. The last five serve a node's end as well. It runs on any tokio runtime,
-//! on one thread or on many. Who asks hundreds of thousands of times a second uses a [`Pipeline`].
+//! [`frame`], [`muxer`], [`streams`]. The last five serve a node's end as well. It runs on any
+//! tokio runtime, on one thread or on many. Who asks hundreds of thousands of times a second uses
+//! a [`Pipeline`].
 
 mod small_file;
 

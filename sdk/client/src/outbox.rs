@@ -1,9 +1,9 @@
 //! The outbox: what waits to be written to one stream, for both ends of the protocol.
 //!
-//! Messages are encoded where they arise, on any thread, right behind what waits already; the stream's task takes all of it
-//! at once, so a thousand answers cost one write. Invariants: the bytes that are not written yet are counted and bounded,
-//! per stream and, with a [`Meter`], over many; pushing never waits; two buffers go to and fro, so a busy stream allocates
-//! nothing.
+//! Messages are encoded where they arise, on any thread, right behind what waits already; the
+//! stream's task takes all of it at once, so a thousand answers cost one write. Invariants: the
+//! bytes that are not written yet are counted and bounded, per stream and, with a [`Meter`], over
+//! many; pushing never waits; two buffers go to and fro, so a busy stream allocates nothing.
 
 use std::{
     io, mem,
@@ -22,7 +22,8 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::frame::{self, FrameError, KEPT_BYTES_MAX};
 
-/// What each stream may have unsent however much the others have: a stream that is read never has more for long.
+/// What each stream may have unsent however much the others have: a stream that is read never has
+/// more for long.
 pub const FAIR_BYTES: usize = 256 * 1024;
 
 /// The unsent bytes of many outboxes together.
@@ -162,9 +163,9 @@ impl Outbox {
         pushed
     }
 
-    /// Appends messages under one lock. `refused` is told of each that was not taken, and may give a small one instead. A
-    /// message that finds the outbox full, or a stream that is not read where all are crowded, cuts the stream: its answer
-    /// would be missed for ever.
+    /// Appends messages under one lock. `refused` is told of each that was not taken, and may give
+    /// a small one instead. A message that finds the outbox full, or a stream that is not read
+    /// where all are crowded, cuts the stream: its answer would be missed for ever.
     pub fn push_all<T: Serialize>(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -173,8 +174,9 @@ impl Outbox {
         self.push_all_as(messages, frame::encode, refused);
     }
 
-    /// As [`Outbox::push_all_as`], for callers that have more to push to this and to others. The stream's task sleeps until the caller wakes it, if there
-    /// is a way to do so: it then has something to do.
+    /// As [`Outbox::push_all_as`], for callers that have more to push to this and to others. The
+    /// stream's task sleeps until the caller wakes it, if there is a way to do so: it then has
+    /// something to do.
     pub fn push_all_quietly<T>(
         &self,
         messages: impl IntoIterator<Item = T>,
@@ -217,7 +219,8 @@ impl Outbox {
                 self.cut(&mut queue);
             }
             if let Some(instead) = refused(&message, error) {
-                // What is sent instead of a refused message is small; when even that is refused, the stream is closing.
+                // What is sent instead of a refused message is small; when even that is refused,
+                // the stream is closing.
                 let _ = self.append(&mut queue, |out| encode(&instead, out));
             }
         }
@@ -331,7 +334,8 @@ impl Outbox {
         }
     }
 
-    /// Writes until [`Outbox::finish`] (then everything is written and `writer` closed) or [`Outbox::close`].
+    /// Writes until [`Outbox::finish`] (then everything is written and `writer` closed) or
+    /// [`Outbox::close`].
     ///
     /// # Errors
     /// Those of `writer`; `TimedOut` when it takes nothing for `stall`.

@@ -1,8 +1,9 @@
 //! A pipeline: one stream, one task that asks and takes answers in batches, and nothing in between.
 //!
-//! For gateways and load generators, whose own cost per request counts. Requests are encoded where they are pushed and leave
-//! with the next [`Pipeline::turn`]; answers come as they have arrived. Who matches them to requests, and what a lost connection means
-//! for those without an answer, is the user's business here; [`crate::Client`] does both.
+//! For gateways and load generators, whose own cost per request counts. Requests are encoded where
+//! they are pushed and leave with the next [`Pipeline::turn`]; answers come as they have arrived.
+//! Who matches them to requests, and what a lost connection means for those without an answer, is
+//! the user's business here; [`crate::Client`] does both.
 
 use std::{future::poll_fn, pin::Pin, task::Poll};
 
@@ -46,7 +47,8 @@ impl Drop for Pipeline {
 }
 
 impl Pipeline {
-    /// Connects to the node at `target` and greets it, as `identity`. Must run in a tokio runtime with time and I/O.
+    /// Connects to the node at `target` and greets it, as `identity`. Must run in a tokio runtime
+    /// with time and I/O.
     ///
     /// # Errors
     /// As [`crate::Client::connect`].
@@ -96,7 +98,8 @@ impl Pipeline {
         &self.welcome
     }
 
-    /// Adds a request to what leaves with the next [`Pipeline::turn`]. Its id must not be that of one without an answer, and not 0.
+    /// Adds a request to what leaves with the next [`Pipeline::turn`]. Its id must not be that of
+    /// one without an answer, and not 0.
     ///
     /// # Errors
     /// [`Error::Failed`] when it does not fit into a frame; nothing was added then.
@@ -116,11 +119,13 @@ impl Pipeline {
         self.out.len() - self.written
     }
 
-    /// Sends what waits, and waits for answers, which are appended to `answers`; there may be none when only a part of one has arrived. The
-    /// future may be dropped at any time: nothing is lost.
+    /// Sends what waits, and waits for answers, which are appended to `answers`; there may be none
+    /// when only a part of one has arrived. The future may be dropped at any time: nothing is
+    /// lost.
     ///
     /// # Errors
-    /// [`Error::Lost`] when the connection is gone, [`Error::Protocol`] when the node speaks nonsense.
+    /// [`Error::Lost`] when the connection is gone, [`Error::Protocol`] when the node speaks
+    /// nonsense.
     pub async fn turn(&mut self, answers: &mut Vec<Response>) -> Result<(), Error> {
         let lost = |problem: String| Error::Lost { problem };
         let read = poll_fn(|context| {
@@ -139,7 +144,8 @@ impl Pipeline {
                 self.out.clear();
                 self.written = 0;
             }
-            // What a flush leaves undone goes on with the next turn; the yamux task sends it anyhow.
+            // What a flush leaves undone goes on with the next turn; the yamux task sends it
+            // anyhow.
             if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(context) {
                 return Poll::Ready(Err(error.to_string()));
             }

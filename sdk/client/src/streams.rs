@@ -1,7 +1,9 @@
-//! The protocol `/interstice/1` in a libp2p swarm, and the transport below it, for both of its ends.
+//! The protocol `/interstice/1` in a libp2p swarm, and the transport below it, for both of its
+//! ends.
 //!
-//! [`Streams`] hands streams out and takes no further part: who dials gets one stream per connection at once, who listens
-//! gets those that others open, a bounded number per connection. What is said on a stream is not its business.
+//! [`Streams`] hands streams out and takes no further part: who dials gets one stream per
+//! connection at once, who listens gets those that others open, a bounded number per connection.
+//! What is said on a stream is not its business.
 
 use std::{
     collections::VecDeque,
@@ -235,7 +237,8 @@ impl ConnectionHandler for Handler {
         &mut self,
         _: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Self::ToBehaviour>> {
-        // The connection polls again after each event that it reports; nothing else changes what is answered here.
+        // The connection polls again after each event that it reports; nothing else changes what
+        // is answered here.
         if let Some(opened) = self.opened.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(opened));
         }

@@ -1,7 +1,8 @@
 //! Where a node is, and which one it must be.
 //!
-//! Written as `host:port` (`localhost:4400`, `[::1]:4400`) or as a multiaddress (`/ip4/127.0.0.1/tcp/4400/p2p/12D3…`). An
-//! id pins the node: a connection that reaches another one is refused. Names are resolved when connecting, each time.
+//! Written as `host:port` (`localhost:4400`, `[::1]:4400`) or as a multiaddress
+//! (`/ip4/127.0.0.1/tcp/4400/p2p/12D3…`). An id pins the node: a connection that reaches another
+//! one is refused. Names are resolved when connecting, each time.
 
 use std::{fmt, io, net::SocketAddr, str::FromStr};
 

@@ -1,4 +1,5 @@
-//! Deploying: a module's binary goes up in pieces, some of them under way at a time, then the order to install it.
+//! Deploying: a module's binary goes up in pieces, some of them under way at a time, then the
+//! order to install it.
 
 use futures::{StreamExt as _, TryStreamExt as _, stream::FuturesOrdered};
 use interstice_abi::wire::{
@@ -21,12 +22,14 @@ pub struct Progress {
 }
 
 impl Client {
-    /// Installs or upgrades the module whose binary is `wasm`. `progress` is told of every piece that has arrived; after the
-    /// last one the node checks and installs. Uploads of clones wait for each other. Owners only.
+    /// Installs or upgrades the module whose binary is `wasm`. `progress` is told of every piece
+    /// that has arrived; after the last one the node checks and installs. Uploads of clones wait
+    /// for each other. Owners only.
     ///
     /// # Errors
-    /// [`Error::Failed`] when it is refused, and then nothing has changed; [`Error::OutcomeUnknown`] when the connection is
-    /// lost after the order was given, [`Error::Lost`] before.
+    /// [`Error::Failed`] when it is refused, and then nothing has changed;
+    /// [`Error::OutcomeUnknown`] when the connection is lost after the order was given,
+    /// [`Error::Lost`] before.
     pub async fn deploy(
         &self,
         wasm: &[u8],
@@ -41,8 +44,9 @@ impl Client {
         }
     }
 
-    /// Installs or upgrades the modules whose binaries these are, together: all of them or none. The reports come in the order in
-    /// which the modules were loaded. Otherwise as [`Client::deploy`].
+    /// Installs or upgrades the modules whose binaries these are, together: all of them or none.
+    /// The reports come in the order in which the modules were loaded. Otherwise as
+    /// [`Client::deploy`].
     ///
     /// # Errors
     /// As [`Client::deploy`].
@@ -62,7 +66,8 @@ impl Client {
     /// What [`Client::deploy_all`] would do. Nothing changes. Owners only.
     ///
     /// # Errors
-    /// What is wrong with a binary, or with the connection. What speaks against the deploy stands in the plan.
+    /// What is wrong with a binary, or with the connection. What speaks against the deploy stands
+    /// in the plan.
     pub async fn plan(
         &self,
         wasms: &[&[u8]],

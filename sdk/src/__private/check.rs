@@ -1,7 +1,8 @@
-//! What the macros cannot see and the compiler can: checks that expansions leave behind, spanned on what they check.
+//! What the macros cannot see and the compiler can: checks that expansions leave behind, spanned
+//! on what they check.
 //!
-//! Traits answer "may this type stand here?"; const functions compare what an event string says with what a row
-//! type is. All of it is gone from the compiled module.
+//! Traits answer "may this type stand here?"; const functions compare what an event string says
+//! with what a row type is. All of it is gone from the compiled module.
 
 use interstice_abi::schema::Authority;
 
@@ -73,7 +74,8 @@ pub trait CalledWith<T> {}
 
 impl<T> CalledWith<T> for T {}
 
-/// Longest message of a failed check in bytes: five names of the longest kind and the words between them.
+/// Longest message of a failed check in bytes: five names of the longest kind and the words
+/// between them.
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// A sentence that is put together while the module is compiled.
@@ -148,8 +150,8 @@ const fn same_option(a: Option<&str>, b: Option<&str>) -> bool {
     }
 }
 
-/// What is wrong with a reducer that takes rows `R` (written `row` in its signature) on the event `verb` of the
-/// table that the event string names.
+/// What is wrong with a reducer that takes rows `R` (written `row` in its signature) on the event
+/// `verb` of the table that the event string names.
 #[must_use]
 pub const fn row_event<R: TableRow>(
     row: &str,

@@ -1,7 +1,7 @@
 //! The bodies of a guest's exports: input in, one reducer or query run, output out.
 //!
-//! The macros emit a function per reducer and query that decodes its arguments and calls it; everything around
-//! that is here, once.
+//! The macros emit a function per reducer and query that decodes its arguments and calls it;
+//! everything around that is here, once.
 
 use interstice_abi::{
     codec::{Damaged, Input},

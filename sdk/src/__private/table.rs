@@ -1,7 +1,9 @@
-//! Rows and what can be done with the tables that hold them: the generic runtime below every table handle.
+//! Rows and what can be done with the tables that hold them: the generic runtime below every table
+//! handle.
 //!
-//! Handles (made by `#[table]` and by the bindings) are thin: they check capabilities in their bounds and call
-//! these functions, so a module's code grows little with its number of tables. Iteration is in `rows`.
+//! Handles (made by `#[table]` and by the bindings) are thin: they check capabilities in their
+//! bounds and call these functions, so a module's code grows little with its number of tables.
+//! Iteration is in `rows`.
 
 mod rows;
 mod slot;
@@ -37,7 +39,8 @@ pub trait TableRow: Column + Clone {
     /// The table's name: the struct's name in lower case.
     const TABLE: &'static str;
 
-    /// The primary key of `row`. Not a method: rows may have a method of that name by a trait of the module.
+    /// The primary key of `row`. Not a method: rows may have a method of that name by a trait of
+    /// the module.
     fn key(row: &Self) -> Self::Key;
 
     /// The table as the schema says it.
@@ -121,7 +124,8 @@ pub fn clear<R: TableRow>() -> Result<(), Error> {
     host::ask(|out| imports::table_clear(table, out), host::nothing)
 }
 
-/// The row whose indexed value is `key`: index 0 is the primary key, `i + 1` the unique index `i` of the schema.
+/// The row whose indexed value is `key`: index 0 is the primary key, `i + 1` the unique index `i`
+/// of the schema.
 pub fn get<R: TableRow, V: Column>(index: u16, key: &V) -> Option<R> {
     read(|| {
         let table = open::<R>()?;
@@ -173,7 +177,8 @@ pub fn scan<R: TableRow>() -> Vec<R> {
     iterate().collect()
 }
 
-/// The rows whose indexed value lies between the bounds, in the order of (value, key). `index` as in [`get`].
+/// The rows whose indexed value lies between the bounds, in the order of (value, key). `index` as
+/// in [`get`].
 pub fn scan_between<R: TableRow, V: Column>(
     index: u16,
     lower: Bound<&V>,

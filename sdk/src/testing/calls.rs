@@ -10,8 +10,9 @@ use interstice_abi::{
 
 use super::world;
 
-/// Answers calls of a reducer of another module with `answer`, which takes the arguments as a tuple: `|(id, name):
-/// (u64, String)| Ok::<(), String>(())`, `|()| …`. What a failing answer did to tables is undone.
+/// Answers calls of a reducer of another module with `answer`, which takes the arguments as a
+/// tuple: `|(id, name): (u64, String)| Ok::<(), String>(())`, `|()| …`. What a failing answer did
+/// to tables is undone.
 ///
 /// `module` is the module's name as in the binding, or `node.module` for one of another node.
 pub fn answer_reducer<Arguments: Column, E: Display>(

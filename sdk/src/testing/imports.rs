@@ -1,7 +1,8 @@
-//! The host calls of a node, answered by the thread's world: the native counterpart of `sys`, with its functions.
+//! The host calls of a node, answered by the thread's world: the native counterpart of `sys`, with
+//! its functions.
 //!
-//! Answers go the same way as in a node, through the guest's buffer or, when they are too large, through
-//! [`reply_read`]; so tests run the guest's side of the protocol too.
+//! Answers go the same way as in a node, through the guest's buffer or, when they are too large,
+//! through [`reply_read`]; so tests run the guest's side of the protocol too.
 
 use interstice_abi::{
     codec::Column,
@@ -146,8 +147,8 @@ pub(crate) fn cancel(timer: u64, out: &mut [u8]) -> Reply {
     })
 }
 
-/// Makes the table called `name`, unless it is there. A node has tables from their schemas; here the row type brings
-/// its own.
+/// Makes the table called `name`, unless it is there. A node has tables from their schemas; here
+/// the row type brings its own.
 pub(crate) fn table_declare(name: &str, schema: fn(&mut TypeSet) -> TableSchema) {
     world::with(|world| {
         if !world.tables.iter().any(|(known, _)| known == name) {

@@ -235,8 +235,8 @@ impl Table {
         Ok(())
     }
 
-    /// The row with the next numbers in `auto_inc` fields that are 0, but for the field `kept`; `counters` move past what was
-    /// given.
+    /// The row with the next numbers in `auto_inc` fields that are 0, but for the field `kept`;
+    /// `counters` move past what was given.
     fn count_up(
         &self,
         row: &[u8],

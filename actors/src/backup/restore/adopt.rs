@@ -9,8 +9,8 @@ use crate::config::Config;
 pub struct Adopt<'a> {
     /// Its name.
     pub name: Option<&'a str>,
-    /// A key that is one of its owners, beside those of the backup. The backup holds the node's own key, so its holder
-    /// could be the node anyway.
+    /// A key that is one of its owners, beside those of the backup. The backup holds the node's
+    /// own key, so its holder could be the node anyway.
     pub owner: Option<&'a NodeId>,
 }
 

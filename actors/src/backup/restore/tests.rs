@@ -1,4 +1,5 @@
-//! Backups that somebody has made by hand: nothing is written outside the folder of nodes, and nothing stays in it.
+//! Backups that somebody has made by hand: nothing is written outside the folder of nodes, and
+//! nothing stays in it.
 
 use std::collections::BTreeSet;
 

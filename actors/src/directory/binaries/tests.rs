@@ -1,4 +1,5 @@
-//! Storing binaries: at the same time, over damaged ones, and while binaries that nothing names are dropped.
+//! Storing binaries: at the same time, over damaged ones, and while binaries that nothing names
+//! are dropped.
 
 use std::{fs, thread};
 

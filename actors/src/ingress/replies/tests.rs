@@ -1,4 +1,5 @@
-//! Answers are counted, streams end before their connection does, and what does not fit becomes a failure.
+//! Answers are counted, streams end before their connection does, and what does not fit becomes a
+//! failure.
 
 use interstice_abi::wire::{ANSWER_BYTES_MAX, FRAME_BYTES_MAX, ResponseBody};
 use interstice_client::frame::Decoder;

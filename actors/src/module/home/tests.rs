@@ -1,4 +1,5 @@
-//! Cores at home and away: what is served by a visitor, what waits meanwhile, and that nothing overtakes.
+//! Cores at home and away: what is served by a visitor, what waits meanwhile, and that nothing
+//! overtakes.
 
 use std::sync::{
     Arc,

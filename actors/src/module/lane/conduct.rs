@@ -1,4 +1,5 @@
-//! Whether an actor's work begins on its arbiter or on the slow lane: by how long it has held threads before.
+//! Whether an actor's work begins on its arbiter or on the slow lane: by how long it has held
+//! threads before.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +8,9 @@ use super::HELD_MAX;
 /// How long many short pieces of work may hold an arbiter together.
 const BATCH_HELD_MAX: Duration = HELD_MAX.saturating_mul(2);
 
-/// Up to this, an actor is forgiven that holds its arbiter now and then with many short pieces of work: the first touch of fresh memory
-/// may cost that much, and the system charges whoever runs for what devices want of it.
+/// Up to this, an actor is forgiven that holds its arbiter now and then with many short pieces of
+/// work: the first touch of fresh memory may cost that much, and the system charges whoever runs
+/// for what devices want of it.
 const FORGIVEN_MAX: Duration = Duration::from_micros(1500);
 
 /// Pieces of up to this are short.
@@ -26,7 +28,8 @@ const FORGIVEN_TOTAL: Duration = Duration::from_millis(2);
 /// How many times as long as it has held its thread for once an actor begins on the lane.
 const ONCE: u32 = 16;
 
-/// How many times as long it is watched, and begins on the lane when it does so again: its neighbours' p99 does not see the rest.
+/// How many times as long it is watched, and begins on the lane when it does so again: its
+/// neighbours' p99 does not see the rest.
 pub(super) const WATCHED: u32 = 128;
 
 /// Until when an actor's work begins on the slow lane, because it has held its arbiter for long.
@@ -69,7 +72,8 @@ impl Conduct {
 /// Shorter times between two yields are not added up: whoever waits for others makes way by that.
 pub(super) const ADDED_MIN: Duration = Duration::from_micros(50);
 
-/// How a thread was held by one poll. A poll ends pieces of work, and may begin and end in the middle of one.
+/// How a thread was held by one poll. A poll ends pieces of work, and may begin and end in the
+/// middle of one.
 #[derive(Clone, Copy)]
 pub(super) struct Polled {
     began: Instant,
@@ -126,8 +130,9 @@ impl Polled {
     }
 }
 
-/// What an actor has held its thread for since it took up its work. A guest yields at ticks that have nothing to do with when it began,
-/// so the first and the last part of what computes for half a millisecond may both be short.
+/// What an actor has held its thread for since it took up its work. A guest yields at ticks that
+/// have nothing to do with when it began, so the first and the last part of what computes for half
+/// a millisecond may both be short.
 #[derive(Clone, Copy, Default)]
 pub(super) struct SoFar {
     /// Of all polls that were not short, up to [`HELD_MAX`].
@@ -139,8 +144,8 @@ pub(super) struct SoFar {
 }
 
 impl SoFar {
-    /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was long, or else all of them, but those
-    /// that have made way.
+    /// Adds a poll that has computed for `time`, until `now`. What counts is that poll when it was
+    /// long, or else all of them, but those that have made way.
     pub(super) fn with(&mut self, poll: Polled, time: Duration, now: Instant) -> Held {
         self.pieces = self.pieces.saturating_add(poll.pieces);
         if poll.makes_way && time < HELD_MAX {

@@ -1,7 +1,8 @@
 //! The called side: a call or read that another module's step or query has sent to this module.
 //!
-//! A call that fails is undone here and in everything behind it before it is answered; one that succeeds stays open until the
-//! caller's step is recorded or undone. [`run_called`] and [`read_public`] are what replay runs too.
+//! A call that fails is undone here and in everything behind it before it is answered; one that
+//! succeeds stays open until the caller's step is recorded or undone. [`run_called`] and
+//! [`read_public`] are what replay runs too.
 
 use interstice_abi::{
     failure::{Code, Failure},
@@ -25,7 +26,8 @@ use crate::module::{
     step::running::call_effect,
 };
 
-/// Runs a call at the end of `way`. Its own part is added to `touched`; when it fails, what is in there is the caller's to undo.
+/// Runs a call at the end of `way`. Its own part is added to `touched`; when it fails, what is in
+/// there is the caller's to undo.
 pub(crate) async fn run_called<A>(
     module: &mut Module,
     kind: CallKind,
@@ -101,7 +103,8 @@ pub(crate) fn read_public(module: &Module, request: &ForeignRead) -> Result<Vec<
 }
 
 impl Core {
-    /// Runs a call from another module's step or query. Its part stays open until `Commit` or `Undo`.
+    /// Runs a call from another module's step or query. Its part stays open until `Commit` or
+    /// `Undo`.
     pub(in crate::module) async fn nested_call(&mut self, call: Box<NestedCall>) {
         let NestedCall {
             kind,
@@ -144,7 +147,8 @@ impl Core {
         } else {
             Touched::default()
         };
-        // The caller's future is dropped only when its actor ends; then nobody commits this part either.
+        // The caller's future is dropped only when its actor ends; then nobody commits this part
+        // either.
         let _ = reply.send((OutsideReply::from(outcome), touched));
         if way.comes_from_elsewhere() {
             stay_awake(BETWEEN_CALLS);

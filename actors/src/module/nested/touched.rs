@@ -1,6 +1,8 @@
-//! Which modules a step has changed by calls, and how far each of them must go back when the step, or a call in it, fails.
+//! Which modules a step has changed by calls, and how far each of them must go back when the step,
+//! or a call in it, fails.
 //!
-//! A module keeps its earliest point, whatever is called later; nothing is undone here, the actors do that.
+//! A module keeps its earliest point, whatever is called later; nothing is undone here, the actors
+//! do that.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -12,7 +14,8 @@ use interstice_host::table::{Counter, Savepoint};
 
 use crate::supervisor::catalogue::ModuleIndex;
 
-/// The modules that a step has changed by calls, each with the earliest point to go back to and the counters that moved.
+/// The modules that a step has changed by calls, each with the earliest point to go back to and
+/// the counters that moved.
 #[derive(Clone, Default)]
 pub(crate) struct Touched(Arc<Inner>);
 

@@ -1,7 +1,9 @@
-//! What a step leaves behind besides its effects: what it was answered from other nodes, and which modules ran in it.
+//! What a step leaves behind besides its effects: what it was answered from other nodes, and which
+//! modules ran in it.
 //!
-//! Shared along the way of a step: only one guest of a step runs at a time, so what is added stands in the order in which it
-//! happened. Failures take nothing out again: a guest that was told something was told it.
+//! Shared along the way of a step: only one guest of a step runs at a time, so what is added
+//! stands in the order in which it happened. Failures take nothing out again: a guest that was
+//! told something was told it.
 
 use std::{
     collections::BTreeSet,

@@ -8,8 +8,8 @@ use interstice_abi::{
     value::{Value, decode},
 };
 
-/// Longest encoding that is compared as a value: the tree of a longer one would take much memory for each row. Longer ones are
-/// equal when their bytes are.
+/// Longest encoding that is compared as a value: the tree of a longer one would take much memory
+/// for each row. Longer ones are equal when their bytes are.
 const COMPARED_BYTES_MAX: usize = 4096;
 
 /// A value that columns are compared with.
@@ -43,7 +43,8 @@ impl FloatValue {
     }
 }
 
-/// Whether values of this type may hold a float. `seen` are the named types that are being looked into.
+/// Whether values of this type may hold a float. `seen` are the named types that are being looked
+/// into.
 fn has_floats<'a>(ty: &'a ColumnType, types: &'a TypeSet, seen: &mut BTreeSet<&'a str>) -> bool {
     match ty {
         ColumnType::F32 | ColumnType::F64 => true,

@@ -1,5 +1,5 @@
-//! Records of megabytes: made and brought to the disk on a thread of their own, so that nobody waits
-//! for them but the modules that the step has touched.
+//! Records of megabytes: made and brought to the disk on a thread of their own, so that nobody
+//! waits for them but the modules that the step has touched.
 //!
 //! The step keeps its places until its record is in the log's queue, so the order of records is the
 //! same as if the step had run for longer. What was recorded before is handed on first.

@@ -32,8 +32,8 @@ pub(crate) struct Starts {
     pub(crate) any_ephemeral: bool,
 }
 
-/// The steps that the effects of a step of `own` start, up to `room`. The first for which there is no room is dropped, and so are
-/// all that follow.
+/// The steps that the effects of a step of `own` start, up to `room`. The first for which there is
+/// no room is dropped, and so are all that follow.
 pub(crate) fn starts<A>(
     node: &NodeId,
     catalogue: &Catalogue<A>,

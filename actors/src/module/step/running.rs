@@ -1,7 +1,9 @@
-//! What one step is, whoever runs it: the module's actor when it happens, replay when it is looked at again.
+//! What one step is, whoever runs it: the module's actor when it happens, replay when it is looked
+//! at again.
 //!
-//! Nothing here knows of messages, of the log or of counts: the caller undoes a step that has failed, appends the record and
-//! tells others. Both callers go through these functions, so that they cannot come to mean different things.
+//! Nothing here knows of messages, of the log or of counts: the caller undoes a step that has
+//! failed, appends the record and tells others. Both callers go through these functions, so that
+//! they cannot come to mean different things.
 
 use std::{sync::Arc, time::Instant};
 
@@ -53,7 +55,8 @@ pub(crate) struct Ended {
     /// A crash or a limit, as opposed to an error that the guest returned.
     pub(crate) is_fault: bool,
     pub(crate) of_load: bool,
-    /// How long a reaction has run, in microseconds, what it called included. Of other steps it is not known.
+    /// How long a reaction has run, in microseconds, what it called included. Of other steps it is
+    /// not known.
     pub(crate) running_us: u64,
 }
 

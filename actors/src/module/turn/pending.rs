@@ -1,8 +1,9 @@
 //! The waiting steps of a turn, and what they hold.
 //!
-//! Steps that react to a change share its rows with the record, so a change with many subscribers is in memory once. The bytes
-//! that waiting steps hold are counted the same way by the live node, recovery and replay: from the lengths of rows and
-//! arguments, once per change. So all three drop the same reactions.
+//! Steps that react to a change share its rows with the record, so a change with many subscribers
+//! is in memory once. The bytes that waiting steps hold are counted the same way by the live node,
+//! recovery and replay: from the lengths of rows and arguments, once per change. So all three drop
+//! the same reactions.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -20,7 +21,8 @@ pub(crate) enum Arguments {
     /// The rows before and after an update. Behind one pointer, so that a step stays small: each is
     /// moved several times.
     Rows(Arc<[Arc<[u8]>; 2]>),
-    /// What a subscriber sees of an effect of a module that has grown since: cut when the step runs, so that the rows stay shared.
+    /// What a subscriber sees of an effect of a module that has grown since: cut when the step
+    /// runs, so that the rows stay shared.
     Seen(Arc<Seen>),
 }
 
@@ -119,7 +121,8 @@ impl From<&Limits> for Budget {
 }
 
 impl Budget {
-    /// What is left of it for the steps that a step starts, when `next_step` is the next and `pending` are waiting.
+    /// What is left of it for the steps that a step starts, when `next_step` is the next and
+    /// `pending` are waiting.
     pub(crate) fn left(self, next_step: StepIndex, pending: &Pending) -> Self {
         let waiting = u32::try_from(pending.len()).unwrap_or(u32::MAX);
         Self {
@@ -131,7 +134,8 @@ impl Budget {
     }
 }
 
-/// Which of the steps that one record starts share their arguments: those for one change, one after the other.
+/// Which of the steps that one record starts share their arguments: those for one change, one
+/// after the other.
 #[derive(Default)]
 pub(crate) struct Shares {
     last: Option<StartArguments>,

@@ -1,4 +1,5 @@
-//! Resuming a watch: the changes of a table behind a position, read from the log, before the watch goes live.
+//! Resuming a watch: the changes of a table behind a position, read from the log, before the watch
+//! goes live.
 //!
 //! The log is read on a thread of its own, up to the turn at which the watch began; what comes
 //! later waits with the watcher, so the two meet without a gap. How many watches read at the same

@@ -1,7 +1,7 @@
 //! One watch of one client: it is behind, is live, and ends, in this order and each at most once.
 //!
-//! A client that reads too slowly loses its watch, with the position to resume from; no change is ever left out of a watch
-//! that goes on.
+//! A client that reads too slowly loses its watch, with the position to resume from; no change is
+//! ever left out of a watch that goes on.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,11 +15,13 @@ use interstice_abi::{
 use super::StartWatch;
 use crate::ingress::Replies;
 
-/// Bytes of changes that wait while rows are sent or the log is read: what comes beyond is read from the log later on.
+/// Bytes of changes that wait while rows are sent or the log is read: what comes beyond is read
+/// from the log later on.
 const WAITING_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Bytes of changes in one frame, unless a single one has more: a step may change more than fits a frame, and a watch that
-/// resumes goes on after the last change that it has seen, also inside a step.
+/// Bytes of changes in one frame, unless a single one has more: a step may change more than fits a
+/// frame, and a watch that resumes goes on after the last change that it has seen, also inside a
+/// step.
 const FRAME_BYTES: usize = 1024 * 1024;
 
 /// One watch of one client.
@@ -124,8 +126,8 @@ impl Watcher {
         matches!(self.inner().state, State::Ended)
     }
 
-    /// Hands on what has changed; while the watch is behind, it waits. `body` is [`body_of`] the changes: it is the same for everybody
-    /// who watches the table.
+    /// Hands on what has changed; while the watch is behind, it waits. `body` is [`body_of`] the
+    /// changes: it is the same for everybody who watches the table.
     pub(super) fn changes(&self, changes: &[WatchedChange], body: &[u8]) {
         let Some(last) = changes.last().map(|change| change.position) else {
             return;

@@ -1,7 +1,7 @@
 //! Who watches which table of a node, and which changes of a step are theirs.
 //!
-//! Module actors on all threads use it at once: a step selects before it is recorded and publishes behind its record. What one
-//! watch does with its changes is in `watcher.rs`.
+//! Module actors on all threads use it at once: a step selects before it is recorded and publishes
+//! behind its record. What one watch does with its changes is in `watcher.rs`.
 
 use std::{
     collections::BTreeSet,
@@ -202,7 +202,8 @@ impl Watchers {
         });
     }
 
-    /// The changes of a step that somebody watches, with their positions. Watches that have ended by themselves go.
+    /// The changes of a step that somebody watches, with their positions. Watches that have ended
+    /// by themselves go.
     pub(crate) fn select(
         &self,
         catalogue: &Catalogue,
@@ -300,7 +301,8 @@ fn publish(watchers: &[Arc<Watcher>], frame: Vec<WatchedChange>) {
                 watcher.changes(&changes, &encoded);
             }
         }
-        // What is in memory encodes: a mistake of ours, and nobody may miss a change without being told.
+        // What is in memory encodes: a mistake of ours, and nobody may miss a change without being
+        // told.
         Err(error) => {
             for watcher in watchers {
                 watcher.fail(Failure::internal(&error));

@@ -1,4 +1,5 @@
-//! The marker of a checkpoint: what it holds besides pages, in postcard behind a byte that says the format.
+//! The marker of a checkpoint: what it holds besides pages, in postcard behind a byte that says
+//! the format.
 
 use interstice_abi::{
     id::{Epoch, ModuleName, NodeId, Seq},
@@ -79,14 +80,15 @@ impl Marker {
 }
 
 impl MarkedModule {
-    /// What the store calls its trees: an upgrade or a new install begins trees of its own, so that the older ones stay whole
-    /// until a marker no longer needs them.
+    /// What the store calls its trees: an upgrade or a new install begins trees of its own, so
+    /// that the older ones stay whole until a marker no longer needs them.
     pub(crate) fn stored_as(&self) -> String {
         format!("{}#{}", self.name, self.since)
     }
 }
 
-/// Drops the trees of modules, and of older selves of modules, that the marker does not name. The marker is on disk.
+/// Drops the trees of modules, and of older selves of modules, that the marker does not name. The
+/// marker is on disk.
 pub(crate) fn drop_orphans(store: &Store, marker: &Marker) -> Result<(), String> {
     for stored in store.modules() {
         if !marker

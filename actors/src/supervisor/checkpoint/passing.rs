@@ -32,8 +32,8 @@ pub(crate) enum NotPassed {
 }
 
 impl Passed {
-    /// Waits until it has passed every module: a position in the log behind which every record of a later turn stands, and what the modules
-    /// have handed over.
+    /// Waits until it has passed every module: a position in the log behind which every record of
+    /// a later turn stands, and what the modules have handed over.
     ///
     /// # Errors
     /// When the log or an actor has ended.

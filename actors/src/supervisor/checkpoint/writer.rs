@@ -1,7 +1,7 @@
 //! Writing what a marker has gathered: trees, marker, base; then what they replace goes.
 //!
-//! Every step waits for the one before to be on disk. A base that cannot be written is said and tried again with a later checkpoint: the
-//! older one and its log are still there.
+//! Every step waits for the one before to be on disk. A base that cannot be written is said and
+//! tried again with a later checkpoint: the older one and its log are still there.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -33,7 +33,8 @@ pub(super) struct Writer {
     pub(super) marker: Marker,
     /// What a base is to say, when one is due.
     pub(super) base: Option<Head>,
-    /// Whether it makes way for nobody: the node waits for it, or the log grows faster than checkpoints are written.
+    /// Whether it makes way for nobody: the node waits for it, or the log grows faster than
+    /// checkpoints are written.
     pub(super) hurries: bool,
 }
 
@@ -52,8 +53,9 @@ impl Writer {
             }
             self.write_all(frozen, position)
         };
-        // A thread that has made way once does so for ever, and those of the pool serve others too. But the pool's waits for it, and
-        // so does the end of the node, which lets go of its folder only then.
+        // A thread that has made way once does so for ever, and those of the pool serve others
+        // too. But the pool's waits for it, and so does the end of the node, which lets go of its
+        // folder only then.
         let writing = tokio::task::spawn_blocking(move || {
             let thread = std::thread::Builder::new().name("checkpoint".to_string());
             let thread = thread
@@ -124,7 +126,8 @@ impl Writer {
         }
     }
 
-    /// Drops history that is not to be kept: bases first, then the log before the oldest that is left, then binaries that nothing names.
+    /// Drops history that is not to be kept: bases first, then the log before the oldest that is
+    /// left, then binaries that nothing names.
     fn forget(&mut self) -> Result<(), String> {
         if self.holds {
             return Ok(());
@@ -180,7 +183,8 @@ impl Writer {
             // Nearly always: reading the whole log would cost as much as the checkpoint.
             return Ok(());
         }
-        // A binary is reserved until a record names it, and that record must be among those that are read.
+        // A binary is reserved until a record names it, and that record must be among those that
+        // are read.
         let (tell, told) = std::sync::mpsc::channel();
         self.shared.log.when_durable(Box::new(move |durable| {
             // Whoever asks waits below.

@@ -1,8 +1,9 @@
 //! Compiling what was uploaded, on threads that nobody has to wait for.
 //!
-//! The compiler cannot be interrupted. So it runs on a thread of its own, a few at a time, and is given up after a while: the
-//! deploy is answered, the thread goes on until it ends, and keeps its place until then. A node that stops does not wait for
-//! it: the thread has nothing of the node but its engine.
+//! The compiler cannot be interrupted. So it runs on a thread of its own, a few at a time, and is
+//! given up after a while: the deploy is answered, the thread goes on until it ends, and keeps its
+//! place until then. A node that stops does not wait for it: the thread has nothing of the node
+//! but its engine.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,8 +14,8 @@ use tokio::sync::{Semaphore, oneshot};
 use super::installer::Installer;
 use crate::directory::Reserved;
 
-/// Modules that are compiled at a time. Each uses all cores already; the second place is for what comes while a first one takes
-/// long.
+/// Modules that are compiled at a time. Each uses all cores already; the second place is for what
+/// comes while a first one takes long.
 const COMPILES_MAX: usize = 2;
 
 /// How long one may take: several times what the largest binary that is allowed needs.
@@ -37,7 +38,8 @@ impl Installer {
     /// Compiles and checks a binary, and stores it.
     ///
     /// # Errors
-    /// What is wrong with the binary; `Deadline` when it takes too long; `Unavailable` when it cannot be stored.
+    /// What is wrong with the binary; `Deadline` when it takes too long; `Unavailable` when it
+    /// cannot be stored.
     pub(super) async fn prepare(
         &self,
         wasm: Vec<u8>,

@@ -1,8 +1,9 @@
-//! What an upgrade drops goes row by row before it, in turns of its own under the old version: recorded, seen by subscribers and
-//! watchers as deletes, and part of history.
+//! What an upgrade drops goes row by row before it, in turns of its own under the old version:
+//! recorded, seen by subscribers and watchers as deletes, and part of history.
 //!
-//! Each turn drops a bounded part, so neither its record nor its reactions grow with the table. A crash in between leaves the
-//! old version with what is not dropped yet; the same deploy goes on from there.
+//! Each turn drops a bounded part, so neither its record nor its reactions grow with the table. A
+//! crash in between leaves the old version with what is not dropped yet; the same deploy goes on
+//! from there.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,7 +1,8 @@
-//! Whether modules fit the node: what they need is there, what others need of them stays, and their authorities are free.
+//! Whether modules fit the node: what they need is there, what others need of them stays, and
+//! their authorities are free.
 //!
-//! Only schemas are compared; nothing is changed here. A set of modules is looked at as if all of it were there already. Every
-//! refusal says which commands work, in their order.
+//! Only schemas are compared; nothing is changed here. A set of modules is looked at as if all of
+//! it were there already. Every refusal says which commands work, in their order.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +101,8 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The commands that lead to a node with both modules, of which `reader` has a binding that does not fit `provider`.
+/// The commands that lead to a node with both modules, of which `reader` has a binding that does
+/// not fit `provider`.
 fn way_out(reader: &Known<'_>, provider: &Known<'_>) -> String {
     let (holder, name) = (&reader.schema.name, &provider.schema.name);
     match (reader.comes, provider.comes) {
@@ -140,8 +142,9 @@ pub(in crate::supervisor) fn check_dependencies(
     local(module).try_for_each(|dependency| modules.check_binding(&reader, dependency))
 }
 
-/// A set of modules must have what it needs, running modules that were compiled against it must still find what they need, and each
-/// authority is held by one module at most. Modules that are stopped are asked when they start again.
+/// A set of modules must have what it needs, running modules that were compiled against it must
+/// still find what they need, and each authority is held by one module at most. Modules that are
+/// stopped are asked when they start again.
 pub(super) fn check<'a>(
     coming: impl Iterator<Item = &'a ModuleSchema> + Clone,
     installed: &'a BTreeMap<ModuleName, Installed>,
@@ -202,7 +205,8 @@ pub(super) fn in_order(installs: &mut Vec<Install>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A module that begins with `init`, which may fail, cannot come together with upgrades, which that failure could not undo.
+/// A module that begins with `init`, which may fail, cannot come together with upgrades, which
+/// that failure could not undo.
 pub(super) fn check_all_are_new(
     installs: &[Install],
     installed: &BTreeMap<ModuleName, Installed>,

@@ -1,4 +1,5 @@
-//! From a stored binary to a running actor: describe, compile, make its world, choose its thread. New binaries come in by `compiling.rs`.
+//! From a stored binary to a running actor: describe, compile, make its world, choose its thread.
+//! New binaries come in by `compiling.rs`.
 //!
 //! It knows nothing of the catalogue; recovery starts modules with it as deploys do.
 
@@ -34,8 +35,9 @@ pub(crate) struct Installer {
 }
 
 impl Installer {
-    /// What a binary that was stored before says of itself. Blocks, and compiles nothing where the schema is stored. A folder of
-    /// an older version does not have it in both places, so it is stored where it is missing.
+    /// What a binary that was stored before says of itself. Blocks, and compiles nothing where the
+    /// schema is stored. A folder of an older version does not have it in both places, so it is
+    /// stored where it is missing.
     ///
     /// # Errors
     /// `Corrupt` when both the schema and the binary are missing or not what they were.

@@ -1,4 +1,5 @@
-//! What a deploy would do, without doing it: the checks of a deploy in its order, and what would become of each table.
+//! What a deploy would do, without doing it: the checks of a deploy in its order, and what would
+//! become of each table.
 
 use interstice_abi::{
     failure::Failure,

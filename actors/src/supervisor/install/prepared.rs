@@ -1,7 +1,7 @@
 //! What a deploy needs that takes long, done before it has the node to itself.
 //!
-//! Binaries are compiled (`install/compiling.rs`), and stored and synced under their hashes; rows get the columns that come, and
-//! indexes that come are filled.
+//! Binaries are compiled (`install/compiling.rs`), and stored and synced under their hashes; rows
+//! get the columns that come, and indexes that come are filled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,11 +31,13 @@ pub(in crate::supervisor) enum DeployOrder {
     Plan,
 }
 
-/// How long a deploy waits until the module that it replaces can be looked at, which it can between two pieces of its work.
+/// How long a deploy waits until the module that it replaces can be looked at, which it can
+/// between two pieces of its work.
 const LOOK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// Prepares uploaded binaries beside the node, then lets the deploy of all of them wait for its turn.
+    /// Prepares uploaded binaries beside the node, then lets the deploy of all of them wait for
+    /// its turn.
     pub(in crate::supervisor) fn prepare_deploy(
         &mut self,
         wasms: Vec<Vec<u8>>,
@@ -93,7 +95,8 @@ impl Supervisor {
     }
 }
 
-/// What can be done of moving the data of the running module to `new` before the upgrade has the node to itself.
+/// What can be done of moving the data of the running module to `new` before the upgrade has the
+/// node to itself.
 async fn data_of(catalogue: &Catalogue, new: &Arc<ModuleSchema>) -> Prepared {
     let entry = catalogue.index_of(&new.name);
     let Some(entry) = entry.and_then(|index| catalogue.entry(index)) else {

@@ -1,4 +1,5 @@
-//! What the requests of one batch have in common, so that it is looked up once, and counted by itself: see [`Apart`].
+//! What the requests of one batch have in common, so that it is looked up once, and counted by
+//! itself: see [`Apart`].
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ pub(crate) struct Batched {
     catalogue: Apart<Catalogue>,
     /// When it was taken up, in milliseconds since 1970.
     now_ms: u64,
-    /// What was called last, and found to be there for whoever asked: mostly that is called next, too.
+    /// What was called last, and found to be there for whoever asked: mostly that is called next,
+    /// too.
     called: Option<Known>,
 }
 
@@ -40,8 +42,8 @@ pub(super) struct Called {
 }
 
 impl Known {
-    /// Whether a client of this standing may call this, as far as is known. What is parked behind a change may be of another client
-    /// than the batch.
+    /// Whether a client of this standing may call this, as far as is known. What is parked behind
+    /// a change may be of another client than the batch.
     fn is(&self, kind: CallKind, standing: Standing, (module, function): (&str, &str)) -> bool {
         (self.kind, self.standing) == (kind, standing)
             && self.called.module.as_str() == module

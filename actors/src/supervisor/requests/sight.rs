@@ -1,5 +1,5 @@
-//! What a client may see and do: owners everything; everyone else public modules, their queries, their reducers without `on`,
-//! and public tables.
+//! What a client may see and do: owners everything; everyone else public modules, their queries,
+//! their reducers without `on`, and public tables.
 //!
 //! Streams of rows that are open when the catalogue changes are checked again ([`may_go_on`]).
 //! What a guest may not see is not there for it: a refusal is the same for a private module, table

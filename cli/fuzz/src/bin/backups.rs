@@ -1,5 +1,6 @@
-//! Backups and the bases in them: a file is restored or refused, a refusal leaves nothing behind, and a node that was
-//! restored is not overwritten. Bytes that nobody wrote are also given checksums that are right.
+//! Backups and the bases in them: a file is restored or refused, a refusal leaves nothing behind,
+//! and a node that was restored is not overwritten. Bytes that nobody wrote are also given
+//! checksums that are right.
 #![no_main]
 
 use std::{

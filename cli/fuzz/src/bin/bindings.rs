@@ -1,4 +1,5 @@
-//! Binding files: any text is taken or refused; what is taken says the same once it is written and read again.
+//! Binding files: any text is taken or refused; what is taken says the same once it is written and
+//! read again.
 #![no_main]
 
 use std::sync::Once;

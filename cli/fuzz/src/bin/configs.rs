@@ -1,5 +1,5 @@
-//! `node.toml` and the registry: any text is taken or refused with the file in the message; what is taken says the same
-//! once it is written and read again, and no name in it can become a path.
+//! `node.toml` and the registry: any text is taken or refused with the file in the message; what
+//! is taken says the same once it is written and read again, and no name in it can become a path.
 #![no_main]
 
 use std::{

@@ -1,5 +1,5 @@
-//! Binaries whose sections are valid and whose content is bent: each is loaded or refused, and what is loaded keeps its
-//! promises.
+//! Binaries whose sections are valid and whose content is bent: each is loaded or refused, and
+//! what is loaded keeps its promises.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

@@ -1,5 +1,5 @@
-//! Words with a grammar: event strings, names, addresses. Anything is taken or refused; what is taken prints as
-//! something that reads as the same.
+//! Words with a grammar: event strings, names, addresses. Anything is taken or refused; what is
+//! taken prints as something that reads as the same.
 #![no_main]
 
 use std::sync::Once;

@@ -1,5 +1,5 @@
-//! Frames of `/interstice/1`, at a node and at a client: any bytes, arriving in any pieces, are messages or an error;
-//! messages survive being sent again.
+//! Frames of `/interstice/1`, at a node and at a client: any bytes, arriving in any pieces, are
+//! messages or an error; messages survive being sent again.
 #![no_main]
 
 use std::sync::Once;

@@ -1,5 +1,5 @@
-//! JSON and words of the command line as values of any type: what is taken is a row, and prints as JSON that reads as
-//! the same value.
+//! JSON and words of the command line as values of any type: what is taken is a row, and prints as
+//! JSON that reads as the same value.
 #![no_main]
 
 use std::sync::Once;

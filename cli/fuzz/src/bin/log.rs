@@ -1,5 +1,6 @@
-//! Segments of a log: damage of any kind gives an error or a log whose records are a run of those that were written, and
-//! which takes more. Blocks whose checksums are right although nobody wrote them give no panic.
+//! Segments of a log: damage of any kind gives an error or a log whose records are a run of those
+//! that were written, and which takes more. Blocks whose checksums are right although nobody wrote
+//! them give no panic.
 #![no_main]
 
 use std::{

@@ -1,5 +1,5 @@
-//! The marker of a store: any bytes are refused before anything else is opened, unless their checksum is right; then the
-//! store says that it is behind its marker, or opens.
+//! The marker of a store: any bytes are refused before anything else is opened, unless their
+//! checksum is right; then the store says that it is behind its marker, or opens.
 #![no_main]
 
 use std::sync::{LazyLock, Once};

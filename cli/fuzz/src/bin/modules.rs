@@ -1,4 +1,5 @@
-//! Binaries given to deploy: any bytes are loaded or refused, within the time and memory that describing may take.
+//! Binaries given to deploy: any bytes are loaded or refused, within the time and memory that
+//! describing may take.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

@@ -1,5 +1,6 @@
-//! Pages and counters in a store: any bytes are taken in or refused; tables that were restored from anything can be
-//! read, changed and frozen, and what they freeze restores as the same tables.
+//! Pages and counters in a store: any bytes are taken in or refused; tables that were restored
+//! from anything can be read, changed and frozen, and what they freeze restores as the same
+//! tables.
 #![no_main]
 
 use std::sync::{Arc, LazyLock, Once};

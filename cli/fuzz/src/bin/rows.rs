@@ -1,5 +1,6 @@
-//! Rows and keys of any type: what the walk accepts is read into a value that is written as the same bytes; keys order
-//! like their values, none is the beginning of another, and they lead back to what they were made of.
+//! Rows and keys of any type: what the walk accepts is read into a value that is written as the
+//! same bytes; keys order like their values, none is the beginning of another, and they lead back
+//! to what they were made of.
 #![no_main]
 
 use std::{cmp::Ordering, sync::Once};

@@ -1,5 +1,5 @@
-//! What a module says of itself: any descriptions are put together or refused, and what is accepted keeps the promises
-//! on which tables, bindings and upgrades rely.
+//! What a module says of itself: any descriptions are put together or refused, and what is
+//! accepted keeps the promises on which tables, bindings and upgrades rely.
 #![no_main]
 
 use std::sync::Once;

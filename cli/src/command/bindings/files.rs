@@ -48,7 +48,8 @@ impl Bindings {
         self.folder().join(format!("{module}.toml"))
     }
 
-    /// All bindings of modules of the same node, by file name. Those of other nodes, which have an address, are passed over.
+    /// All bindings of modules of the same node, by file name. Those of other nodes, which have an
+    /// address, are passed over.
     pub(super) fn read(&self) -> Outcome<Vec<Bound>> {
         let folder = self.folder();
         let entries = match fs::read_dir(&folder) {
@@ -92,7 +93,8 @@ impl Bindings {
             .map_err(|error| Problem::file("write", path, &error))
     }
 
-    /// Makes `build.rs` where it is missing. Returns whether the manifest has the dependency that it needs.
+    /// Makes `build.rs` where it is missing. Returns whether the manifest has the dependency that
+    /// it needs.
     pub(super) fn require_build_script(&self) -> Outcome<bool> {
         let script = self.root.join("build.rs");
         if !script.exists() {

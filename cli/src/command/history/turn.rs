@@ -1,4 +1,5 @@
-//! One turn of a module's history, put together from its steps, and how it is printed: for people, or as one JSON document in a line.
+//! One turn of a module's history, put together from its steps, and how it is printed: for people,
+//! or as one JSON document in a line.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use interstice_abi::{

@@ -1,4 +1,5 @@
-//! What is done to the registry and to folders of this machine: create, list, remove, rename, start.
+//! What is done to the registry and to folders of this machine: create, list, remove, rename,
+//! start.
 
 use std::fs;
 

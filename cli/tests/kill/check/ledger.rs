@@ -1,4 +1,5 @@
-//! The ledger against what clients know, against what the mirror has heard, and its indexes against its rows.
+//! The ledger against what clients know, against what the mirror has heard, and its indexes
+//! against its rows.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +22,8 @@ struct Told {
     deleted: u64,
 }
 
-/// Every sure operation is there once, no other one is there, and each was heard once. Settles what was open.
+/// Every sure operation is there once, no other one is there, and each was heard once. Settles
+/// what was open.
 pub(super) fn entries(book: &mut Book, entries: &[EntryRow], heard: &[HeardRow]) {
     let mut told: BTreeMap<u64, Told> = BTreeMap::new();
     for row in heard {

@@ -1,4 +1,5 @@
-//! The modules that the ledger reaches: the vault by calls inside its steps, the echo by a chain of reactions.
+//! The modules that the ledger reaches: the vault by calls inside its steps, the echo by a chain
+//! of reactions.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! What a crash leaves behind is cut; everything else that is wrong is refused by name and place. No record ever comes back changed.
+//! What a crash leaves behind is cut; everything else that is wrong is refused by name and place.
+//! No record ever comes back changed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,7 +35,8 @@ fn last_file(files: &Files) -> PathBuf {
     files.keys().rfind(segment).unwrap().clone()
 }
 
-/// The files without the note of what was acknowledged: nothing in the last block was, or an older version wrote them.
+/// The files without the note of what was acknowledged: nothing in the last block was, or an older
+/// version wrote them.
 fn without_note(files: &Files) -> Files {
     let mut files = files.clone();
     files.remove(&acknowledged::path(directory())).unwrap();
@@ -48,7 +50,8 @@ fn last_segment_end(files: &Files) -> usize {
     usize::try_from(64 + last.end.0 - last.first.0).unwrap()
 }
 
-/// A log that opens, whose records begin like `expected`; how many it has. It must take more, and keep everything.
+/// A log that opens, whose records begin like `expected`; how many it has. It must take more, and
+/// keep everything.
 fn check_opens(files: &Files, expected: &[Vec<u8>]) -> (usize, Opened) {
     let disk = Disk::of(files);
     let (log, opened) = Log::open(directory(), Arc::new(disk.clone()), SMALL).unwrap();

@@ -1,4 +1,5 @@
-//! A disk in memory that can fail, and lose power. What is not synced may be there after a crash, or not, sector by sector.
+//! A disk in memory that can fail, and lose power. What is not synced may be there after a crash,
+//! or not, sector by sector.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! Where a log ends: what was acknowledged is never taken for a torn tail, and a torn tail is never taken for damage.
+//! Where a log ends: what was acknowledged is never taken for a torn tail, and a torn tail is
+//! never taken for damage.
 
 use std::collections::BTreeMap;
 use std::fs;

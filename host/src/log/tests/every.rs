@@ -1,5 +1,6 @@
-//! Every fault at every place: one scripted life of a log, once for each operation that can fail and each byte at which the disk can
-//! be full. Whatever it was, what was acknowledged is there once, in order, followed by nothing but whole later records.
+//! Every fault at every place: one scripted life of a log, once for each operation that can fail
+//! and each byte at which the disk can be full. Whatever it was, what was acknowledged is there
+//! once, in order, followed by nothing but whole later records.
 
 use std::sync::Arc;
 
@@ -42,7 +43,8 @@ fn number(record: &[u8]) -> u64 {
     u64::from_le_bytes(*record.first_chunk().unwrap())
 }
 
-/// One life: blocks of one and of several records, a reserved bound, segments that begin and segments that go.
+/// One life: blocks of one and of several records, a reserved bound, segments that begin and
+/// segments that go.
 fn life(disk: &Disk, told: &mut Told, appends: u64) {
     let Ok((log, _)) = Log::open(directory(), Arc::new(disk.clone()), SMALL) else {
         return;
@@ -84,7 +86,8 @@ fn truncate(log: &Log, told: &mut Told) {
     }
 }
 
-/// Opens the log on a healthy disk and compares it with what was told; then it must take more and keep it.
+/// Opens the log on a healthy disk and compares it with what was told; then it must take more and
+/// keep it.
 fn check(disk: &Disk, told: Told, about: &str) {
     let (log, opened) = Log::open(directory(), Arc::new(disk.clone()), SMALL).unwrap();
     let found = records(&log, opened.start);
@@ -107,14 +110,16 @@ fn check(disk: &Disk, told: Told, about: &str) {
     log.close().unwrap();
 }
 
-/// A life under these faults, then power cuts, then a restart on the mended disk; how many faults there were.
+/// A life under these faults, then power cuts, then a restart on the mended disk; how many faults
+/// there were.
 fn endure(faults: Faults, appends: u64) -> u64 {
     let about = format!("{faults:?}");
     let disk = Disk::default();
     let mut told = Told::default();
     disk.set_faults(faults);
     life(&disk, &mut told, appends);
-    // The same process once more, as a supervisor of services would start it, with the fault still there or gone.
+    // The same process once more, as a supervisor of services would start it, with the fault still
+    // there or gone.
     life(&disk, &mut told, appends);
     for seed in 0..CUTS {
         let cut = disk.after_power_cut(&mut Random(seed));

@@ -172,7 +172,8 @@ fn records_count_as_queued_until_they_are_durable() {
     assert_eq!(log.queued_bytes(), 0);
 }
 
-/// One life of a log that ends in a power cut at a random operation. `survived` are the records that were there at its start.
+/// One life of a log that ends in a power cut at a random operation. `survived` are the records
+/// that were there at its start.
 fn live_and_die(
     random: &mut Random,
     disk: &mut Disk,

@@ -1,4 +1,5 @@
-//! Damage to a log of many segments and large blocks, at places drawn by a seed: what a bit, a lost sector or a foreign block does.
+//! Damage to a log of many segments and large blocks, at places drawn by a seed: what a bit, a
+//! lost sector or a foreign block does.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,7 +49,8 @@ fn log_of(seed: u64) -> (Files, Vec<Vec<u8>>, usize) {
     (disk.files(), all, last)
 }
 
-/// Opens a damaged log: its records are a beginning of `all` that misses at most the last `lost_max`, or the damage is named.
+/// Opens a damaged log: its records are a beginning of `all` that misses at most the last
+/// `lost_max`, or the damage is named.
 fn check(files: &Files, all: &[Vec<u8>], lost_max: usize, at: (&PathBuf, usize)) -> &'static str {
     match Log::open(directory(), Arc::new(Disk::of(files)), LARGE) {
         Ok((log, opened)) => {
@@ -110,7 +112,8 @@ fn sampled_damage_of_a_large_log_is_harmless_or_cut_or_refused_by_name() {
 
 #[test]
 fn a_whole_block_of_another_life_of_the_log_is_refused() {
-    // Two logs with blocks of the same lengths at the same positions: every checksum holds, but the chain does not.
+    // Two logs with blocks of the same lengths at the same positions: every checksum holds, but
+    // the chain does not.
     let make = |fill: u8| {
         let disk = Disk::default();
         let (log, _) = Log::open(directory(), Arc::new(disk.clone()), LARGE).unwrap();

@@ -319,7 +319,8 @@ fn a_panic_of_the_host_in_a_host_call_or_behind_a_step_is_a_fault_of_that_step()
 /// Words that are no pointer, no length, no handle and no index, or just not this one.
 const FORGED: [i64; 6] = [-1, -16, i64::MIN, 0x7fff_ffff, 65_535, 77];
 
-/// One function per host call, parameter and forged word; all other parameters are as honest as can be.
+/// One function per host call, parameter and forged word; all other parameters are as honest as
+/// can be.
 fn forgeries() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for call in host_call::ALL {

@@ -1,4 +1,5 @@
-//! Guests for tests, written as text: a module `guest` with one table, and whatever functions a test gives it.
+//! Guests for tests, written as text: a module `guest` with one table, and whatever functions a
+//! test gives it.
 
 use std::{
     fmt::Write as _,
@@ -39,7 +40,8 @@ pub(crate) struct GuestText {
 }
 
 impl GuestText {
-    /// A module `guest` with the table `notes { id: u64 auto_inc, text: String }`, bindings of `other`, and `body`.
+    /// A module `guest` with the table `notes { id: u64 auto_inc, text: String }`, bindings of
+    /// `other`, and `body`.
     pub(crate) fn new(body: &str) -> Self {
         let mut guest = Self {
             descriptions: Vec::new(),
@@ -145,7 +147,8 @@ impl GuestText {
             .unwrap();
             at += len;
         }
-        // `fail`: hands over one character for the status of a reply, and says that the function failed.
+        // `fail`: hands over one character for the status of a reply, and says that the function
+        // failed.
         text.push_str(
             "(func $fail (param $reply i64) (result i32)
                (i32.store8 (i32.const 0) (i32.add (i32.const 48) (i32.wrap_i64 (i64.shr_u (local.get $reply) (i64.const 32)))))
@@ -280,7 +283,8 @@ impl Outside for FakeOutside {
     }
 }
 
-/// Small limits, so that crimes end soon; the deadline is one that a busy machine does not meet by chance.
+/// Small limits, so that crimes end soon; the deadline is one that a busy machine does not meet by
+/// chance.
 pub(crate) fn limits() -> Limits {
     Limits {
         deadline_ms: 60_000,

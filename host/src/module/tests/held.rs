@@ -1,4 +1,5 @@
-//! What a step holds: rows before and after its changes, in all modules that it calls, up to one limit.
+//! What a step holds: rows before and after its changes, in all modules that it calls, up to one
+//! limit.
 
 use futures::executor::block_on;
 use interstice_abi::{
@@ -20,7 +21,8 @@ use crate::{
 const ROWS: u64 = 100;
 const ROW_BYTES: u64 = 1000;
 
-/// Refused host calls in these bodies end the step with success, so that their effects are those of the accepted ones.
+/// Refused host calls in these bodies end the step with success, so that their effects are those
+/// of the accepted ones.
 fn guest() -> GuestText {
     let each = |what: &str| {
         format!(

@@ -1,8 +1,8 @@
 //! What a table's changes mean for its rows.
 //!
-//! Rows survive when the old columns are the first of the new ones, with the same names and shapes (an enum may have more
-//! variants at its end), and every column after them has a value to give to older rows. Indexes and visibility may change
-//! freely.
+//! Rows survive when the old columns are the first of the new ones, with the same names and shapes
+//! (an enum may have more variants at its end), and every column after them has a value to give to
+//! older rows. Indexes and visibility may change freely.
 
 use interstice_abi::{
     schema::{IndexKind, IndexSchema, ModuleSchema, Persistence, TableSchema},

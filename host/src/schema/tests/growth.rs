@@ -12,7 +12,8 @@ use crate::{
     schema::View,
 };
 
-/// The bank with a column more, also where its rows are an argument or a result, and an index before the other one.
+/// The bank with a column more, also where its rows are an argument or a result, and an index
+/// before the other one.
 fn grown() -> ModuleSchema {
     bent(|p| {
         row_functions(p);

@@ -1,5 +1,6 @@
-//! Damaged files: each file of the store cut, emptied, removed, or with bits flipped. A store that opens has every page as it was;
-//! all others are refused with a message that names the file or folder.
+//! Damaged files: each file of the store cut, emptied, removed, or with bits flipped. A store that
+//! opens has every page as it was; all others are refused with a message that names the file or
+//! folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,8 +81,8 @@ fn each_file_cut_emptied_removed_or_flipped_is_refused_or_changes_nothing() {
             }
             done += 1;
             match opened(copy.path()) {
-                // A marker that is gone is that of a store before its first checkpoint: the one who opens it sees that its trees
-                // are ahead.
+                // A marker that is gone is that of a store before its first checkpoint: the one
+                // who opens it sees that its trees are ahead.
                 Ok(found) => assert!(
                     found == expected,
                     "{name:?} {damage}: {} pages of {}",

@@ -1,8 +1,10 @@
-//! A stop between any two of the steps of checkpoints: a killed process, which leaves all that was written, and a power cut, which
-//! leaves a file as it was last synced, or any mixture. Upgrades begin trees of their own, and trees are dropped.
+//! A stop between any two of the steps of checkpoints: a killed process, which leaves all that was
+//! written, and a power cut, which leaves a file as it was last synced, or any mixture. Upgrades
+//! begin trees of their own, and trees are dropped.
 //!
-//! Recovery is that of a node in small: the trees that the marker names, then all later rows once more. What it comes to must be
-//! the model, whatever the store had of the checkpoint that was cut.
+//! Recovery is that of a node in small: the trees that the marker names, then all later rows once
+//! more. What it comes to must be the model, whatever the store had of the checkpoint that was
+//! cut.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -22,7 +24,8 @@ type Op = (usize, String, Vec<u8>, Option<Vec<u8>>);
 /// Checkpoints of the script.
 const CHECKPOINTS: u64 = 7;
 
-/// What the world knows besides the store: the log of rows, and which self of each module is installed.
+/// What the world knows besides the store: the log of rows, and which self of each module is
+/// installed.
 #[derive(Clone, Default)]
 struct World {
     log: Vec<Op>,
@@ -104,8 +107,8 @@ fn recovered(directory: &Path, world: &World) -> [Rows; 2] {
     all
 }
 
-/// Every how many-th step is looked at: each takes two recoveries, and all of them take minutes. `INTERSTICE_FAULTS=all` looks at
-/// each.
+/// Every how many-th step is looked at: each takes two recoveries, and all of them take minutes.
+/// `INTERSTICE_FAULTS=all` looks at each.
 fn stride() -> usize {
     match std::env::var("INTERSTICE_FAULTS") {
         Ok(all) if all == "all" => 1,

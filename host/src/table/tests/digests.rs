@@ -30,7 +30,8 @@ fn from_scratch(tables: &Tables) -> Digest {
     digest
 }
 
-/// The same rows and counters in tables of their own, put in the order of `shuffled`, with detours that leave other pages behind.
+/// The same rows and counters in tables of their own, put in the order of `shuffled`, with detours
+/// that leave other pages behind.
 fn laid_out_anew(tables: &Tables, shuffle: u64) -> Tables {
     let mut anew = super::tables();
     let mut rows = Vec::new();

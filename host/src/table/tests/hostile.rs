@@ -1,4 +1,5 @@
-//! Every entry point with bytes that nobody meant: errors only, and nothing changed by what was refused.
+//! Every entry point with bytes that nobody meant: errors only, and nothing changed by what was
+//! refused.
 
 use std::ops::Bound;
 

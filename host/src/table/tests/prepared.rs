@@ -1,4 +1,5 @@
-//! Moves whose long part was done before, while the tables were written to, against moves without that.
+//! Moves whose long part was done before, while the tables were written to, against moves without
+//! that.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -18,7 +19,8 @@ use crate::table::{
     index::{Index, Keys},
 };
 
-/// With a column and indexes more. Where `unique` says so, rows that share a value speak against it.
+/// With a column and indexes more. Where `unique` says so, rows that share a value speak against
+/// it.
 fn next(extends: bool, unique: bool) -> Arc<ModuleSchema> {
     let mut schema = schema();
     let account = &mut schema.tables[0];

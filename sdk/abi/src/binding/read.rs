@@ -1,4 +1,5 @@
-//! From a binding file to a schema, believing nothing: every name becomes an identifier of generated code.
+//! From a binding file to a schema, believing nothing: every name becomes an identifier of
+//! generated code.
 
 mod table;
 
@@ -46,8 +47,8 @@ impl NodeBinding {
 }
 
 impl ModuleBinding {
-    /// The public view that the file holds, checked: names are identifiers, named types are there, keys and indexes are
-    /// columns, nothing is there twice.
+    /// The public view that the file holds, checked: names are identifiers, named types are there,
+    /// keys and indexes are columns, nothing is there twice.
     ///
     /// # Errors
     /// A sentence per thing that is wrong.

@@ -18,7 +18,8 @@ use crate::{
     types::{ColumnType, Field, Fields, TypeKind, TypeSet, Variant},
 };
 
-/// A file as older tools wrote it: no `bindings_version`, event reducers listed, capabilities in parts.
+/// A file as older tools wrote it: no `bindings_version`, event reducers listed, capabilities in
+/// parts.
 const OLDER: &str = r#"
 abi_version = 6
 name = "hello-example"

@@ -1,4 +1,5 @@
-//! What of a schema others may see: public tables, callable reducers, queries, and the types that those reach.
+//! What of a schema others may see: public tables, callable reducers, queries, and the types that
+//! those reach.
 
 use alloc::{collections::BTreeSet, string::String, vec::Vec};
 

@@ -1,4 +1,5 @@
-//! Equal structure gives equal fingerprints, everything that changes an encoding or a meaning gives another one.
+//! Equal structure gives equal fingerprints, everything that changes an encoding or a meaning
+//! gives another one.
 
 use alloc::{boxed::Box, string::ToString, vec, vec::Vec};
 

@@ -1,6 +1,7 @@
 //! From ordered key bytes back to the codec's encoding, and to what a person would write.
 //!
-//! Ordered bytes come from stores, logs and cursors as well: nothing is believed, and only the canonical form is taken.
+//! Ordered bytes come from stores, logs and cursors as well: nothing is believed, and only the
+//! canonical form is taken.
 
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::fmt::Write;
@@ -8,7 +9,8 @@ use core::fmt::Write;
 use super::{KeyType, Kind, bits, sign_bit};
 use crate::codec::{Damaged, Input, put_length, put_varint};
 
-/// How much of a text or of bytes stands in a message: enough to recognise a key, short enough for a line.
+/// How much of a text or of bytes stands in a message: enough to recognise a key, short enough for
+/// a line.
 const SHOWN_MAX: usize = 64;
 
 impl KeyType {
@@ -32,8 +34,8 @@ impl KeyType {
         Ok(ordered.len() - input.left())
     }
 
-    /// The key with these ordered bytes as a person would write it: `7`, `"a@b"`, `(1, None)`. Long texts are cut.
-    /// Bytes that are no key are shown as bytes.
+    /// The key with these ordered bytes as a person would write it: `7`, `"a@b"`, `(1, None)`.
+    /// Long texts are cut. Bytes that are no key are shown as bytes.
     #[must_use]
     pub fn show(&self, ordered: &[u8]) -> String {
         let mut text = String::new();

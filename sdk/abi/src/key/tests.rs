@@ -1,4 +1,5 @@
-//! The order of bytes is the order of values; there and back gives the same bytes; damage is an error.
+//! The order of bytes is the order of values; there and back gives the same bytes; damage is an
+//! error.
 
 use alloc::{string::String, vec, vec::Vec};
 use std::borrow::ToOwned;

@@ -1,7 +1,8 @@
 //! Reading a [`ColumnType`] that somebody else has written, from any format of serde.
 //!
-//! Written by hand for one reason: types contain types, and a derived reader would follow a hostile one down until the
-//! stack is full. This one stops at [`DEPTH_MAX`] levels, which is also where walks over values stop.
+//! Written by hand for one reason: types contain types, and a derived reader would follow a
+//! hostile one down until the stack is full. This one stops at [`DEPTH_MAX`] levels, which is also
+//! where walks over values stop.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;

@@ -12,8 +12,9 @@ use crate::{
 /// Reads one value of type `ty`; what follows it stays in `input`.
 ///
 /// # Errors
-/// [`Damaged`] when the bytes are not the canonical form of a value, when `ty` names a type that `types` lacks, or when
-/// the value is deeper than [`DEPTH_MAX`] or has more parts than [`VALUES_MAX`].
+/// [`Damaged`] when the bytes are not the canonical form of a value, when `ty` names a type that
+/// `types` lacks, or when the value is deeper than [`DEPTH_MAX`] or has more parts than
+/// [`VALUES_MAX`].
 pub fn decode(ty: &ColumnType, types: &TypeSet, input: &mut Input<'_>) -> Result<Value, Damaged> {
     Reader {
         types,

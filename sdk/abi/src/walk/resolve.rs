@@ -1,7 +1,8 @@
 //! From the types of a schema to a [`Layout`]: names become numbers, and every type is measured.
 //!
-//! Types may contain themselves through `Vec` and `Option` only: anything else would be a value without end. Nothing
-//! here trusts the types: chains that are too long, names that lead nowhere and cycles are errors.
+//! Types may contain themselves through `Vec` and `Option` only: anything else would be a value
+//! without end. Nothing here trusts the types: chains that are too long, names that lead nowhere
+//! and cycles are errors.
 
 use alloc::{
     boxed::Box,
@@ -126,7 +127,8 @@ impl Layout {
             .collect()
     }
 
-    /// The node of `ty`, made when it is not there. Recurses as deep as `ty`, which has been checked.
+    /// The node of `ty`, made when it is not there. Recurses as deep as `ty`, which has been
+    /// checked.
     fn intern(&mut self, ty: &ColumnType) -> Result<Node, Unresolved> {
         if let Some(node) = self.known.get(ty) {
             return Ok(*node);

@@ -1,4 +1,5 @@
-//! Byte strings of messages, copied as a whole: the same format as one byte after the other, at a fraction of the cost.
+//! Byte strings of messages, copied as a whole: the same format as one byte after the other, at a
+//! fraction of the cost.
 
 use alloc::vec::Vec;
 use core::fmt;

@@ -1,7 +1,8 @@
-//! What owners are told of a node's past: turns with their steps and changes, and the rows of a table as it was.
+//! What owners are told of a node's past: turns with their steps and changes, and the rows of a
+//! table as it was.
 //!
-//! Rows and arguments travel encoded, beside the schemas under which they were written. What is larger than
-//! [`SHOWN_BYTES_MAX`] is told by its size, so that a page stays a page.
+//! Rows and arguments travel encoded, beside the schemas under which they were written. What is
+//! larger than [`SHOWN_BYTES_MAX`] is told by its size, so that a page stays a page.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 
@@ -72,7 +73,8 @@ pub struct HistoryStep {
     pub ran: Option<HistoryReducer>,
     /// Why the step was undone; `None` when its changes hold.
     pub failure: Option<Failure>,
-    /// The place of the first of `effects` among all of the step: above 0 where a page before had the others.
+    /// The place of the first of `effects` among all of the step: above 0 where a page before had
+    /// the others.
     pub first_effect: u32,
     /// What it did, in order.
     pub effects: Vec<HistoryEffect>,
@@ -111,7 +113,8 @@ pub enum HistoryEffect {
     Change {
         /// Whose table.
         module: ModuleName,
-        /// The place of the schema in [`HistoryPage::schemas`]; `None` when the node no longer has it.
+        /// The place of the schema in [`HistoryPage::schemas`]; `None` when the node no longer has
+        /// it.
         schema: Option<u32>,
         /// The table; `#` and its place where the schema is not known.
         #[serde(with = "text")]

@@ -92,8 +92,8 @@ impl Held {
         }
     }
 
-    /// The other end opens a stream. Yamux refuses one too many with a word; an end that goes on all
-    /// the same is cut here.
+    /// The other end opens a stream. Yamux refuses one too many with a word; an end that goes on
+    /// all the same is cut here.
     fn opened(&self, id: u32) -> io::Result<Arc<Mutex<Count>>> {
         let mut streams = self.streams();
         if streams.len() > STREAMS_MAX && !streams.contains_key(&id) {

@@ -1,9 +1,10 @@
 //! [`Rows`]: a walk through a table, in batches.
 //!
-//! The host keeps nothing between batches. A loop sees what it changes or deletes ahead of itself: once rows of the
-//! table were replaced or deleted, each row that was fetched ahead is looked up again; once rows came, the rest of the
-//! batch is thrown away and fetched again from the place of the row that the walk stands on. Writes to other tables
-//! cost nothing. The walk ends at what was the last row when it began, so a loop that inserts ends.
+//! The host keeps nothing between batches. A loop sees what it changes or deletes ahead of itself:
+//! once rows of the table were replaced or deleted, each row that was fetched ahead is looked up
+//! again; once rows came, the rest of the batch is thrown away and fetched again from the place of
+//! the row that the walk stands on. Writes to other tables cost nothing. The walk ends at what was
+//! the last row when it began, so a loop that inserts ends.
 
 use std::{collections::VecDeque, marker::PhantomData, ops::Bound};
 
@@ -15,7 +16,8 @@ use crate::{
     host::{self, imports},
 };
 
-/// Rows of a table in the order of an index, fetched in batches. A read that is refused ends the step.
+/// Rows of a table in the order of an index, fetched in batches. A read that is refused ends the
+/// step.
 #[must_use = "rows are read when they are asked for"]
 #[derive(Debug)]
 pub struct Rows<R> {

@@ -1,8 +1,9 @@
-//! What an instance remembers of a table, one static per row type: its handle, and how often it was written to.
+//! What an instance remembers of a table, one static per row type: its handle, and how often it
+//! was written to.
 //!
-//! Inside a node an instance is one thread and forgets everything when it is renewed, handles included. Natively
-//! every test has tables of its own, so no handle is remembered there; tests share the counts, which makes iterations
-//! fetch again now and then.
+//! Inside a node an instance is one thread and forgets everything when it is renewed, handles
+//! included. Natively every test has tables of its own, so no handle is remembered there; tests
+//! share the counts, which makes iterations fetch again now and then.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,7 +1,7 @@
 //! Scans: batches of rows in the order of a key or an index.
 //!
-//! A row's place is its ordered key, or its ordered indexed value followed by its key. No key is the beginning of
-//! another of its type, so comparing beginnings finds equal values.
+//! A row's place is its ordered key, or its ordered indexed value followed by its key. No key is
+//! the beginning of another of its type, so comparing beginnings finds equal values.
 
 use std::ops::Bound;
 

@@ -1,5 +1,5 @@
-//! What a slice of catching up does, with the node at rest: turns for what was read, and, when hardly anything is left, the rest
-//! and the load.
+//! What a slice of catching up does, with the node at rest: turns for what was read, and, when
+//! hardly anything is left, the rest and the load.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,8 @@ impl ChangeContext {
             return Ok(false);
         };
         if found.tables != self.tables_of(module) {
-            // Rows would be handed over as another version of the module or of a provider knew them.
+            // Rows would be handed over as another version of the module or of a provider knew
+            // them.
             return Ok(false);
         }
         let is_all = found.is_all;
@@ -158,7 +159,8 @@ impl ChangeContext {
         self.shared.lines.warn(Some(module), None, &text);
     }
 
-    /// Loads a module that has caught up; what its load comes to. It is stopped again where what it needs is not there any more.
+    /// Loads a module that has caught up; what its load comes to. It is stopped again where what
+    /// it needs is not there any more.
     pub(super) async fn serve(
         &mut self,
         module: &ModuleName,
